@@ -1,0 +1,49 @@
+# Every target sets up what it needs; nothing has to be installed first but Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+# tensorflow-cpu is half the download, but exists for Linux and Windows on x86 only.
+TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
+BIN := $(VENV)/bin
+
+.PHONY: run test check parity train clean
+
+run: $(VENV)/.run
+	$(BIN)/python -m app serve
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest --ignore tests/parity
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --ignore tests/parity
+
+parity: $(VENV)/.parity
+	$(BIN)/python -m pytest tests/parity
+
+train: $(VENV)/.train
+	$(BIN)/python -m training.prepare
+	$(BIN)/python -m training.train
+	$(BIN)/python -m training.evaluate --write-model-card
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.run: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed 's/^tensorflow==/$(TENSORFLOW)==/' requirements.txt > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r $(VENV)/requirements.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.parity: $(VENV)/.dev requirements-parity.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-parity.txt
+	touch $@
+
+$(VENV)/.train: $(VENV)/.run requirements-train.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-train.txt
+	touch $@
