@@ -1,0 +1,75 @@
+"""Every number of the service, with its unit, read once from `SIGLIP_*` variables.
+
+An unknown `SIGLIP_*` variable stops the start, so that a typo is not a silent default.
+"""
+
+import difflib
+import os
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SIGLIP_"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or cannot be used; the message names it and says what would do."""
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. The description of a field is its line in `serve --help`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 picks a free one")
+    # The encoder's own default is the embedded demonstration checkpoint; named there, so not here again.
+    model: str | None = Field(
+        default=None, description="variant, such as SigLIPBaseP16; none: the one that has the weights"
+    )
+    weights: str | None = Field(
+        default=None, description="name, directory or hub id; none: the variant's first, or embedded"
+    )
+    revision: str | None = Field(default=None, description="commit, branch or tag of the weights on the hub")
+    device: Literal["auto", "gpu", "cpu"] = Field(
+        default="auto", description="auto, gpu (refuses to start without) or cpu"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto, float32 or bfloat16")
+    max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
+    max_labels: int = Field(default=10_000, ge=1, description="most labels of one request")
+    max_queue_items: int = Field(default=256, ge=1, description="most requests at a time, waiting or being computed")
+    max_batch: int = Field(default=32, ge=1, description="most images, or texts, that the device computes at once")
+    text_cache_bytes: int = Field(
+        default=256_000_000, ge=0, description="memory for text embeddings, in bytes; 0: none"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="text or json, one line a request")
+
+
+def load_settings() -> Settings:
+    """Returns the settings of this process's environment.
+
+    Raises:
+        SettingsError: A variable is unknown, or its value cannot be used.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+            raise SettingsError(f"there is no setting {name}; the nearest is {nearest}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsError(f"{name}: {first['msg']}. Received: {first['input']!r}") from None
+
+
+def settings_table() -> str:
+    """Returns one line a setting: its variable, its default, and what it means in which unit."""
+    rows = [
+        (PREFIX + name.upper(), "-" if field.default is None else str(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(f"  {variable:24} {default:10} {meaning}" for variable, default, meaning in rows)

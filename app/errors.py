@@ -1,0 +1,152 @@
+"""Every failure that a client can see: one class each, which knows its code, its status and its title.
+
+    ServiceError
+    ├── InvalidRequest         400 invalid_request
+    ├── NotFound               404 not_found
+    ├── MethodNotAllowed       405 method_not_allowed
+    ├── BodyTooLarge           413 body_too_large
+    ├── ImageTooLarge          413 image_too_large
+    ├── UnsupportedMediaType   415 unsupported_media_type
+    ├── InvalidImage           422 invalid_image
+    ├── InvalidLabels          422 invalid_labels
+    ├── InvalidTemplate        422 invalid_template
+    ├── Overloaded             429 overloaded
+    ├── InternalError          500 internal_error
+    └── NotReady               503 not_ready
+
+Any room raises these; only this one turns them into an answer (RFC 9457). A message never repeats what the client
+sent: it may be large, private, or made to be misread in a log.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+TYPE_PREFIX = "urn:siglip:error:"
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong: where (a JSON pointer into the request, or "") and what."""
+
+    pointer: str
+    message: str
+
+
+class ServiceError(Exception):
+    """A failure with an answer. `headers` go out with it; `faults` say where, if there is a where."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(
+        self, detail: str, faults: list[Fault] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = faults or []
+        self.headers = dict(headers or {})
+
+    def problem(self, request_id: str) -> dict[str, Any]:
+        """Returns the body of the answer. `error`, `error_type` and `errors` are what other clients look for."""
+        return {
+            "type": TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.detail,
+            "error_type": self.code,
+            "errors": [fault._asdict() for fault in self.faults],
+            "request_id": request_id,
+        }
+
+
+class InvalidRequest(ServiceError):
+    code, status, title = "invalid_request", 400, "The request is malformed"
+
+
+class NotFound(ServiceError):
+    code, status, title = "not_found", 404, "There is nothing at this path"
+
+
+class MethodNotAllowed(ServiceError):
+    code, status, title = "method_not_allowed", 405, "This path does not take this method"
+
+
+class BodyTooLarge(ServiceError):
+    code, status, title = "body_too_large", 413, "The request body is too large"
+
+
+class ImageTooLarge(ServiceError):
+    code, status, title = "image_too_large", 413, "The image has too many pixels or frames"
+
+
+class UnsupportedMediaType(ServiceError):
+    code, status, title = "unsupported_media_type", 415, "This kind of content is not accepted"
+
+
+class InvalidImage(ServiceError):
+    code, status, title = "invalid_image", 422, "The image cannot be decoded"
+
+
+class InvalidLabels(ServiceError):
+    code, status, title = "invalid_labels", 422, "The labels cannot be used"
+
+
+class InvalidTemplate(ServiceError):
+    code, status, title = "invalid_template", 422, "The templates cannot be used"
+
+
+class Overloaded(ServiceError):
+    """The queue is full. 429 and not 503, which some clients re-send at once and for ever."""
+
+    code, status, title = "overloaded", 429, "The service is busy"
+
+    def __init__(self, retry_after_s: int) -> None:
+        detail = f"The queue is full. Try again in {retry_after_s} s."
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class InternalError(ServiceError):
+    code, status, title = "internal_error", 500, "The service has failed"
+
+    def __init__(self, detail: str = "Something went wrong inside the service. The log has it by request_id.") -> None:
+        super().__init__(detail)
+
+
+class NotReady(ServiceError):
+    code, status, title = "not_ready", 503, "The service is not ready"
+
+
+def error_response(error: ServiceError, request_id: str) -> JSONResponse:
+    """Returns the answer to a request that has failed."""
+    return JSONResponse(
+        error.problem(request_id), error.status, headers=error.headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Makes the app answer `ServiceError`, and the framework's own 400, 404 and 405, as problems."""
+
+    async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
+        request.state.facts["error_type"] = error.code
+        return error_response(error, request.state.request_id)
+
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        return await on_service_error(request, from_http_exception(error))
+
+    app.exception_handler(ServiceError)(on_service_error)
+    app.exception_handler(HTTPException)(on_http_exception)
+
+
+def from_http_exception(error: HTTPException) -> ServiceError:
+    """Returns our error for one that the framework raised: by its router, or while it parsed a form."""
+    if error.status_code == 404:
+        return NotFound("There is nothing at this path. GET /docs lists what there is.")
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return MethodNotAllowed(f"This path takes {allowed}.", headers=error.headers)
+    return InvalidRequest(str(error.detail))

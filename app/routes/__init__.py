@@ -1,0 +1,1 @@
+"""One file a surface: parse, call the engine, answer."""

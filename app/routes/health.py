@@ -1,0 +1,34 @@
+"""Probes. Live: is a restart of any use? Ready: may requests come?"""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from app.engine import Engine
+from app.errors import NotReady
+from app.schemas import problem_responses
+
+router = APIRouter()
+
+
+class Status(BaseModel):
+    """What a probe answers when all is well."""
+
+    status: str
+
+
+@router.get("/health/live", responses=problem_responses(NotReady))
+async def live(request: Request) -> Status:
+    """Answers 200 while the process and its device thread run, also during loading."""
+    engine: Engine = request.app.state.engine
+    if not engine.alive:
+        raise NotReady("The device thread has ended. Restart this process.")
+    return Status(status="live")
+
+
+@router.get("/health", responses=problem_responses(NotReady))
+@router.get("/health/ready", responses=problem_responses(NotReady))
+async def ready(request: Request) -> Status:
+    """Answers 200 once the model is loaded and warm, else 503 with the stage of the start."""
+    engine: Engine = request.app.state.engine
+    engine.check_ready()
+    return Status(status="ready")

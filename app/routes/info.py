@@ -1,0 +1,67 @@
+"""GET /info: what is loaded, how it treats its input, and what it accepts."""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from app import __version__, images, schemas
+from app.config import Settings
+from app.engine import Engine
+from app.errors import NotReady
+from app.schemas import problem_responses
+
+router = APIRouter()
+
+
+class Limits(BaseModel):
+    """What a request may not exceed."""
+
+    max_body_bytes: int
+    max_image_pixels: int
+    max_side_pixels: int
+    max_frames: int
+    max_labels: int
+    max_label_characters: int
+    max_templates: int
+    image_formats: list[str]
+
+
+class Info(BaseModel):
+    """`scale` and `bias` make a logit of a cosine: logit = scale * cos + bias."""
+
+    variant: str
+    weights: str
+    revision: str | None
+    sha256: str
+    demonstration: bool
+    image_size: tuple[int, int]
+    context_length: int
+    embed_dim: int
+    vocab_size: int
+    dtype: str
+    device: str
+    preprocessing: str
+    canonicalisation: str
+    scale: float
+    bias: float
+    limits: Limits
+    version: str
+
+
+@router.get("/info", responses=problem_responses(NotReady))
+async def info(request: Request) -> Info:
+    """Answers the facts about the loaded model. A demonstration model is for pictograms, not photos."""
+    settings: Settings = request.app.state.settings
+    engine: Engine = request.app.state.engine
+    encoder = engine.encoder
+    limits = Limits(
+        max_body_bytes=settings.max_body_bytes,
+        max_image_pixels=settings.max_image_pixels,
+        max_side_pixels=images.MAX_SIDE_PIXELS,
+        max_frames=images.MAX_FRAMES,
+        max_labels=settings.max_labels,
+        max_label_characters=schemas.MAX_TEXT_CHARACTERS,
+        max_templates=schemas.MAX_TEMPLATES,
+        image_formats=[form.name for form in images.FORMATS],
+    )
+    facts = {name: getattr(encoder.info, name) for name in Info.model_fields if hasattr(encoder.info, name)}
+    return Info(**facts, scale=encoder.scale, bias=encoder.bias, limits=limits, version=__version__)

@@ -1,0 +1,197 @@
+"""The JSON contract: what a request may say, what an answer looks like, and the rules for labels and templates.
+
+Three bodies carry the same fields. JSON is read strictly; forms and queries carry text, from which numbers are read.
+Unknown fields are refused, so that a typo is an error and not a silent default.
+"""
+
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import Fault, InvalidLabels, InvalidRequest, InvalidTemplate, ServiceError
+
+MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
+MAX_PLACES = 4  # for the label in a template, or a short one could make megabytes
+MAX_TEMPLATES = 100
+MAX_PROMPTS = 100_000  # labels x templates
+MAX_FAULTS = 10  # listed in one answer
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ClassifyOptions(BaseModel):
+    """Everything of a request but its image."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    labels: Annotated[
+        list[str], Field(description="What may be in the image, each 1 to 256 characters after trimming.")
+    ]
+    templates: Annotated[
+        list[str] | None,
+        Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
+    ] = None
+    top_k: Annotated[int | None, Field(ge=1, description="Answer only this many labels, the best first.")] = None
+    threshold: Annotated[
+        float | None, Field(ge=0, le=1, description="Answer only labels whose sigmoid is at least this.")
+    ] = None
+
+
+class ClassifyBody(ClassifyOptions):
+    """A request as JSON."""
+
+    image: Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+
+
+class ClassifyForm(ClassifyOptions):
+    """A request as a form."""
+
+    image: Annotated[bytes, Field(description="The image file.")]
+
+
+class ModelName(BaseModel):
+    """Which weights have answered."""
+
+    variant: str
+    weights: str
+
+
+class ImageFacts(BaseModel):
+    """What the model has seen: sides after orientation, and what was done to the pixels."""
+
+    width: int
+    height: int
+    format: str
+    notes: list[str]
+
+
+class Score(BaseModel):
+    """One label. `sigmoid` is for this label alone; `softmax` is over the labels of this request."""
+
+    label: str
+    logit: float
+    sigmoid: float
+    softmax: float
+
+
+class ClassifyResponse(BaseModel):
+    """Labels by falling logit, equal ones in the order of the request."""
+
+    model: ModelName
+    image: ImageFacts
+    scores: list[Score]
+
+
+class Problem(BaseModel):
+    """A failure, by RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: Annotated[str, Field(description="The same as `detail`.")]
+    error_type: str
+    errors: Annotated[list[dict[str, str]], Field(description="`pointer` into the request and `message`, each.")]
+    request_id: str
+
+
+def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Returns what OpenAPI says of the failures of a path, those of one status together."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for failure in failures:
+        line = f"`{failure.code}`: {failure.title}."
+        if failure.status in responses:
+            line = f"{responses[failure.status]['description']} {line}"
+        content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+        responses[failure.status] = {"description": line, "content": content}
+    return responses
+
+
+def shown(value: np.floating[Any]) -> float:
+    """Returns a float32 with the seven digits that it has, not the seventeen of the double that it becomes."""
+    return float(f"{value:.7g}")
+
+
+def validated(schema: type[M], values: Any, *, strict: bool) -> M:
+    """Returns the values as the schema.
+
+    Raises:
+        InvalidRequest: A field is unknown, missing or of the wrong type.
+    """
+    try:
+        return schema.model_validate(values, strict=strict)
+    except ValidationError as error:
+        raise invalid_request(schema, error) from None
+
+
+def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidRequest:
+    """Returns our error for Pydantic's. An unknown field is not repeated, for it is input; the nearest known is named.
+
+    | Pydantic                      | pointer     | message                                       |
+    |-------------------------------|-------------|-----------------------------------------------|
+    | missing, ("labels",)          | `/labels`   | `labels is missing`                           |
+    | extra_forbidden, ("lables",)  |             | `unknown field; did you mean labels?`         |
+    | string_type, ("labels", 3)    | `/labels/3` | `labels/3: input should be a valid string`    |
+    """
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
+        place = "/".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            nearest = difflib.get_close_matches(place[:32], schema.model_fields, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
+            faults.append(Fault("", f"unknown field; {hint}"))
+        elif fault["type"] == "missing":
+            faults.append(Fault("/" + place, f"{place} is missing"))
+        else:
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+            faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: {message}"))
+    return InvalidRequest("; ".join(fault.message for fault in faults) + ".", faults)
+
+
+def check_labels(labels: Sequence[str], max_labels: int) -> list[str]:
+    """Returns the labels trimmed, in their order, duplicates kept.
+
+    Raises:
+        InvalidLabels: There is none, there are too many, or one is empty or too long.
+    """
+    if not 1 <= len(labels) <= max_labels:
+        detail = f"There are {len(labels):,} labels; send 1 to {max_labels:,}."
+        raise InvalidLabels(detail, [Fault("/labels", detail)])
+    trimmed = [label.strip() for label in labels]
+    faults = [
+        Fault(
+            f"/labels/{index}", f"label {index} has {len(label):,} characters; it must have 1 to {MAX_TEXT_CHARACTERS}"
+        )
+        for index, label in enumerate(trimmed)
+        if not 1 <= len(label) <= MAX_TEXT_CHARACTERS
+    ]
+    if faults:
+        others = f", and {len(faults) - 1:,} more labels are at fault" if len(faults) > 1 else ""
+        raise InvalidLabels(f"{faults[0].message.capitalize()}{others}.", faults[:MAX_FAULTS])
+    return trimmed
+
+
+def check_templates(templates: Sequence[str], num_labels: int) -> list[str]:
+    """Returns the templates as they are.
+
+    Raises:
+        InvalidTemplate: There is none, there are too many, or one has no `{}` or is too long.
+    """
+    if not 1 <= len(templates) <= MAX_TEMPLATES:
+        detail = f"There are {len(templates):,} templates; send 1 to {MAX_TEMPLATES}, or none for the default."
+        raise InvalidTemplate(detail, [Fault("/templates", detail)])
+    if len(templates) * num_labels > MAX_PROMPTS:
+        detail = f"Labels times templates is {len(templates) * num_labels:,}; at most {MAX_PROMPTS:,} are accepted."
+        raise InvalidTemplate(detail, [Fault("/templates", detail)])
+    rule = f"must have {{}} for the label, at most {MAX_PLACES} times, and {MAX_TEXT_CHARACTERS} characters at most"
+    faults = [
+        Fault(f"/templates/{index}", f"template {index} {rule}")
+        for index, template in enumerate(templates)
+        if not 1 <= template.count("{}") <= MAX_PLACES or len(template) > MAX_TEXT_CHARACTERS
+    ]
+    if faults:
+        raise InvalidTemplate(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
+    return list(templates)

@@ -1,0 +1,29 @@
+"""Small image files for tests."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 180, 60), (10, 40, 220), (255, 255, 255)
+
+
+def picture(colour: tuple[int, int, int] = RED, side: int = 24) -> np.ndarray:
+    """Returns [side, side, 3] uint8 of one colour."""
+    return np.full((side, side, 3), colour, np.uint8)
+
+
+def quarters(side: int = 16) -> np.ndarray:
+    """Returns a wide picture whose four quarters differ, [side, 2 * side, 3] uint8: any turn or flip shows."""
+    top = np.hstack([picture(RED, side)[: side // 2], picture(GREEN, side)[: side // 2]])
+    bottom = np.hstack([picture(BLUE, side)[: side // 2], picture(WHITE, side)[: side // 2]])
+    return np.vstack([top, bottom])
+
+
+def encoded(pixels: np.ndarray | Image.Image, image_format: str = "PNG", **options: Any) -> bytes:
+    """Returns the bytes of an image file."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()

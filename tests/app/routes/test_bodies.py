@@ -1,0 +1,116 @@
+import base64
+import json
+
+import pytest
+
+from tests.app.pictures import encoded, picture
+
+IMAGE = encoded(picture())
+BASE64 = base64.b64encode(IMAGE).decode()
+SECRET = "sesame" * 20
+
+
+def form(*parts: tuple[str, str]) -> dict:
+    """Returns a form of named parts, in which "@" is the image file."""
+    return {"files": [(name, ("a.png", IMAGE) if value == "@" else (None, value)) for name, value in parts]}
+
+
+def body(**fields) -> dict:
+    return {"json": {"image": BASE64, "labels": ["cat"], **fields}}
+
+
+def text(content: str | bytes, media_type: str = "application/json") -> dict:
+    return {"content": content, "headers": {"Content-Type": media_type}}
+
+
+MALFORMED = {
+    "a form without an image": (form(("labels", "cat")), "image is missing."),
+    "a form without labels": (form(("image", "@")), "labels is missing."),
+    "an image that is text": (form(("image", "cat.png"), ("labels", "cat")), "With curl: -F image=@cat.jpg"),
+    "two images": (form(("image", "@"), ("image", "@"), ("labels", "cat")), "Too many files"),
+    "labels that are a file": (form(("labels", "@")), "Only image may be a file"),
+    "top_k twice": (form(("image", "@"), ("labels", "cat"), ("top_k", "1"), ("top_k", "2")), "may be repeated"),
+    "a top_k of 0": (form(("image", "@"), ("labels", "cat"), ("top_k", "0")), "top_k: input should be greater than"),
+    "a field mistyped": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
+    "labels that begin as JSON": (form(("image", "@"), ("labels", '["cat"')), "labels is not JSON"),
+    "labels that are JSON of another kind": (form(("image", "@"), ("labels", "[1]")), "should be a valid string"),
+    "a multipart without its boundary": (text(b"x", "multipart/form-data"), "Missing boundary"),
+    "a multipart cut short": (text(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x"), "image is missing"),
+    "a multipart of garbage": (text(b"garbage", "multipart/form-data; boundary=x"), "Invalid multipart data"),
+    "no JSON": (text("nothing"), "The body is not JSON: Expecting value at line 1 column 1."),
+    "an empty JSON body": (text(""), "The body is not JSON"),
+    "JSON that is a list": (text("[]"), "the body: input should be"),
+    "JSON in UTF-16": (text('{"a": 1}'.encode("utf-16")), "not UTF-8"),
+    "NaN": (text('{"threshold": NaN}'), "NaN and Infinity are not numbers"),
+    "a number beyond all floats": (body(threshold=10**400), "threshold"),
+    "a key twice": (text('{"labels": ["a"], "labels": ["b"]}'), "a key twice"),
+    "JSON too deep": (text("[" * 200_000), "too deep"),
+    "a number of thousands of digits": (text("1" * 10_000), "a number too long"),
+    "an unknown key": (body(hypothesis=SECRET), "unknown field; the fields are labels, templates, top_k"),
+    "an unknown key that is long": (body(**{SECRET: 1}), "unknown field"),
+    "a label set": (body(label_set="zoo"), "unknown field"),
+    "no labels": (text(json.dumps({"image": BASE64})), "labels is missing"),
+    "labels as one string": (body(labels=SECRET), "labels: input should be a valid list"),
+    "a label that is a number": (body(labels=["cat", 3]), "labels/1: input should be a valid string"),
+    "top_k as a string": (body(top_k="1"), "top_k: input should be a valid integer"),
+    "top_k as a truth": (body(top_k=True), "top_k: input should be a valid integer"),
+    "a threshold above 1": (body(threshold=1.5), "threshold: input should be less than or equal to 1"),
+    "options beside a form": ({"params": {"labels": "cat"}, **form(("image", "@"))}, "belong in the body"),
+    "options mistyped in the query": ({"params": {"label": "cat"}, **text(IMAGE, "image/png")}, "did you mean labels"),
+    "no options beside the image": (text(IMAGE, "image/png"), "labels is missing"),
+}
+
+
+@pytest.mark.parametrize(("request_body", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_request_is_told_what_is_wrong(client, request_body, message):
+    answer = client.post("/classify", **request_body)
+    problem = answer.json()
+    assert (answer.status_code, problem["error_type"]) == (400, "invalid_request")
+    assert message in problem["detail"]
+    assert SECRET not in answer.text
+
+
+def test_a_fault_is_pointed_at(client):
+    problem = client.post("/classify", **body(labels=["cat", 3], top_k="x")).json()
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/labels/1", "/top_k"]
+
+
+def test_at_most_ten_faults_are_listed(client):
+    assert len(client.post("/classify", **body(labels=[1] * 1000)).json()["errors"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("image", "hint"),
+    [
+        ("data:image/png;base64," + BASE64, "without its data: prefix"),
+        ("https://example.org/cat.png", "URLs and paths are not followed"),
+        ("/etc/passwd", "URLs and paths are not followed"),
+        (BASE64[:-3] + "!", "not base64"),
+        (BASE64.replace("i", "\n", 1), "not base64"),
+    ],
+)
+def test_an_image_that_is_not_base64_is_refused(client, image, hint):
+    answer = client.post("/classify", **body(image=image))
+    assert (answer.status_code, answer.json()["error_type"]) == (422, "invalid_image")
+    assert hint in answer.json()["detail"]
+    assert answer.json()["errors"][0]["pointer"] == "/image"
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "The request has no Content-Type"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "Send multipart/form-data, application/json"),
+        ({"Content-Type": "text/plain"}, "This Content-Type"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, "without Content-Encoding"),
+    ],
+)
+def test_other_content_types_are_refused(client, headers, message):
+    answer = client.post("/classify", headers=headers, content=b"labels=cat")
+    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+    assert message in answer.json()["detail"]
+
+
+def test_the_image_may_come_without_saying_which_kind(client):
+    answer = client.post("/classify", params={"labels": "cat"}, **text(IMAGE, "application/octet-stream"))
+    assert answer.json()["image"]["format"] == "PNG"

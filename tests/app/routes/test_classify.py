@@ -1,0 +1,167 @@
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+
+from app.schemas import ClassifyResponse
+from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
+from tests.fakes import FakeEncoder
+
+RED_PNG = encoded(picture(RED))
+LABELS = ["cat", "dog", "bird"]
+DEFAULT_TEMPLATE = "This is a photo of {}."
+
+
+def as_form(image: bytes, **fields) -> dict:
+    return {"files": {"image": ("x", image)}, "data": fields}
+
+
+def as_json(image: bytes, **fields) -> dict:
+    return {"json": {"image": base64.b64encode(image).decode(), **fields}}
+
+
+def as_raw(image: bytes, **fields) -> dict:
+    return {"content": image, "params": fields, "headers": {"Content-Type": "image/png"}}
+
+
+def expected_logits(encoder: FakeEncoder, rgb: np.ndarray, labels: list[str]) -> dict[str, float]:
+    return {label: encoder.logit(rgb, DEFAULT_TEMPLATE.replace("{}", label)) for label in labels}
+
+
+def logits(answer: httpx.Response) -> dict[str, float]:
+    assert answer.status_code == 200, answer.text
+    return {score["label"]: score["logit"] for score in answer.json()["scores"]}
+
+
+@pytest.mark.parametrize("body", [as_form, as_json, as_raw])
+def test_the_three_bodies_mean_the_same(client, encoder, body):
+    answer = client.post("/classify", **body(RED_PNG, labels=LABELS))
+    assert logits(answer) == pytest.approx(expected_logits(encoder, picture(RED), LABELS), abs=1e-5)
+    assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
+    assert answer.json()["image"] == {"width": 24, "height": 24, "format": "PNG", "notes": []}
+    ClassifyResponse.model_validate_json(answer.content, strict=True)
+
+
+@pytest.mark.parametrize("body", [as_form, as_json, as_raw])
+def test_the_options_mean_the_same_in_the_three_bodies(client, body):
+    options = {"labels": LABELS, "templates": ["a {}", "the {} {}"], "top_k": 2, "threshold": 1e-9}
+    scores = client.post("/classify", **body(RED_PNG, **options)).json()["scores"]
+    assert scores == client.post("/classify", **as_json(RED_PNG, **options)).json()["scores"]
+    assert len(scores) == 2
+
+
+def test_the_media_type_may_have_parameters_and_capitals(client):
+    body = json.dumps(as_json(RED_PNG, labels=LABELS)["json"])
+    answer = client.post("/classify", content=body, headers={"Content-Type": "Application/JSON; Charset=UTF-8"})
+    assert answer.status_code == 200
+
+
+def test_one_form_field_may_hold_all_labels_as_json(client):
+    answer = client.post("/classify", **as_form(RED_PNG, labels=json.dumps(LABELS)))
+    assert logits(answer).keys() == set(LABELS)
+
+
+def test_scores_are_sorted_and_sigmoid_and_softmax_follow_from_the_logit(client):
+    scores = client.post("/classify", **as_json(RED_PNG, labels=[f"label {i}" for i in range(50)])).json()["scores"]
+    logit, sigmoid, softmax = (np.array([score[name] for score in scores]) for name in ("logit", "sigmoid", "softmax"))
+    assert (np.diff(logit) <= 0).all()
+    assert sigmoid == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-4)
+    assert softmax == pytest.approx(np.exp(logit) / np.exp(logit).sum(), rel=1e-4)
+
+
+def test_duplicate_labels_are_kept_in_the_order_of_the_request(client):
+    labels = ["cat", "CAT", "cat"]  # one text to the model, so a tie
+    scores = client.post("/classify", **as_json(RED_PNG, labels=labels)).json()["scores"]
+    assert [score["label"] for score in scores] == labels
+
+
+def test_labels_are_trimmed(client):
+    assert logits(client.post("/classify", **as_json(RED_PNG, labels=["  cat\n"]))).keys() == {"cat"}
+
+
+@pytest.mark.parametrize("label", ["x" * 256, "ネコ", "🐈", "قط", "a\nb", "{}", "{0.__class__}", "[", "é", "e\u0301"])
+def test_a_label_may_be_any_text(client, encoder, label):
+    answer = client.post("/classify", **as_json(RED_PNG, labels=[label]))
+    assert logits(answer) == pytest.approx(expected_logits(encoder, picture(RED), [label]), abs=1e-5)
+
+
+def test_templates_are_averaged_as_normalised_embeddings(client, encoder):
+    scores = client.post("/classify", **as_json(RED_PNG, labels=["cat"], templates=["a {}", "no {}"])).json()["scores"]
+    cosines = [(encoder.logit(picture(RED), text) - encoder.bias) / encoder.scale for text in ("a cat", "no cat")]
+    assert scores[0]["logit"] != pytest.approx(encoder.scale * np.mean(cosines) + encoder.bias)  # shorter than 1
+    assert np.sign(scores[0]["logit"] - encoder.bias) == np.sign(np.mean(cosines))
+
+
+def test_top_k_and_threshold_cut_the_answer_and_not_the_softmax(client):
+    everything = client.post("/classify", **as_json(RED_PNG, labels=LABELS)).json()["scores"]
+    best = client.post("/classify", **as_json(RED_PNG, labels=LABELS, top_k=1)).json()["scores"]
+    assert best == everything[:1]
+    threshold = everything[1]["sigmoid"]
+    above = client.post("/classify", **as_json(RED_PNG, labels=LABELS, threshold=threshold * 0.999)).json()["scores"]
+    assert above == everything[:2]
+    assert client.post("/classify", **as_json(RED_PNG, labels=LABELS, threshold=1)).json()["scores"] == []
+
+
+def test_the_answer_tells_what_was_done_to_the_pixels(client):
+    turned = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    image = client.post("/classify", **as_json(turned, labels=LABELS)).json()["image"]
+    assert image == {"width": 16, "height": 32, "format": "PNG", "notes": ["exif_orientation_applied"]}
+
+
+def test_server_timing_has_every_stage(client):
+    header = client.post("/classify", **as_json(RED_PNG, labels=LABELS)).headers["Server-Timing"]
+    assert [part.partition(";dur=")[0] for part in header.split(", ")] == ["decode", "queue", "image", "text", "total"]
+
+
+def test_ten_thousand_labels_are_answered(client, encoder):
+    labels = [f"label {i}" for i in range(10_000)]
+    for body in (as_form, as_json):
+        answer = client.post("/classify", **body(RED_PNG, labels=labels))
+        assert len(answer.json()["scores"]) == 10_000
+        sample = answer.json()["scores"][5000]
+        expected = expected_logits(encoder, picture(RED), [sample["label"]])
+        assert sample["logit"] == pytest.approx(expected[sample["label"]], abs=1e-5)
+
+
+def test_many_callers_at_once_each_get_their_own_answer(running):
+    encoder = FakeEncoder()
+    random = np.random.default_rng(0)
+    colours = random.integers(0, 256, (200, 3)).tolist()
+
+    with running(encoder) as client:
+
+        def ask(number: int) -> None:
+            rgb = picture(tuple(colours[number]))
+            labels = ["shared", f"own {number}", f"group {number % 7}"]
+            answer = client.post("/classify", **(as_json, as_form)[number % 2](encoded(rgb), labels=labels))
+            assert logits(answer) == pytest.approx(expected_logits(encoder, rgb, labels), abs=1e-5)
+
+        with ThreadPoolExecutor(32) as callers:
+            list(callers.map(ask, range(200)))
+    assert sum(encoder.text_batches) == 1 + 200 + 7  # each text once
+    assert sum(encoder.image_batches) == 200
+
+
+def test_bad_images_among_good_ones_fail_alone(client, encoder):
+    good = {colour: encoded(picture(colour), "BMP") for colour in (RED, GREEN, BLUE)}
+
+    def ask(number: int) -> None:
+        colour = (RED, GREEN, BLUE)[number % 3]
+        if number % 2:
+            assert client.post("/classify", **as_json(good[colour][:60], labels=LABELS)).status_code == 422
+        else:
+            answer = client.post("/classify", **as_json(good[colour], labels=LABELS))
+            assert logits(answer) == pytest.approx(expected_logits(encoder, picture(colour), LABELS), abs=1e-5)
+
+    with ThreadPoolExecutor(16) as callers:
+        list(callers.map(ask, range(200)))
+
+
+def test_openapi_describes_the_three_bodies_and_every_failure(client):
+    path = client.get("/openapi.json").json()["paths"]["/classify"]["post"]
+    assert set(path["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
+    assert set(path["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503"}
+    assert client.get("/docs").status_code == 200

@@ -1,0 +1,40 @@
+from app import __version__
+from tests.fakes import FakeEncoder, FakeInfo
+
+
+def test_info_tells_what_is_loaded_and_what_is_accepted(client):
+    info = client.get("/info").json()
+    assert info == {
+        "variant": "FakeSigLIP",
+        "weights": "fake_8",
+        "revision": None,
+        "sha256": "0" * 64,
+        "demonstration": False,
+        "image_size": [8, 8],
+        "context_length": 16,
+        "embed_dim": 32,
+        "vocab_size": 256,
+        "dtype": "float32",
+        "device": "CPU",
+        "preprocessing": "the mean colour",
+        "canonicalisation": "lower case",
+        "scale": 10.0,
+        "bias": -5.0,
+        "limits": {
+            "max_body_bytes": 20_000_000,
+            "max_image_pixels": 50_000_000,
+            "max_side_pixels": 32_768,
+            "max_frames": 1_000,
+            "max_labels": 10_000,
+            "max_label_characters": 256,
+            "max_templates": 100,
+            "image_formats": info["limits"]["image_formats"],
+        },
+        "version": __version__,
+    }
+    assert {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"} <= set(info["limits"]["image_formats"])
+
+
+def test_info_says_when_the_model_is_the_demonstration(running):
+    with running(FakeEncoder(info=FakeInfo(demonstration=True))) as client:
+        assert client.get("/info").json()["demonstration"] is True

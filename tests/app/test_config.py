@@ -1,0 +1,63 @@
+import pytest
+
+from app.config import Settings, SettingsError, load_settings, settings_table
+
+
+@pytest.fixture(autouse=True)
+def only_these_variables(monkeypatch):
+    """The environment is this room's input."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SIGLIP_{name.upper()}", raising=False)
+
+
+def test_the_defaults_serve_the_embedded_model_to_this_machine_alone():
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.model, settings.weights) == ("127.0.0.1", 8000, None, None)
+
+
+def test_a_variable_is_read(monkeypatch):
+    monkeypatch.setenv("SIGLIP_MAX_LABELS", "7")
+    monkeypatch.setenv("SIGLIP_MODEL", "SigLIPBaseP16")
+    assert (load_settings().max_labels, load_settings().model) == (7, "SigLIPBaseP16")
+
+
+def test_an_empty_variable_is_the_default(monkeypatch):
+    monkeypatch.setenv("SIGLIP_PORT", "")
+    assert load_settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("SIGLIP_MAX_LABLES", "SIGLIP_MAX_LABELS"), ("SIGLIP_WEIGHT", "SIGLIP_WEIGHTS"), ("SIGLIP_X", "SIGLIP_")],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_known(monkeypatch, name, nearest):
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"no setting {name}; the nearest is {nearest}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("MAX_BATCH", "0"),
+        ("DEVICE", "tpu"),
+        ("DTYPE", "int4"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_its_variable(monkeypatch, name, value):
+    monkeypatch.setenv(f"SIGLIP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^SIGLIP_{name}: .* Received: '{value}'$"):
+        load_settings()
+
+
+def test_the_table_has_every_setting_with_its_default_and_meaning():
+    lines = settings_table().splitlines()
+    assert len(lines) == len(Settings.model_fields)
+    for line, (name, field) in zip(lines, Settings.model_fields.items(), strict=True):
+        assert line.split()[0] == f"SIGLIP_{name.upper()}"
+        assert line.endswith(str(field.description))
+        if name.endswith(("_bytes", "_pixels")):
+            assert f"in {name.rpartition('_')[2]}" in line

@@ -1,0 +1,136 @@
+"""One request for each error code, over HTTP: status and body."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+
+from app.errors import ServiceError
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
+
+PNG = encoded(picture())
+TOO_MANY_PIXELS = encoded(Image.new("1", (10_000, 6_000)))
+
+
+def raw(image: bytes = PNG, media_type: str = "image/png", **options) -> dict:
+    return {
+        "method": "POST",
+        "url": "/classify",
+        "content": image,
+        "headers": {"Content-Type": media_type},
+        "params": {"labels": "cat"} | options,
+    }
+
+
+REQUESTS = {
+    "invalid_request": (400, raw(lables="cat")),
+    "not_found": (404, {"method": "GET", "url": "/classfy"}),
+    "method_not_allowed": (405, {"method": "GET", "url": "/classify"}),
+    "body_too_large": (413, raw(bytes(20_000_001))),
+    "image_too_large": (413, raw(TOO_MANY_PIXELS)),
+    "unsupported_media_type": (415, raw(media_type="text/html")),
+    "invalid_image": (422, raw(PNG[:60])),
+    "invalid_labels": (422, raw(labels=" ")),
+    "invalid_template": (422, raw(templates="a photo")),
+}
+WITH_AN_ENCODER_OF_THEIR_OWN = {"overloaded", "internal_error", "not_ready"}
+
+
+def check_problem(answer, status: int, code: str) -> dict:
+    problem = answer.json()
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (problem["status"], problem["error_type"], problem["type"]) == (status, code, f"urn:siglip:error:{code}")
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert problem["detail"] == problem["error"] != ""
+    assert problem["title"]
+    assert all(set(fault) == {"pointer", "message"} for fault in problem["errors"])
+    assert "Traceback" not in answer.text
+    return problem
+
+
+@pytest.mark.parametrize(("code", "status", "request_"), [(code, *row) for code, row in REQUESTS.items()])
+def test_a_failure_is_a_problem_with_its_code(client, code, status, request_):
+    check_problem(client.request(**request_), status, code)
+
+
+def test_every_code_has_its_request_here():
+    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | WITH_AN_ENCODER_OF_THEIR_OWN
+
+
+def test_a_method_that_is_not_allowed_is_told_which_is(client):
+    answer = client.get("/classify")
+    assert answer.headers["Allow"] == "POST"
+    assert answer.json()["detail"] == "This path takes POST."
+
+
+@pytest.mark.parametrize("labels", [[], ["x" * 257], [""], ["cat"] * 10_001])
+def test_labels_that_cannot_be_used(client, labels):
+    answer = client.post("/classify", json={"image": "", "labels": labels})
+    problem = check_problem(answer, 422, "invalid_labels")
+    assert problem["errors"][0]["pointer"].startswith("/labels")
+
+
+@pytest.mark.parametrize(
+    "templates",
+    [[], ["a photo"], ["{0.__class__}"], ["{:>10000000}"], ["{x}"], ["{}" * 5], ["{}"] * 101, ["{}" + "x" * 255]],
+)
+def test_templates_that_cannot_be_used(client, templates):
+    answer = client.post("/classify", json={"image": "", "labels": ["cat"], "templates": templates})
+    check_problem(answer, 422, "invalid_template")
+
+
+def test_labels_times_templates_is_bounded(client):
+    answer = client.post("/classify", json={"image": "", "labels": ["a"] * 10_000, "templates": ["{}"] * 11})
+    check_problem(answer, 422, "invalid_template")
+
+
+def test_a_full_queue_is_429_with_whole_seconds_and_probes_still_answer(running):
+    entered, free = threading.Event(), threading.Event()
+
+    def before_batch() -> None:
+        entered.set()
+        free.wait()
+
+    with running(FakeEncoder(before_batch), max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.request, **raw())
+        entered.wait()
+        answer = client.request(**raw())
+        ready = client.get("/health/ready")
+        free.set()
+        assert waiting.result().status_code == 200
+    check_problem(answer, 429, "overloaded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert ready.status_code == 200
+
+
+def test_a_failure_on_the_device_is_500_and_the_next_request_succeeds(running):
+    failures = iter([True] * 2)  # both towers of the first request
+
+    def before_batch() -> None:
+        if next(failures, False):
+            raise RuntimeError("secret of the device")
+
+    with running(FakeEncoder(before_batch)) as client:
+        failed, succeeded = client.request(**raw()), client.request(**raw())
+    check_problem(failed, 500, "internal_error")
+    assert "secret" not in failed.text
+    assert succeeded.status_code == 200
+
+
+def test_a_score_that_is_not_a_number_is_500(running):
+    with running(FakeEncoder(scale=float("nan"))) as client:
+        check_problem(client.request(**raw()), 500, "internal_error")
+
+
+def test_a_request_during_the_start_is_503_with_the_stage(running):
+    free = threading.Event()
+    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
+        while "compiling" not in client.get("/health/ready").text:
+            pass
+        answer = client.request(**raw())
+        free.set()
+    problem = check_problem(answer, 503, "not_ready")
+    assert problem["detail"] == "The model is not ready: compiling."

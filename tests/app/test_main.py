@@ -1,0 +1,42 @@
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from app.config import Settings
+from app.main import create_app
+from tests.fakes import FakeEncoder, FakeInfo
+
+pytestmark = pytest.mark.anyio
+
+
+def fail() -> None:
+    raise ValueError("the checkpoint\nis broken")
+
+
+async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog):
+    ended = threading.Event()
+    app = create_app(Settings(), FakeEncoder(before_warm_up=fail), ended.set)
+    with caplog.at_level(logging.INFO, "app"):
+        async with app.router.lifespan_context(app):
+            await app.state.loading
+    assert ended.is_set()
+    assert [record.message for record in caplog.records] == ["cannot load the model: the checkpoint is broken"]
+    assert caplog.records[0].exc_info is None
+
+
+@pytest.mark.parametrize("demonstration", [False, True])
+async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, demonstration):
+    app = create_app(Settings(), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
+    with caplog.at_level(logging.INFO, "app"):
+        async with app.router.lifespan_context(app):
+            await app.state.loading
+    assert caplog.records[0].message == "ready: FakeSigLIP fake_8 on CPU, float32"
+    assert ("not a photo classifier" in caplog.text) == demonstration
+
+
+def test_the_app_is_imported_without_tensorflow_or_keras():
+    check = "import sys, app.main, app.__main__; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)  # noqa: S603

@@ -1,0 +1,82 @@
+"""An encoder whose every embedding can be computed from its input, so that a swapped answer fails."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SIDE, CONTEXT_LENGTH, EMBED_DIM = 8, 16, 32
+SCALE, BIAS = 10.0, -5.0
+
+
+@dataclass(frozen=True)
+class FakeInfo:
+    """Facts that no real checkpoint has."""
+
+    variant: str = "FakeSigLIP"
+    weights: str = "fake_8"
+    revision: str | None = None
+    sha256: str = "0" * 64
+    image_size: tuple[int, int] = (SIDE, SIDE)
+    context_length: int = CONTEXT_LENGTH
+    embed_dim: int = EMBED_DIM
+    vocab_size: int = 256
+    dtype: str = "float32"
+    device: str = "CPU"
+    preprocessing: str = "the mean colour"
+    canonicalisation: str = "lower case"
+    demonstration: bool = False
+
+
+def embed(row: np.ndarray) -> np.ndarray:
+    """Returns the embedding of one prepared image or text, [E] float32, L2-normalised: its digest as chance."""
+    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[:8], "little")
+    values = np.random.default_rng(seed).standard_normal(EMBED_DIM)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+@dataclass
+class FakeEncoder:
+    """Keeps what it was given; `before_batch` may block or raise inside a batch, and `before_warm_up` in the start."""
+
+    before_batch: Callable[[], None] = lambda: None
+    before_warm_up: Callable[[], None] = lambda: None
+    info: FakeInfo = field(default_factory=FakeInfo)
+    scale: float = SCALE
+    bias: float = BIAS
+    image_batches: list[int] = field(default_factory=list)
+    text_batches: list[int] = field(default_factory=list)
+    threads: set[str] = field(default_factory=set)
+
+    def warm_up(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.before_warm_up()
+
+    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
+        """Returns the mean colour as [S, S, 3] uint8."""
+        mean = rgb.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+        return np.broadcast_to(mean, (SIDE, SIDE, 3)).copy()
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns a digest a text, [K, L] int32; upper and lower case are one, as they are for SigLIP."""
+        digests = [hashlib.sha256(text.lower().encode()).digest()[:CONTEXT_LENGTH] for text in texts]
+        return np.array([list(digest) for digest in digests], np.int32)
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        return self.encode(images, self.image_batches)
+
+    def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
+        return self.encode(token_ids, self.text_batches)
+
+    def encode(self, batch: np.ndarray, sizes: list[int]) -> np.ndarray:
+        self.threads.add(threading.current_thread().name)
+        sizes.append(len(batch))
+        self.before_batch()
+        return np.stack([embed(row) for row in batch])
+
+    def logit(self, rgb: np.ndarray, prompt: str) -> float:
+        """Returns what the service must answer for one picture and one prompt."""
+        image = embed(self.prepare_image(rgb))
+        return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias
