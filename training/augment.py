@@ -1,0 +1,107 @@
+"""RGBA pictograms to training pictures, harder as training goes on. NumPy and Pillow.
+
+Every published style draws the same cat in other colours, at another angle, with or without an outline. What is
+varied here is what varies between styles, so that a style never seen is one more variation.
+"""
+
+import numpy as np
+from PIL import Image
+
+SIDE = 64
+DARK = 0.25  # mean brightness of the art, 0..1
+
+
+def augment(rgba: np.ndarray, mirrored: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
+    """Returns training pictures, [B, 64, 64, 3] uint8.
+
+    Args:
+        rgba: [B, R, R, 4] uint8, straight alpha, R the side they were rendered at.
+        mirrored: [B] bool, whether a picture may be flipped without changing what it shows.
+        difficulty: 0 (plain and centred on white) to 1.
+        rng: The source of chance.
+    """
+    moved = np.stack([move(image, flip, difficulty, rng) for image, flip in zip(rgba, mirrored, strict=True)])
+    pixels = moved.astype(np.float32) / 255.0
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    colour = vary_colour(colour, difficulty, rng)
+    brightness = (colour * alpha).mean(axis=(1, 2, 3)) / alpha.mean(axis=(1, 2, 3))
+    # Black art would vanish on a dark background.
+    pictures = colour * alpha + backgrounds(brightness < DARK, difficulty, rng) * (1.0 - alpha)
+    sketched = chance(0.12 * difficulty, len(rgba), rng)
+    pictures[sketched] = sketch(pictures[sketched])
+    inverted = chance(0.04 * difficulty, len(rgba), rng)
+    pictures[inverted] = 1.0 - pictures[inverted]
+    erase(pictures, difficulty, rng)
+    return (pictures.clip(0, 1) * 255.0).round().astype(np.uint8)
+
+
+def chance(p: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns n coins, [n] bool, each true with probability p."""
+    return rng.random(n) < p
+
+
+def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Generator) -> np.ndarray:
+    """Returns one picture turned, stretched, shifted and sometimes mirrored, [64, 64, 4] uint8."""
+    side = rgba.shape[0]
+    angle = np.deg2rad(rng.uniform(-15, 15) * difficulty)
+    zoom = np.exp(rng.uniform(-0.28, 0.12) * difficulty)
+    stretch = np.exp(rng.uniform(-0.12, 0.12) * difficulty)
+    matrix = side / SIDE / zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = matrix @ np.diag([stretch, 1 / stretch])
+    if mirrored and rng.random() < 0.4:
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    target = np.full(2, SIDE / 2) + rng.uniform(-5, 5, 2) * difficulty
+    offset = np.full(2, side / 2) - matrix @ target
+    coefficients = (*matrix[0], offset[0], *matrix[1], offset[1])
+    # Premultiplied ("RGBa"), so that the colour of transparent pixels does not bleed into the edges.
+    image = Image.fromarray(rgba).convert("RGBa").transform(
+        (SIDE, SIDE), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+    )
+    return np.asarray(image.convert("RGBA"))
+
+
+def vary_colour(colour: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
+    """Returns pictures with channels mixed, brightness and contrast changed, a few in grey; [B, S, S, 3] in 0..1."""
+    n = len(colour)
+    grey = colour.mean(axis=-1, keepdims=True)
+    saturation = 1 + difficulty * rng.uniform(-0.5, 0.4, (n, 1, 1, 1)).astype(np.float32)
+    saturation[chance(0.12 * difficulty, n, rng)] = 0.0
+    colour = grey + (colour - grey) * saturation
+    mixing = np.eye(3, dtype=np.float32) + 0.12 * difficulty * rng.standard_normal((n, 3, 3)).astype(np.float32)
+    mixing /= mixing.sum(axis=1, keepdims=True)
+    colour = np.matmul(colour.reshape(n, -1, 3), mixing).reshape(colour.shape)
+    contrast = 1 + difficulty * rng.uniform(-0.3, 0.3, (n, 1, 1, 1)).astype(np.float32)
+    brightness = difficulty * rng.uniform(-0.15, 0.15, (n, 1, 1, 1)).astype(np.float32)
+    return ((colour - 0.5) * contrast + 0.5 + brightness).clip(0, 1)
+
+
+def backgrounds(pale: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
+    """Returns backgrounds, [n, S, S, 3] in 0..1: white, pale, or, unless `pale`, [n] bool, any colour; some graded."""
+    n = len(pale)
+    any_colour = (chance(0.35 * difficulty, n, rng) & ~pale)[:, None]
+    lowest = np.where(any_colour, 0.0, 1 - 0.25 * difficulty)
+    ends = [(lowest + (1 - lowest) * rng.random((n, 3))).astype(np.float32) for _ in range(2)]
+    white = chance(0.5, n, rng)[:, None] & ~any_colour
+    ends = [np.where(white, np.float32(1), end) for end in ends]
+    graded = chance(0.4, n, rng)[:, None]
+    ends[1] = np.where(graded, ends[1], ends[0])
+    ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[None, :, None, None]
+    columns = ends[0][:, None, None] * (1 - ramp) + ends[1][:, None, None] * ramp  # [n, S, 1, 3]
+    turned = chance(0.5, n, rng)[:, None, None, None]
+    full = np.broadcast_to(columns, (n, SIDE, SIDE, 3))
+    return np.where(turned, full.transpose(0, 2, 1, 3), full)
+
+
+def sketch(pictures: np.ndarray) -> np.ndarray:
+    """Returns pictures as dark lines on white, where colours meet; [B, S, S, 3] in 0..1."""
+    down = np.abs(np.diff(pictures, axis=1, append=pictures[:, -1:])).max(axis=-1, keepdims=True)
+    across = np.abs(np.diff(pictures, axis=2, append=pictures[:, :, -1:])).max(axis=-1, keepdims=True)
+    return np.repeat(1.0 - (3.0 * (down + across)).clip(0, 0.95), 3, axis=-1)
+
+
+def erase(pictures: np.ndarray, difficulty: float, rng: np.random.Generator) -> None:
+    """Covers a rectangle of some pictures with one colour, in place."""
+    for i in np.flatnonzero(chance(0.25 * difficulty, len(pictures), rng)):
+        height, width = rng.integers(6, 22, 2)
+        top, left = rng.integers(0, SIDE - height), rng.integers(0, SIDE - width)
+        pictures[i, top : top + height, left : left + width] = rng.random(3)

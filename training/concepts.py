@@ -1,0 +1,146 @@
+"""Which pictograms are taught, and what each is called in fourteen languages.
+
+This room reads emojibase (groups) and CLDR (names, keywords); it knows nothing of art except how many sets draw a
+concept. `choices` and `english` are its tables.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.tokenizer import canonicalize
+from training.choices import CHOSEN_CONCEPTS, WHOLE_SUBGROUPS
+from training.english import ALIASES, CHATTER, MISLEADING
+
+LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "ru", "ar", "hi", "zh", "ja", "ko")
+MIN_TRAINING_SETS = 5
+MAX_CONCEPTS_PER_KEYWORD = 8
+VARIATION_SELECTOR = "\N{VARIATION SELECTOR-16}"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One pictogram: its emoji and where emojibase files it."""
+
+    emoji: str
+    hexcode: str
+    group: str
+    subgroup: str
+
+    @property
+    def plain(self) -> str:
+        """The emoji without FE0F, as CLDR and the tables here write it."""
+        return self.emoji.replace(VARIATION_SELECTOR, "")
+
+
+def normalise_hexcode(hexcode: str) -> str:
+    """Returns the code points as all the packages can be compared: lower case, no FE0F, no leading zeros.
+
+    | received       | returned    |
+    |----------------|-------------|
+    | `2764-FE0F`    | `2764`      |
+    | `0023-20E3`    | `23-20e3`   |
+    | `1f43b-200d-2744` | the same |
+    """
+    points = (point.lstrip("0") for point in hexcode.lower().split("-"))
+    return "-".join(point for point in points if point != "fe0f")
+
+
+def is_wanted(concept: Concept) -> bool:
+    """Returns whether the tables of `choices` take this emoji."""
+    if concept.subgroup in WHOLE_SUBGROUPS:
+        return concept.plain not in WHOLE_SUBGROUPS[concept.subgroup].split()
+    return concept.plain in CHOSEN_CONCEPTS.get(concept.subgroup, "").split()
+
+
+def candidates(emojibase: Iterable[Mapping[str, Any]], groups: Mapping[str, Mapping[str, str]]) -> list[Concept]:
+    """Returns the emoji that the rules take, in emojibase's order.
+
+    Args:
+        emojibase: Rows of emojibase's `data.json`; skin tones are nested in them and so never seen.
+        groups: Its `groups.json`: the names of `groups` and `subgroups` by number.
+    """
+    concepts = (
+        Concept(
+            emoji=row["emoji"],
+            hexcode=normalise_hexcode(row["hexcode"]),
+            group=groups["groups"].get(str(row.get("group")), ""),
+            subgroup=groups["subgroups"].get(str(row.get("subgroup")), ""),
+        )
+        for row in emojibase
+    )
+    return [concept for concept in concepts if is_wanted(concept)]
+
+
+def texts_of(concept: Concept, annotations: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]] | None:
+    """Returns `{language: {"name", "keywords"}}`, or None where a language has no name for the concept.
+
+    Args:
+        concept: What to name.
+        annotations: CLDR's annotations by language, then by emoji.
+    """
+    texts = {}
+    for language in LANGUAGES:
+        annotation = annotations[language].get(concept.plain, {})
+        if not annotation.get("tts"):
+            return None
+        texts[language] = {"name": annotation["tts"][0], "keywords": annotation.get("default", [])}
+    return texts
+
+
+def drop_useless_keywords(texts: list[dict[str, dict[str, Any]]]) -> list[dict[str, dict[str, Any]]]:
+    """Returns the same texts without the keywords that tell nothing apart.
+
+    Dropped are those that only repeat the concept's name or another keyword, that canonicalise to nothing or to a
+    single ASCII character, and those that more than `MAX_CONCEPTS_PER_KEYWORD` concepts share ("animal", "food").
+    A shared keyword stays with the concepts whose very name says it ("red heart": "heart"), if they are few enough.
+    """
+    shared: Counter[tuple[str, str]] = Counter()
+    said: Counter[tuple[str, str]] = Counter()
+    for concept in texts:
+        for language, text in concept.items():
+            for keyword in {canonicalize(keyword) for keyword in text["keywords"]}:
+                shared[language, keyword] += 1
+                said[language, keyword] += says(text["name"], keyword)
+
+    def tells(language: str, name: str, keyword: str) -> bool:
+        few = shared[language, keyword] <= MAX_CONCEPTS_PER_KEYWORD
+        few_say_it = says(name, keyword) and said[language, keyword] <= MAX_CONCEPTS_PER_KEYWORD
+        return len(keyword.encode()) > 1 and keyword != canonicalize(name) and (few or few_say_it)
+
+    return [
+        {
+            language: {
+                "name": text["name"],
+                "keywords": [
+                    keyword
+                    for keyword in unique(text["keywords"])
+                    if tells(language, text["name"], canonicalize(keyword))
+                ],
+            }
+            for language, text in concept.items()
+        }
+        for concept in texts
+    ]
+
+
+def says(name: str, keyword: str) -> bool:
+    """Returns whether a name contains a canonical keyword: as a word, or anywhere where words are not spaced."""
+    name = canonicalize(name)
+    return f" {keyword} " in f" {name} " or (not keyword.isascii() and " " not in name and keyword in name)
+
+
+def unique(texts: Iterable[str]) -> list[str]:
+    """Returns the texts without those that canonicalise to an earlier one."""
+    kept: dict[str, str] = {}
+    for text in texts:
+        kept.setdefault(canonicalize(text), text)
+    return list(kept.values())
+
+
+def everyday(concept: Concept, keywords: Iterable[str]) -> list[str]:
+    """Returns a concept's English keywords as people speak: aliases first, without chatter and what misleads."""
+    aliases = ALIASES[concept.plain].split(", ") if concept.plain in ALIASES else []
+    dropped = CHATTER.union(MISLEADING.get(concept.plain, "").split())
+    return unique([*aliases, *(keyword for keyword in keywords if keyword not in dropped)])

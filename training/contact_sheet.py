@@ -1,0 +1,27 @@
+"""A picture of the data for a person's eye: a row a concept, a column a set and variant."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+BACKGROUND = (235, 235, 225)  # neither black nor white, so that both and transparency show
+
+
+def contact_sheet(images: np.ndarray, rows: Sequence[Mapping[str, object]], concepts: Sequence[int]) -> Image.Image:
+    """Returns the sheet of some concepts; a concept that a set does not draw leaves a gap.
+
+    Args:
+        images: [M, S, S, 4] uint8, straight alpha.
+        rows: The M rows of the JSON beside them.
+        concepts: The numbers to show, top to bottom.
+    """
+    columns = list(dict.fromkeys((row["set"], row["variant"]) for row in rows))
+    side = images.shape[1]
+    sheet = Image.new("RGB", (side * len(columns), side * len(concepts)), BACKGROUND)
+    for pixels, row in zip(images, rows, strict=True):
+        if row["concept"] in concepts:
+            picture = Image.fromarray(pixels)
+            at = side * columns.index((row["set"], row["variant"])), side * concepts.index(row["concept"])
+            sheet.paste(picture, at, picture)
+    return sheet

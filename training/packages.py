@@ -1,0 +1,81 @@
+"""The npm packages that the data comes from, pinned: fetch them, read them, say whose they are.
+
+Licences decide what may be trained on. CC BY-SA art is held out: it only ever tests the model.
+"""
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+PACKAGES = {
+    "@iconify-json/noto": "1.2.9",
+    "@iconify-json/noto-v1": "1.2.5",
+    "@iconify-json/fxemoji": "1.2.2",
+    "@iconify-json/fluent-emoji": "1.2.7",
+    "@iconify-json/fluent-emoji-flat": "1.2.6",
+    "@iconify-json/fluent-emoji-high-contrast": "1.2.6",
+    "@iconify-json/twemoji": "1.2.5",
+    "@iconify-json/emojione": "1.2.3",
+    "@iconify-json/emojione-monotone": "1.2.1",
+    "@iconify-json/openmoji": "1.2.29",
+    "@iconify-json/emojione-v1": "1.2.3",
+    "@fontsource/noto-emoji": "5.3.2",
+    "cldr-annotations-full": "48.2.0",
+    "emojibase-data": "17.0.0",
+}
+
+
+class PackageError(Exception):
+    """A package could not be fetched or is not what its pin says; the message names it."""
+
+
+def fetch(name: str, folder: Path) -> Path:
+    """Returns the unpacked package's directory, fetching it with `npm pack` the first time.
+
+    Args:
+        name: A key of `PACKAGES`.
+        folder: Where packages are kept, one directory each.
+
+    Raises:
+        PackageError: npm is missing or failed.
+    """
+    target = folder / f"{name.removeprefix('@').replace('/', '-')}-{PACKAGES[name]}"
+    if (target / "package" / "package.json").exists():
+        return target / "package"
+    target.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "pack", "--silent", "--pack-destination", str(target), f"{name}@{PACKAGES[name]}"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - pinned names
+    except FileNotFoundError as error:
+        raise PackageError("npm is needed to fetch the art; install Node.js.") from error
+    except subprocess.CalledProcessError as error:
+        raise PackageError(f"npm could not fetch {name}@{PACKAGES[name]}: {error.stderr.strip()}") from error
+    (archive,) = target.glob("*.tgz")
+    with tarfile.open(archive) as tar:
+        # package.json goes last: its presence says that all the rest is there.
+        members = sorted(tar.getmembers(), key=lambda member: member.name == "package/package.json")
+        tar.extractall(target, members, filter="data")
+    archive.unlink()
+    return target / "package"
+
+
+def read_json(package: Path, path: str) -> Any:
+    """Returns the parsed file of an unpacked package."""
+    return json.loads((package / path).read_text(encoding="utf-8"))
+
+
+def attribution(name: str, package: Path) -> dict[str, str]:
+    """Returns the package's name, version, licence, author and origin, as it states them itself."""
+    manifest = read_json(package, "package.json")
+    info = read_json(package, "info.json") if (package / "info.json").exists() else {}
+    author = info.get("author") or manifest.get("author") or manifest.get("repository")
+    origin = author.get("url", "") if isinstance(author, dict) else manifest.get("homepage", "")
+    return {
+        "package": name,
+        "version": manifest["version"],
+        "license": info.get("license", {}).get("spdx") or manifest["license"],
+        "author": author.get("name", "") if isinstance(author, dict) else author,
+        "url": origin,
+    }

@@ -1,0 +1,60 @@
+"""SVG -> [S, S, 4] uint8 pictures: straight RGBA, the art centred and as large as every other.
+
+resvg runs in processes of its own, because some SVGs kill it; a picture that dies or comes out blank is None.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import numpy as np
+import resvg_py
+from PIL import Image
+
+IMAGE_SIZE = 96
+ART_SIZE = 86  # the longer side of the art: 90 % of the picture
+RASTER_SIZE = 256  # drawn larger first, to find where the art is
+MIN_ALPHA = 16
+CHUNK = 256
+WORKERS = 2
+
+
+def render(svg: str) -> np.ndarray | None:
+    """Returns the picture, [S, S, 4] uint8 with colours not multiplied by alpha, or None if it is blank or invalid."""
+    try:
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=RASTER_SIZE, height=RASTER_SIZE, skip_system_fonts=True)
+    except ValueError:
+        return None
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    box = image.getchannel("A").point(lambda alpha: 255 * (alpha >= MIN_ALPHA)).getbbox()
+    if box is None:
+        return None
+    art = image.crop(box)
+    scale = ART_SIZE / max(art.size)
+    # Pillow resizes RGBA premultiplied, so transparent black does not bleed into the edges.
+    art = art.resize([max(1, round(side * scale)) for side in art.size], Image.Resampling.LANCZOS)
+    canvas = Image.new("RGBA", (IMAGE_SIZE, IMAGE_SIZE))
+    canvas.paste(art, ((IMAGE_SIZE - art.width) // 2, (IMAGE_SIZE - art.height) // 2))
+    return np.asarray(canvas)
+
+
+def render_all(svgs: Sequence[str]) -> Iterator[np.ndarray | None]:
+    """Yields one picture or None for each SVG, in order, whatever happens to the processes that draw them."""
+    chunks = [svgs[start : start + CHUNK] for start in range(0, len(svgs), CHUNK)]
+    with ThreadPoolExecutor(WORKERS) as threads:
+        for pictures in threads.map(_render_chunk, chunks):
+            yield from pictures
+
+
+def _render_chunk(svgs: Sequence[str]) -> list[np.ndarray | None]:
+    """Returns the pictures of a chunk, drawn in one process; if that dies, each half is tried in its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        try:
+            return list(process.map(render, svgs, chunksize=len(svgs)))
+        except BrokenProcessPool:
+            if len(svgs) == 1:
+                return [None]
+    middle = len(svgs) // 2
+    return _render_chunk(svgs[:middle]) + _render_chunk(svgs[middle:])
