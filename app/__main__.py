@@ -1,6 +1,7 @@
 """The command line: `python -m app serve`."""
 
 import argparse
+import os
 import sys
 
 import uvicorn
@@ -41,6 +42,7 @@ def serve(_options: argparse.Namespace) -> int:
     """Serves until it is told to stop; 1 if the model cannot be loaded."""
     settings = load_settings()
     configure_logging(settings.log_format)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
 
     def stop() -> None:
         server.should_exit = True

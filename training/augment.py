@@ -54,8 +54,10 @@ def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Gen
     offset = np.full(2, side / 2) - matrix @ target
     coefficients = (*matrix[0], offset[0], *matrix[1], offset[1])
     # Premultiplied ("RGBa"), so that the colour of transparent pixels does not bleed into the edges.
-    image = Image.fromarray(rgba).convert("RGBa").transform(
-        (SIDE, SIDE), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+    image = (
+        Image.fromarray(rgba)
+        .convert("RGBa")
+        .transform((SIDE, SIDE), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
     )
     return np.asarray(image.convert("RGBA"))
 

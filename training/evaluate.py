@@ -6,21 +6,24 @@ the service's default template. Concepts that share the name are never distracto
 
 import argparse
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from model import zero_shot
-from model.config import EMBEDDED_DIRECTORY, EMBEDDED, VARIANTS, read_config
-from model.tokenizer import SigLIPTokenizer, canonicalize
-from model.variants import load_model
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.encoder import load_encoder
+from model.tokenizer import canonicalize
 
 BUILD = Path(__file__).parent / "build"
 LANGUAGES = ("en", "es", "fr", "de", "zh", "ar", "hi", "it", "pt", "nl", "pl", "ru", "ja", "ko")
 WAYS = (10, 100)
 DRAWS = 20
+TRAINING_ART = "training art"
 
 
 def on_white(rgba: np.ndarray, side: int) -> np.ndarray:
@@ -52,34 +55,40 @@ def n_way(logits: np.ndarray, truth: np.ndarray, allowed: np.ndarray, ways: int,
     return float(np.mean(hits))
 
 
-def evaluate(directory: Path, build: Path) -> dict[str, Any]:
-    """Returns the figures of the model card: per art set and language, N-way accuracies and mean sigmoids."""
-    config = read_config(directory)
-    model = load_model(None, str(directory))
-    tokenizer = SigLIPTokenizer(directory / "spiece.model", config.text.context_length, config.text.vocab_size)
-    concepts = json.loads((build / "concepts.json").read_text(encoding="utf-8"))
-    scale, bias = float(np.exp(model.logit_scale.numpy())), float(model.logit_bias.numpy())
+def art_sets(build: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields name, pictures [M, R, R, 4] and true concepts [M]: each held-out set, then all training art as drawn."""
+    held_out = json.loads((build / "heldout.json").read_text(encoding="utf-8"))
+    pixels = np.load(build / "heldout.npy", mmap_mode="r")
+    for name in dict.fromkeys(picture["set"] for picture in held_out):
+        rows = [i for i, picture in enumerate(held_out) if picture["set"] == name]
+        yield name, pixels[rows], np.array([held_out[i]["concept"] for i in rows])
+    art = json.loads((build / "images.json").read_text(encoding="utf-8"))
+    pixels = np.load(build / "images.npy", mmap_mode="r")
+    rows = [i for i, picture in enumerate(art) if picture["variant"] == "original"]
+    yield TRAINING_ART, pixels[rows], np.array([art[i]["concept"] for i in rows])
 
-    names = {language: [c["texts"][language]["name"] for c in concepts] for language in LANGUAGES}
+
+def evaluate(directory: Path, build: Path) -> list[dict[str, Any]]:
+    """Returns the rows of the model card: one an art set and language, training art in English only."""
+    encoder = load_encoder(None, str(directory), device="cpu", dtype="float32", max_batch=64)
+    concepts = json.loads((build / "concepts.json").read_text(encoding="utf-8"))
+    names = {language: [concept["texts"][language]["name"] for concept in concepts] for language in LANGUAGES}
     texts = {
-        language: np.asarray(model.encode_texts(tokenizer(zero_shot.prompts(names[language])))) for language in LANGUAGES
+        language: in_batches(encoder.encode_texts, encoder.prepare_text(zero_shot.prompts(names[language])))
+        for language in tqdm(LANGUAGES, desc="texts")
     }
-    results: dict[str, Any] = {"concepts": len(concepts), "scale": scale, "bias": bias, "sets": {}}
-    for file, wanted in (("heldout", None), ("images", "original")):
-        art = json.loads((build / f"{file}.json").read_text(encoding="utf-8"))
-        pixels = np.load(build / f"{file}.npy", mmap_mode="r")
-        for art_set in sorted({image["set"] for image in art}):
-            rows = [i for i, a in enumerate(art) if a["set"] == art_set and a.get("variant", "original") == (wanted or "original")]
-            truth = np.array([art[i]["concept"] for i in rows])
-            pictures = on_white(pixels[rows], config.vision.image_size[0])
-            images = np.concatenate([np.asarray(model.encode_images(part)) for part in np.array_split(pictures, max(1, len(rows) // 64))])
-            languages = LANGUAGES if file == "heldout" else ("en",)
-            results["sets"][art_set] = {
-                "held_out": file == "heldout",
-                "images": len(rows),
-                **{language: figures(scale * images @ texts[language].T + bias, truth, names[language]) for language in languages},
-            }
-    return results
+    rows = []
+    for name, pictures, truth in art_sets(build):
+        images = in_batches(encoder.encode_images, on_white(pictures, encoder.info.image_size[0]))
+        for language in tqdm(LANGUAGES if name != TRAINING_ART else LANGUAGES[:1], desc=name):
+            logits = encoder.scale * images @ texts[language].T + encoder.bias
+            rows.append({"art": name, "language": language, **figures(logits, truth, names[language])})
+    return rows
+
+
+def in_batches(encode: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Returns the embeddings of any number of rows."""
+    return np.concatenate([encode(rows[start : start + 64]) for start in range(0, len(rows), 64)])
 
 
 def figures(logits: np.ndarray, truth: np.ndarray, names: list[str]) -> dict[str, float]:
@@ -97,19 +106,13 @@ def figures(logits: np.ndarray, truth: np.ndarray, names: list[str]) -> dict[str
     }
 
 
-def table(results: dict[str, Any]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Returns the figures as the Markdown table of the model card."""
-    lines = [
-        "| art | held out | language | 10-way | 100-way | top-1 of all | mean sigmoid true / other |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for art_set, result in sorted(results["sets"].items(), key=lambda item: not item[1]["held_out"]):
-        for language in LANGUAGES:
-            if row := result.get(language):
-                lines.append(
-                    f"| {art_set} | {'yes' if result['held_out'] else 'no'} | {language} | {row['10_way']:.3f} | "
-                    f"{row['100_way']:.3f} | {row['top_1']:.3f} | {row['sigmoid_true']:.3f} / {row['sigmoid_distractor']:.4f} |"
-                )
+    lines = ["| art | language | 10-way | 100-way | top-1 of all | sigmoid true / other |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        accuracies = " | ".join(f"{row[name]:.3f}" for name in ("10_way", "100_way", "top_1"))
+        sigmoids = f"{row['sigmoid_true']:.3f} / {row['sigmoid_distractor']:.4f}"
+        lines.append(f"| {row['art']} | {row['language']} | {accuracies} | {sigmoids} |")
     return "\n".join(lines)
 
 

@@ -38,7 +38,9 @@ class PrototypeTraining(keras.Model):
         self.siglip, self.total_steps = siglip, total_steps
         self.pairwise = SigLIPLoss()
         self.prototypes = self.add_weight(
-            shape=(num_concepts, siglip.config.embed_dim), initializer=keras.initializers.RandomNormal(), name="prototypes"
+            shape=(num_concepts, siglip.config.embed_dim),
+            initializer=keras.initializers.RandomNormal(),
+            name="prototypes",
         )
         self.prototype_scale = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(math.log(10.0)), name="prototype_scale"
@@ -82,7 +84,9 @@ def train(build: Path, output: Path, *, epochs: int, batch_size: int, learning_r
     corpus = read_corpus(build)
     siglip = SigLIP(VARIANTS[EMBEDDED[0]][EMBEDDED[1]].config)
     siglip.logit_bias.assign(-math.log(batch_size))
-    tokenizer = SigLIPTokenizer(build / "spiece.model", siglip.config.text.context_length, siglip.config.text.vocab_size)
+    tokenizer = SigLIPTokenizer(
+        build / "spiece.model", siglip.config.text.context_length, siglip.config.text.vocab_size
+    )
     steps = epochs * STEPS_PER_EPOCH
     model = PrototypeTraining(siglip, len(corpus.concepts), steps)
     schedule = keras.optimizers.schedules.CosineDecay(
