@@ -28,7 +28,9 @@ def test_transparent_colour_does_not_bleed_into_the_edges(square: np.ndarray) ->
     assert (pictures[..., 1] - pictures[..., 2]).max() <= 1, "no pixel is greener than it is blue"
 
 
-def test_at_full_difficulty_the_same_chance_gives_the_same_pictures_and_another_gives_others(square: np.ndarray) -> None:
+def test_at_full_difficulty_the_same_chance_gives_the_same_pictures_and_another_gives_others(
+    square: np.ndarray,
+) -> None:
     first, same, other = (augment(square, np.ones(4, bool), 1.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()

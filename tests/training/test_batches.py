@@ -28,7 +28,9 @@ def corpus(tmp_path: Path) -> Corpus:
 
 def numbered(texts: list[str]) -> np.ndarray:
     """Stands for the tokenizer: [K, 1], which of the words a text has."""
-    return np.array([[next(i for i, word in enumerate(("cat", "dog", "car", "pet")) if word in t.lower())] for t in texts])
+    return np.array(
+        [[next(i for i, word in enumerate(("cat", "dog", "car", "pet")) if word in t.lower())] for t in texts]
+    )
 
 
 def test_a_text_belongs_to_every_concept_that_it_may_name(corpus: Corpus) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluate import fill, figures, n_way
+from training.evaluate import figures, fill, n_way
 
 
 def test_a_perfect_model_is_always_right_and_a_blind_one_as_often_as_chance() -> None:

@@ -1,0 +1,35 @@
+"""SigLIP in Keras 3: three published sizes, the embedded small one, their processor, tokenizer and loss.
+
+    from model import SigLIPBaseP16, SigLIPProcessor
+
+    processor, model = SigLIPProcessor(), SigLIPBaseP16(weights="google_224")
+    inputs = processor(text=["a cat", "a dog"], image_paths="photo.jpg")
+    output = model({"images": inputs["images"], "token_ids": inputs["input_ids"]})
+
+A library on its own: no HTTP, no asyncio, no settings. Names are imported when they are first used, so that the
+NumPy parts (`model.zero_shot`) do not pull in Keras, which takes seconds.
+"""
+
+from importlib import import_module
+from typing import Any
+
+FRONT_DOOR = {
+    "CheckpointError": "model.config",
+    "SigLIP": "model.siglip",
+    "SigLIPBaseP16": "model.variants",
+    "SigLIPConfig": "model.config",
+    "SigLIPLargeP16": "model.variants",
+    "SigLIPLoss": "model.loss",
+    "SigLIPProcessor": "model.processor",
+    "SigLIPSo400mP14": "model.variants",
+    "SigLIPTinyP16": "model.variants",
+    "load_checkpoint": "model.weights",
+    "save_checkpoint": "model.weights",
+}
+__all__ = list(FRONT_DOOR)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FRONT_DOOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(FRONT_DOOR[name]), name)

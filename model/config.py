@@ -1,0 +1,199 @@
+"""What a SigLIP is made of: tower sizes, the variants, the published weights and where they live.
+
+This room holds facts only: no Keras, no files, no network. Names are the field's; `model.hf_files` maps them to those
+of a Hugging Face `config.json`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+EMBEDDED = ("SigLIPTinyP16", "pictograms_64")
+EMBEDDED_DIRECTORY = Path(__file__).parent / "checkpoints"
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be found, read or trusted; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """The sizes that the two transformers have in common. Defaults are the base model's."""
+
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_dim: int = 3072
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(f"width must be a multiple of num_heads. Received: {self.width}, {self.num_heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig(TowerConfig):
+    """The image tower; `image_size` is (height, width) in pixels."""
+
+    image_size: tuple[int, int] = (224, 224)
+    patch_size: int = 16
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches; pixels that do not fill a patch are dropped (384 / 14 is 27, not 28)."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(TowerConfig):
+    """The text tower; every text is exactly `context_length` tokens."""
+
+    vocab_size: int = 32_000
+    context_length: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigLIPConfig:
+    """Both towers. `embed_dim` is where they meet: the text head's width, and the image tower's own."""
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    embed_dim: int = 768
+
+    def __post_init__(self) -> None:
+        if self.embed_dim != self.vision.width:
+            raise ValueError(
+                "embed_dim must equal vision.width, since SigLIP has no image projection. "
+                f"Received: {self.embed_dim}, {self.vision.width}"
+            )
+
+    def with_image_size(self, height: int, width: int) -> "SigLIPConfig":
+        """Returns the same model for other images, [H, W, 3]."""
+        return replace(self, vision=replace(self.vision, image_size=(height, width)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values, which `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SigLIPConfig":
+        """Returns the config that `to_dict` wrote."""
+        vision = {**values["vision"], "image_size": tuple(values["vision"]["image_size"])}
+        return cls(vision=VisionConfig(**vision), text=TextConfig(**values["text"]), embed_dim=values["embed_dim"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedWeights:
+    """A named checkpoint: its shape, the hub id that holds it (None: inside this package), the known file hashes."""
+
+    config: SigLIPConfig
+    hub_id: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+BASE = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}
+LARGE = {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096}
+SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
+
+# The English and only the English checkpoints share this vocabulary file.
+C4_EN = {"spiece.model": "1e5036bed065526c3c212dfbe288752391797c4bb1a284aa18c9a0b23fcaf8ec"}
+BASE_224 = {"model.safetensors": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8"}
+SO400M_384 = {"model.safetensors": "ea2abad2b7f8a9c1aa5e49a244d5d57ffa71c56f720c94bc5d240ef4d6e1d94a"}
+
+
+def _published(
+    hub_id: str,
+    sizes: dict[str, int],
+    image_size: int,
+    *,
+    patch_size: int = 16,
+    context_length: int = 64,
+    vocab_size: int = 32_000,
+    sha256: Mapping[str, str] = C4_EN,
+) -> PublishedWeights:
+    config = SigLIPConfig(
+        vision=VisionConfig(image_size=(image_size, image_size), patch_size=patch_size, **sizes),
+        text=TextConfig(vocab_size=vocab_size, context_length=context_length, **sizes),
+        embed_dim=sizes["width"],
+    )
+    return PublishedWeights(config=config, hub_id=hub_id, sha256=sha256)
+
+
+TINY = SigLIPConfig(
+    vision=VisionConfig(width=192, depth=6, num_heads=3, mlp_dim=768, image_size=(64, 64), patch_size=16),
+    text=TextConfig(width=192, depth=3, num_heads=3, mlp_dim=768, vocab_size=8192, context_length=16),
+    embed_dim=192,
+)
+
+VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
+    "SigLIPBaseP16": {
+        "google_224": _published("google/siglip-base-patch16-224", BASE, 224, sha256=C4_EN | BASE_224),
+        "google_256": _published("google/siglip-base-patch16-256", BASE, 256),
+        "google_multilingual_256": _published(
+            "google/siglip-base-patch16-256-multilingual", BASE, 256, vocab_size=250_000, sha256={}
+        ),
+        "google_384": _published("google/siglip-base-patch16-384", BASE, 384),
+        "google_512": _published("google/siglip-base-patch16-512", BASE, 512),
+    },
+    "SigLIPLargeP16": {
+        "google_256": _published("google/siglip-large-patch16-256", LARGE, 256),
+        "google_384": _published("google/siglip-large-patch16-384", LARGE, 384),
+    },
+    "SigLIPSo400mP14": {
+        "google_224": _published("google/siglip-so400m-patch14-224", SO400M, 224, patch_size=14, context_length=16),
+        "google_384": _published(
+            "google/siglip-so400m-patch14-384", SO400M, 384, patch_size=14, sha256=C4_EN | SO400M_384
+        ),
+    },
+    "SigLIPTinyP16": {"pictograms_64": PublishedWeights(config=TINY)},
+}
+
+
+def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] | None:
+    """Returns the (variant, weights) names that are meant, or None if `weights` is no name but a directory or hub id.
+
+    | variant         | weights        | meant                                              |
+    |-----------------|----------------|----------------------------------------------------|
+    | None            | None           | the embedded checkpoint                            |
+    | "SigLIPBaseP16" | None           | its first, google_224                              |
+    | None            | "google_512"   | the one variant that has it; else CheckpointError  |
+    | any             | "some/where"   | None                                               |
+
+    Raises:
+        CheckpointError: No such variant, no such weights, or weights that several variants have; all known are listed.
+    """
+    if variant is not None and variant not in VARIANTS:
+        raise CheckpointError(f"unknown variant {variant!r}. Known: {', '.join(VARIANTS)}")
+    if weights is None:
+        variant = variant or EMBEDDED[0]
+        return variant, next(iter(VARIANTS[variant]))
+    owners = [name for name, named in VARIANTS.items() if weights in named and variant in (None, name)]
+    if len(owners) == 1:
+        return owners[0], weights
+    if owners:
+        raise CheckpointError(f"{weights!r} names weights of {' and '.join(owners)}: name the variant too")
+    if "/" in weights or Path(weights).is_dir():
+        return None
+    known = "; ".join(f"{name}: {', '.join(named)}" for name, named in VARIANTS.items() if variant in (None, name))
+    raise CheckpointError(
+        f"unknown weights {weights!r}. Known: {known}; "
+        "or the path of a checkpoint directory, or a hub id such as google/siglip-base-patch16-224"
+    )
+
+
+def variant_of(config: SigLIPConfig) -> str | None:
+    """Returns the variant that has these towers, whatever the image size and vocabulary; None if none has."""
+    for variant, named in VARIANTS.items():
+        if towers(next(iter(named.values())).config) == towers(config):
+            return variant
+    return None
+
+
+def towers(config: SigLIPConfig) -> SigLIPConfig:
+    """Returns what makes a variant: the config without image size, vocabulary and context length."""
+    return replace(
+        config,
+        vision=replace(config.vision, image_size=(0, 0)),
+        text=replace(config.text, vocab_size=0, context_length=0),
+    )

@@ -1,0 +1,197 @@
+"""The inference face: a checkpoint on a device, NumPy in, NumPy out. The only file that imports TensorFlow.
+
+Batches are padded to a few sizes, and each size is traced once, before the first request: `Model.predict` in a loop
+leaks, and a new shape would stall its caller by a compilation. One thread at a time may encode; preparing is
+thread-safe.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from model.config import EMBEDDED, CheckpointError, choose_weights, variant_of
+from model.hub import checkpoint_directory, sha256
+from model.preprocess import PREPROCESSING, resize
+from model.siglip import SigLIP
+from model.tokenizer import CANONICALISATION, SigLIPTokenizer
+from model.variants import load_model
+from model.weights import checkpoint_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderInfo:
+    """What is loaded and how it treats its input; plain values, for `/info` and the log."""
+
+    variant: str
+    weights: str
+    revision: str | None
+    sha256: str
+    image_size: tuple[int, int]
+    context_length: int
+    embed_dim: int
+    vocab_size: int
+    dtype: str
+    device: str
+    preprocessing: str
+    canonicalisation: str
+    demonstration: bool
+
+
+def load_encoder(
+    variant: str | None = None,
+    weights: str | None = None,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_batch: int = 32,
+) -> "Encoder":
+    """Returns a checkpoint on its device, not yet warm.
+
+    Args:
+        variant: A name of `VARIANTS`, or None.
+        weights: A published name, a directory, a hub id, or None; see `choose_weights`.
+        revision: The hub commit, branch or tag.
+        device: "auto" (the first GPU, else the CPU), "gpu" or "cpu".
+        dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32" or "bfloat16".
+        max_batch: The largest batch that the two towers take at once.
+
+    Raises:
+        CheckpointError: The checkpoint is unknown, unreachable, incomplete or of another architecture.
+        DeviceError: A GPU was asked for and TensorFlow sees none.
+    """
+    names = choose_weights(variant, weights)
+    gpu = choose_gpu(device)
+    if dtype == "auto":
+        dtype = "bfloat16" if gpu and has_bfloat16(gpu) else "float32"
+    directory = checkpoint_directory(variant, weights, revision=revision)
+    # By its directory, so that the published hashes are not compared twice.
+    model = load_model(names[0] if names else variant, str(directory), dtype=dtype)
+    vision, text = model.config.vision, model.config.text
+    info = EncoderInfo(
+        variant=names[0] if names else variant_of(model.config) or "custom",
+        weights=names[1] if names else Path(str(weights)).name if Path(str(weights)).is_dir() else str(weights),
+        revision=revision,
+        sha256=fingerprint(directory),
+        image_size=vision.image_size,
+        context_length=text.context_length,
+        embed_dim=model.config.embed_dim,
+        vocab_size=text.vocab_size,
+        dtype=dtype,
+        device=describe_gpu(gpu) if gpu else "CPU",
+        preprocessing=PREPROCESSING.format(*vision.image_size),
+        canonicalisation=CANONICALISATION,
+        demonstration=names == EMBEDDED,
+    )
+    tokenizer = SigLIPTokenizer(directory / "spiece.model", text.context_length, text.vocab_size)
+    return Encoder(model, tokenizer, info, max_batch=max_batch, compile_xla=gpu is not None)
+
+
+class Encoder:
+    """A loaded SigLIP, as the service sees it.
+
+    Args:
+        model: With its weights.
+        tokenizer: Of the same checkpoint.
+        info: What to say about it.
+        max_batch: The largest batch; smaller ones are padded to the next power of two.
+        compile_xla: Whether the towers are compiled by XLA, as they are on a GPU.
+    """
+
+    def __init__(
+        self, model: SigLIP, tokenizer: SigLIPTokenizer, info: EncoderInfo, *, max_batch: int, compile_xla: bool
+    ):
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1. Received: {max_batch}")
+        self.info = info
+        self.tokenizer = tokenizer
+        self.scale = float(np.exp(model.logit_scale.numpy()))
+        self.bias = float(model.logit_bias.numpy())
+        self.batch_sizes = batch_sizes(max_batch)
+        self.image_tower = tf.function(model.encode_images, jit_compile=compile_xla)
+        self.text_tower = tf.function(model.encode_texts, jit_compile=compile_xla)
+
+    def warm_up(self) -> None:
+        """Traces, compiles and runs both towers once at every batch size."""
+        for size in self.batch_sizes:
+            self.encode_images(np.zeros((size, *self.info.image_size, 3), np.uint8))
+            self.encode_texts(np.ones((size, self.info.context_length), np.int32))
+
+    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
+        """Returns the image at the tower's size, [S, S, 3] uint8, from [H, W, 3] uint8."""
+        return resize(rgb, self.info.image_size)
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns token ids, [K, L] int32."""
+        return self.tokenizer(texts)
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""
+        return self.padded(self.image_tower, images)
+
+    def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
+        """Returns text embeddings, [B, E] float32, L2-normalised, from [B, L] int32; 1 <= B <= max_batch."""
+        return self.padded(self.text_tower, token_ids)
+
+    def padded(self, tower: tf.types.experimental.PolymorphicFunction, batch: np.ndarray) -> np.ndarray:
+        """Returns the tower's answer for a batch, which it sees padded with zeros to the next batch size."""
+        size = next((size for size in self.batch_sizes if size >= len(batch)), None)
+        if size is None or len(batch) == 0:
+            raise ValueError(f"a batch must have 1 to {self.batch_sizes[-1]} rows. Received: {len(batch)}")
+        filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
+        filled[: len(batch)] = batch
+        # Asked for by its shape: many shapes through one call are taken for a mistake and warned of.
+        traced = tower.get_concrete_function(tf.TensorSpec(filled.shape, filled.dtype))
+        return traced(tf.constant(filled)).numpy()[: len(batch)]
+
+
+class DeviceError(CheckpointError):
+    """The device that was asked for is not there."""
+
+
+def batch_sizes(max_batch: int) -> list[int]:
+    """Returns the powers of two below `max_batch`, and itself."""
+    return [2**i for i in range((max_batch - 1).bit_length())] + [max_batch]
+
+
+def choose_gpu(device: str) -> "tf.config.PhysicalDevice | None":
+    """Returns the GPU to use, its memory set to grow as needed, or None for the CPU.
+
+    Raises:
+        DeviceError: "gpu" was asked for and TensorFlow sees none.
+        ValueError: `device` is not one of auto, gpu, cpu.
+    """
+    if device not in ("auto", "gpu", "cpu"):
+        raise ValueError(f"device must be auto, gpu or cpu. Received: {device!r}")
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise DeviceError(
+            "device is gpu, but TensorFlow sees no GPU: install requirements-gpu.txt, and check `nvidia-smi`"
+        )
+    if device == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return None
+    tf.config.set_visible_devices(gpus[0], "GPU")
+    # TensorFlow otherwise takes all of the GPU's memory at once.
+    tf.config.experimental.set_memory_growth(gpus[0], True)
+    return gpus[0]
+
+
+def has_bfloat16(gpu: "tf.config.PhysicalDevice") -> bool:
+    """Returns whether the GPU computes in bfloat16 (Ampere, compute capability 8.0, or later)."""
+    return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
+
+
+def describe_gpu(gpu: "tf.config.PhysicalDevice") -> str:
+    """Returns the GPU's product name."""
+    return f"GPU ({tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)})"
+
+
+def fingerprint(directory: Path) -> str:
+    """Returns the sha256 of the checkpoint's tensors: of the one file, or of its shards' digests in order."""
+    digests = [sha256(path) for path in checkpoint_files(directory)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""The layers of SigLIP, each reading as its equation.
+
+Oracle: `transformers.models.siglip.modeling_siglip`; shape after big_vision `models/vit.py`.
+Letters: B batch, N positions (patches or tokens), M queries, D width, H heads, P patch side, V vocabulary, L tokens.
+"""
+
+import keras
+from keras import ops
+
+from model.config import TextConfig, TowerConfig, VisionConfig
+
+
+def gelu(x):
+    """Returns 0.5x(1 + tanh(sqrt(2/pi)(x + 0.044715x^3))); Keras' own default is the exact form, SigLIP's is not."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+def layer_norm(config: TowerConfig, **kwargs) -> keras.layers.LayerNormalization:
+    """Returns LayerNorm with SigLIP's epsilon of 1e-6; Keras' default of 1e-3 moves every score."""
+    return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, **kwargs)
+
+
+class Attention(keras.layers.Layer):
+    """softmax(q k^T / sqrt(D/H)) v, over all positions: SigLIP masks nothing, not even padding."""
+
+    def __init__(self, config: TowerConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = config.num_heads
+        self.query = keras.layers.Dense(config.width, name="query", dtype=self.dtype_policy)
+        self.key = keras.layers.Dense(config.width, name="key", dtype=self.dtype_policy)
+        self.value = keras.layers.Dense(config.width, name="value", dtype=self.dtype_policy)
+        self.out = keras.layers.Dense(config.width, name="out", dtype=self.dtype_policy)
+
+    def build(self, queries_shape, keys_shape):
+        for dense in (self.query, self.key, self.value, self.out):
+            dense.build(keys_shape)
+
+    def call(self, queries, keys):
+        """Returns what each query gathers, [B, M, D], from queries [B, M, D] and keys [B, N, D]."""
+        q, k, v = (self.split(x) for x in (self.query(queries), self.key(keys), self.value(keys)))
+        gathered = ops.dot_product_attention(q, k, v)  # [B, M, H, D/H], softmax in float32
+        return self.out(ops.reshape(gathered, ops.shape(queries)))  # [B, M, D]
+
+    def split(self, x):
+        """Returns the heads apart, [B, N, H, D/H]."""
+        return ops.reshape(x, (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads))
+
+
+class MLP(keras.layers.Layer):
+    """fc2(gelu(fc1(x)))."""
+
+    def __init__(self, config: TowerConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.mlp_dim = config.mlp_dim
+        self.fc1 = keras.layers.Dense(config.mlp_dim, name="fc1", dtype=self.dtype_policy)
+        self.fc2 = keras.layers.Dense(config.width, name="fc2", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.fc1.build(input_shape)
+        self.fc2.build((*input_shape[:-1], self.mlp_dim))
+
+    def call(self, x):
+        return self.fc2(gelu(self.fc1(x)))
+
+
+class Block(keras.layers.Layer):
+    """One pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: TowerConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.norm1 = layer_norm(config, name="norm1", dtype=self.dtype_policy)
+        self.attention = Attention(config, name="attention", dtype=self.dtype_policy)
+        self.norm2 = layer_norm(config, name="norm2", dtype=self.dtype_policy)
+        self.mlp = MLP(config, name="mlp", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.norm1.build(input_shape)
+        self.attention.build(input_shape, input_shape)
+        self.norm2.build(input_shape)
+        self.mlp.build(input_shape)
+
+    def call(self, x):
+        y = self.norm1(x)
+        x = x + self.attention(y, y)
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbedding(keras.layers.Layer):
+    """patches @ kernel + position: [B, H, W, 3] pixels in [-1, 1] to [B, N, D]. There is no class token."""
+
+    def __init__(self, config: VisionConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.num_patches, self.width = config.grid[0] * config.grid[1], config.width
+        # "valid" drops the pixels that do not fill a patch, as the reference does at 384 / 14.
+        self.patches = keras.layers.Conv2D(
+            config.width, config.patch_size, config.patch_size, padding="valid", name="patches", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        self.patches.build(input_shape)
+        self.position = self.add_weight(
+            shape=(self.num_patches, self.width), initializer=keras.initializers.RandomNormal(0.02), name="position"
+        )
+
+    def call(self, pixels):
+        x = self.patches(pixels)  # [B, rows, columns, D]
+        return ops.reshape(x, (-1, self.num_patches, self.width)) + self.position  # [B, N, D]
+
+
+class TokenEmbedding(keras.layers.Layer):
+    """table[token_ids] + position: [B, L] int32 to [B, L, D]."""
+
+    def __init__(self, config: TextConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.context_length, self.width = config.context_length, config.width
+        self.tokens = keras.layers.Embedding(
+            config.vocab_size,
+            config.width,
+            embeddings_initializer=keras.initializers.RandomNormal(0.02),
+            name="tokens",
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape):
+        self.tokens.build(input_shape)
+        self.position = self.add_weight(
+            shape=(self.context_length, self.width), initializer=keras.initializers.RandomNormal(0.02), name="position"
+        )
+
+    def call(self, token_ids):
+        return self.tokens(token_ids) + self.position
+
+
+class MAPHead(keras.layers.Layer):
+    """Multihead attention pooling: a learnt probe looks at all patches; [B, N, D] to pooled [B, D].
+
+    y = attention(probe, x); y + mlp(norm(y)). The probe itself is neither normalised nor added back.
+    """
+
+    def __init__(self, config: VisionConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.width = config.width
+        self.attention = Attention(config, name="attention", dtype=self.dtype_policy)
+        self.norm = layer_norm(config, name="norm", dtype=self.dtype_policy)
+        self.mlp = MLP(config, name="mlp", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.probe = self.add_weight(
+            shape=(1, 1, self.width), initializer=keras.initializers.RandomNormal(0.02), name="probe"
+        )
+        self.attention.build((*input_shape[:-2], 1, self.width), input_shape)
+        self.norm.build(input_shape)
+        self.mlp.build(input_shape)
+
+    def call(self, x):
+        probe = ops.broadcast_to(self.probe, (ops.shape(x)[0], 1, self.width))
+        y = self.attention(ops.cast(probe, x.dtype), x)  # [B, 1, D]
+        y = y + self.mlp(self.norm(y))
+        return y[:, 0]

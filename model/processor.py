@@ -1,0 +1,110 @@
+"""Texts and images as people have them to what the model takes.
+
+Oracle: `transformers.SiglipProcessor` over `SiglipTokenizer` and `SiglipImageProcessorPil`. For trusted files: sizes
+and formats are not limited here.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from model.config import VARIANTS, choose_weights
+from model.hf_files import read_config
+from model.hub import checkpoint_directory
+from model.preprocess import resize
+from model.tokenizer import SigLIPTokenizer
+
+ImageLike = np.ndarray | Image.Image
+
+
+class SigLIPProcessor:
+    """Texts and images to model inputs, with the sizes and the vocabulary of one checkpoint.
+
+    Args:
+        variant: A name of `VARIANTS`.
+        weights: Its weights, a checkpoint directory, or a hub id, as for the model.
+        multilingual: Short for `weights="google_multilingual_256"`, the only v1 checkpoint that reads all languages.
+        image_size: (H, W) in pixels, if the model was built with another `input_shape` than its own.
+        revision: The hub commit, branch or tag.
+
+    Raises:
+        CheckpointError: The checkpoint's vocabulary cannot be found.
+    """
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        weights: str | Path | None = None,
+        *,
+        multilingual: bool = False,
+        image_size: tuple[int, int] | None = None,
+        revision: str | None = None,
+    ):
+        if multilingual and weights is not None:
+            raise ValueError(f"give multilingual or weights, not both. Received: {weights!r}")
+        if variant is None and weights is None:
+            variant = "SigLIPBaseP16"
+        name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
+        directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
+        names = choose_weights(variant, name)
+        config = VARIANTS[names[0]][names[1]].config if names else read_config(directory)
+        self.image_size = image_size or config.vision.image_size
+        self.tokenizer = SigLIPTokenizer(directory / "spiece.model", config.text.context_length, config.text.vocab_size)
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | None = None,
+        image_paths: str | Path | Iterable[str | Path] | None = None,
+        images: ImageLike | Iterable[ImageLike] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Returns `{"images": [B, H, W, 3] uint8, "input_ids": [K, L] int32}`, those of the two that were asked for.
+
+        Texts are taken as they are, without a template. Files are turned upright and converted to RGB.
+
+        Args:
+            text: One text or several.
+            image_paths: One path or several.
+            images: One image or several: Pillow images, or arrays [H, W, 3] uint8; a 4-D array is a batch.
+
+        Raises:
+            ValueError: Nothing was given, or both paths and images, or an array is not [H, W, 3] uint8.
+            OSError: A file is not there or is no image.
+        """
+        if image_paths is not None and images is not None:
+            raise ValueError("give image_paths or images, not both")
+        if text is None and image_paths is None and images is None:
+            raise ValueError("give text, image_paths or images. Received nothing")
+        inputs = {}
+        if image_paths is not None:
+            paths = [image_paths] if isinstance(image_paths, (str, Path)) else list(image_paths)
+            inputs["images"] = self.pixels(read_image(path) for path in paths)
+        if images is not None:
+            inputs["images"] = self.pixels(as_rgb(image) for image in several(images))
+        if text is not None:
+            inputs["input_ids"] = self.tokenizer([text] if isinstance(text, str) else list(text))
+        return inputs
+
+    def pixels(self, rgb: Iterable[np.ndarray]) -> np.ndarray:
+        """Returns images at the tower's size, [B, H, W, 3] uint8."""
+        resized = [resize(image, self.image_size) for image in rgb]
+        return np.stack(resized) if resized else np.empty((0, *self.image_size, 3), np.uint8)
+
+
+def several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    """Returns one image as a list of one, and several as they are."""
+    if isinstance(images, np.ndarray):
+        return [images] if images.ndim == 3 else list(images)
+    return [images] if isinstance(images, Image.Image) else images
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Returns an image file upright and in RGB, [H, W, 3] uint8."""
+    with Image.open(path) as image:
+        return as_rgb(ImageOps.exif_transpose(image))
+
+
+def as_rgb(image: ImageLike) -> np.ndarray:
+    """Returns an image as [H, W, 3] uint8; like the reference, transparency is dropped."""
+    return np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image

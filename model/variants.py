@@ -1,0 +1,71 @@
+"""The published names to ready models: `SigLIPBaseP16(weights="google_224")`."""
+
+from model.config import EMBEDDED, VARIANTS, CheckpointError, SigLIPConfig, choose_weights, variant_of
+from model.hf_files import read_config
+from model.hub import checkpoint_directory
+from model.siglip import SigLIP
+from model.weights import load_checkpoint
+
+
+def SigLIPBaseP16(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
+    """Returns the base model, patch 16; see `load_model`."""
+    return load_model("SigLIPBaseP16", weights, input_shape=input_shape, **options)
+
+
+def SigLIPLargeP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
+    """Returns the large model, patch 16; see `load_model`."""
+    return load_model("SigLIPLargeP16", weights, input_shape=input_shape, **options)
+
+
+def SigLIPSo400mP14(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
+    """Returns the shape-optimised 400M model, patch 14; see `load_model`."""
+    return load_model("SigLIPSo400mP14", weights, input_shape=input_shape, **options)
+
+
+def SigLIPTinyP16(weights: str | None = "pictograms_64", input_shape=None, **options) -> SigLIP:
+    """Returns the embedded demonstration model for pictograms, patch 16; see `load_model`."""
+    return load_model("SigLIPTinyP16", weights, input_shape=input_shape, **options)
+
+
+def load_model(
+    variant: str | None,
+    weights: str | None,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    revision: str | None = None,
+    dtype: str = "float32",
+) -> SigLIP:
+    """Returns a model with its weights.
+
+    Args:
+        variant: A name of `VARIANTS`, or None to take whatever architecture a directory or hub id has.
+        weights: A published name, a Hugging Face checkpoint directory, a hub id of this architecture, or None for
+            random weights.
+        input_shape: (H, W, 3) if not the checkpoint's own; the position embedding is interpolated.
+        revision: The hub commit, branch or tag.
+        dtype: A Keras dtype policy for the towers.
+
+    Raises:
+        CheckpointError: The checkpoint is unknown, unreachable, incomplete or of another architecture.
+        ValueError: `input_shape` is not (H, W, 3) or smaller than a patch.
+    """
+    if weights is None:
+        variant, name = choose_weights(variant, None) or EMBEDDED
+        return SigLIP(resized(VARIANTS[variant][name].config, input_shape), dtype=dtype)
+    directory = checkpoint_directory(variant, str(weights), revision=revision)
+    config = read_config(directory)
+    if variant not in (None, variant_of(config)):
+        raise CheckpointError(f"{directory} is not a {variant} but {variant_of(config) or 'another model'}: {config}")
+    model = SigLIP(resized(config, input_shape), dtype=dtype, random=False)
+    load_checkpoint(model, directory)
+    return model
+
+
+def resized(config: SigLIPConfig, input_shape: tuple[int, int, int] | None) -> SigLIPConfig:
+    """Returns the config for images of another shape, (H, W, 3)."""
+    if input_shape is None:
+        return config
+    patch = config.vision.patch_size
+    if len(input_shape) != 3 or input_shape[2] != 3 or min(input_shape[:2]) < patch:
+        raise ValueError(f"input_shape must be (H, W, 3) with sides of at least {patch}. Received: {input_shape}")
+    return config.with_image_size(*input_shape[:2])

@@ -1,0 +1,172 @@
+"""Checkpoint files <-> variables: strict on both sides, read and written by the one `model.tensor_table`.
+
+Reading checks every name, shape and type against the files' headers before the first variable is touched, so a load
+succeeds whole or changes nothing. Tensors are read one at a time and the file is unmapped in between: the peak is the
+model, not the model and the file (`benchmarks/load_memory.py`).
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from model.config import CheckpointError
+from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json
+from model.positions import interpolate_positions
+from model.siglip import SigLIP
+from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE, Slot, tensor_table, to_checkpoint, to_keras
+
+SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+DTYPES = ("F32", "F16", "BF16")
+ROWS_AT_ONCE = 8192
+
+
+def checkpoint_files(directory: Path) -> list[Path]:
+    """Returns the safetensors files of a checkpoint directory, one or its shards in order.
+
+    Raises:
+        CheckpointError: There are none, or one that the index names is missing.
+    """
+    if (directory / SINGLE_FILE).is_file():
+        return [directory / SINGLE_FILE]
+    if not (directory / INDEX_FILE).is_file():
+        raise CheckpointError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}")
+    try:
+        names = sorted(set(json.loads((directory / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{directory / INDEX_FILE} is not a safetensors index: {error!r}") from error
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{directory} lacks {', '.join(missing)}, which {INDEX_FILE} names")
+    return [directory / name for name in names]
+
+
+@contextmanager
+def open_safetensors(path: Path) -> Iterator[Any]:
+    """Opens a safetensors file.
+
+    Raises:
+        CheckpointError: It is truncated or is no such file.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a complete safetensors file: {error}") from error
+
+
+def tensor_files(directory: Path) -> dict[str, Path]:
+    """Returns the file of every tensor in a checkpoint; `position_ids`, buffers of old exports, are left out."""
+    found: dict[str, Path] = {}
+    for path in checkpoint_files(directory):
+        with open_safetensors(path) as file:
+            found |= {name: path for name in file.keys() if not name.endswith("position_ids")}  # noqa: SIM118
+    return found
+
+
+def load_checkpoint(model: SigLIP, directory: Path | str) -> None:
+    """Fills every variable of the model from a Hugging Face checkpoint directory, F32, F16 or BF16, single or sharded.
+
+    If the model was built for another image size than the checkpoint, its position embedding is interpolated.
+
+    Raises:
+        CheckpointError: Tensors are missing, surplus, mis-shaped or no floats, all listed; the model is as it was.
+    """
+    directory = Path(directory)
+    table, files = tensor_table(model), tensor_files(directory)
+    grid, our_grid = read_config(directory).vision.grid, model.config.vision.grid
+    shapes = {name: slot.shape() for name, slot in table.items()}
+    shapes[IMAGE_POSITIONS] = (math.prod(grid), *shapes[IMAGE_POSITIONS][1:])
+    if problems := mismatches(shapes, files):
+        raise CheckpointError(f"{directory} does not fit the model:\n  " + "\n  ".join(problems))
+    for name, slot in table.items():
+        if name == VOCABULARY_TABLE:
+            fill_by_rows(slot, files[name], name)
+            continue
+        tensor = read_tensor(files[name], name)
+        if name == IMAGE_POSITIONS and grid != our_grid:
+            tensor = interpolate_positions(tensor.astype(np.float32), grid, our_grid)
+        for variable, part in zip(slot.variables, np.split(tensor, len(slot.variables)), strict=True):
+            variable.assign(to_keras(slot.layout, part))
+
+
+def mismatches(shapes: dict[str, tuple[int, ...]], files: dict[str, Path]) -> list[str]:
+    """Returns a line for every tensor that the files lack, have too many, or have in another shape or type."""
+    problems = [f"missing: {name} {list(shape)}" for name, shape in shapes.items() if name not in files]
+    problems += [f"surplus: {name}" for name in files if name not in shapes]
+    for path in sorted(set(files.values())):
+        with open_safetensors(path) as file:
+            for name in (name for name in shapes if files.get(name) == path):
+                tensor = file.get_slice(name)
+                if tuple(tensor.get_shape()) != shapes[name]:
+                    problems.append(f"mis-shaped: {name} is {tensor.get_shape()}, not {list(shapes[name])}")
+                if tensor.get_dtype() not in DTYPES:
+                    problems.append(f"wrong type: {name} is {tensor.get_dtype()}, not one of {', '.join(DTYPES)}")
+    return problems
+
+
+def read_tensor(path: Path, name: str) -> np.ndarray:
+    # Opened anew for each tensor: an open file keeps every page that was read resident, a second copy of it all.
+    with open_safetensors(path) as file:
+        return file.get_tensor(name)
+
+
+def fill_by_rows(slot: Slot, path: Path, name: str) -> None:
+    """Fills a table by slices of rows: the multilingual one is half of its file, and assigned whole is there thrice."""
+    (table,) = slot.variables
+    for start in range(0, table.shape[0], ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, table.shape[0]))
+        with open_safetensors(path) as file:
+            values = ops.cast(file.get_slice(name)[rows], table.dtype)
+        # The one write in place: `table.value[rows].assign` reads the whole table first, and keeps that copy.
+        tf.raw_ops.ResourceStridedSliceAssign(
+            ref=table.value.handle, begin=[rows.start], end=[rows.stop], strides=[1], value=values
+        )
+
+
+def save_checkpoint(
+    model: SigLIP, directory: Path | str, *, dtype: str = "float32", tokenizer: Path | str | None = None
+) -> None:
+    """Writes a directory that `transformers.SiglipModel.from_pretrained` and `load_checkpoint` both read.
+
+    Args:
+        model: Any SigLIP for square images.
+        directory: Made if it is not there. Each file is replaced whole or not at all.
+        dtype: "float32" or "float16", of the tensors on disk.
+        tokenizer: A SentencePiece file to put beside them, so that `SigLIPProcessor` can read the directory too.
+
+    Raises:
+        ValueError: The images are not square, which `config.json` cannot say, or `dtype` is another.
+    """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype must be float32 or float16. Received: {dtype!r}")
+    directory, config = Path(directory), config_json(model.config)
+    tensors = {}
+    for name, slot in tensor_table(model).items():
+        parts = [to_checkpoint(slot.layout, np.asarray(ops.cast(v, dtype))) for v in slot.variables]
+        tensors[name] = np.ascontiguousarray(np.concatenate(parts) if len(parts) > 1 else parts[0])
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f"{SINGLE_FILE}.partial"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    os.replace(partial, directory / SINGLE_FILE)
+    write_json(directory / "config.json", {**config, "dtype": dtype})
+    write_json(directory / "preprocessor_config.json", preprocessor_json(model.config.vision.image_size))
+    if tokenizer:
+        shutil.copyfile(tokenizer, directory / "spiece.model")
+        write_json(directory / "tokenizer_config.json", tokenizer_json(model.config.text.context_length))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
