@@ -1,10 +1,12 @@
 """The published names to ready models: `SigLIPBaseP16(weights="google_224")`."""
 
+from pathlib import Path
+
 from model.config import EMBEDDED, VARIANTS, CheckpointError, SigLIPConfig, choose_weights, variant_of
 from model.hf_files import read_config
 from model.hub import checkpoint_directory
 from model.siglip import SigLIP
-from model.weights import load_checkpoint
+from model.weights import model_from_checkpoint
 
 
 def SigLIPBaseP16(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
@@ -29,7 +31,7 @@ def SigLIPTinyP16(weights: str | None = "pictograms_64", input_shape=None, **opt
 
 def load_model(
     variant: str | None,
-    weights: str | None,
+    weights: str | Path | None,
     *,
     input_shape: tuple[int, int, int] | None = None,
     revision: str | None = None,
@@ -56,9 +58,7 @@ def load_model(
     config = read_config(directory)
     if variant not in (None, variant_of(config)):
         raise CheckpointError(f"{directory} is not a {variant} but {variant_of(config) or 'another model'}: {config}")
-    model = SigLIP(resized(config, input_shape), dtype=dtype, random=False)
-    load_checkpoint(model, directory)
-    return model
+    return model_from_checkpoint(resized(config, input_shape), directory, dtype)
 
 
 def resized(config: SigLIPConfig, input_shape: tuple[int, int, int] | None) -> SigLIPConfig:

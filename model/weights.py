@@ -9,18 +9,17 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from model.config import CheckpointError
+from model.config import CheckpointError, SigLIPConfig
 from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json
 from model.positions import interpolate_positions
 from model.siglip import SigLIP
@@ -82,20 +81,40 @@ def load_checkpoint(model: SigLIP, directory: Path | str) -> None:
     Raises:
         CheckpointError: Tensors are missing, surplus, mis-shaped or no floats, all listed; the model is as it was.
     """
-    directory = Path(directory)
-    table, files = tensor_table(model), tensor_files(directory)
-    grid, our_grid = read_config(directory).vision.grid, model.config.vision.grid
-    shapes = {name: slot.shape() for name, slot in table.items()}
+    fill(model, Path(directory), tensor_table(model))
+
+
+def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> SigLIP:
+    """Returns a new model with a checkpoint's weights.
+
+    Its token table is read as the variable is made. The multilingual one is half of its file; assigned later, it would
+    be in memory four times, and written in place, TensorFlow copies it at each later use (45 ms).
+
+    Raises:
+        CheckpointError: As `load_checkpoint`.
+    """
+    path = tensor_files(directory).get(VOCABULARY_TABLE)
+
+    def token_table(shape: tuple[int, ...], dtype: str) -> Any:
+        # One that does not fit is reported by `fill`, among all other faults.
+        return read_rows(path, VOCABULARY_TABLE, shape, dtype) if path else ops.zeros(shape, dtype)
+
+    model = SigLIP(config, dtype=dtype, token_table=token_table)
+    fill(model, directory, {name: slot for name, slot in tensor_table(model).items() if name != VOCABULARY_TABLE})
+    return model
+
+
+def fill(model: SigLIP, directory: Path, unfilled: Mapping[str, Slot]) -> None:
+    """Checks all of a checkpoint against all of the model, then reads into those slots."""
+    files, grid, our_grid = tensor_files(directory), read_config(directory).vision.grid, model.config.vision.grid
+    shapes = {name: slot.shape() for name, slot in tensor_table(model).items()}
     shapes[IMAGE_POSITIONS] = (math.prod(grid), *shapes[IMAGE_POSITIONS][1:])
     if problems := mismatches(shapes, files):
         raise CheckpointError(f"{directory} does not fit the model:\n  " + "\n  ".join(problems))
-    for name, slot in table.items():
-        if name == VOCABULARY_TABLE:
-            fill_by_rows(slot, files[name], name)
-            continue
+    for name, slot in unfilled.items():
         tensor = read_tensor(files[name], name)
         if name == IMAGE_POSITIONS and grid != our_grid:
-            tensor = interpolate_positions(tensor.astype(np.float32), grid, our_grid)
+            tensor = interpolate_positions(tensor, grid, our_grid)
         for variable, part in zip(slot.variables, np.split(tensor, len(slot.variables)), strict=True):
             variable.assign(to_keras(slot.layout, part))
 
@@ -118,20 +137,21 @@ def mismatches(shapes: dict[str, tuple[int, ...]], files: dict[str, Path]) -> li
 def read_tensor(path: Path, name: str) -> np.ndarray:
     # Opened anew for each tensor: an open file keeps every page that was read resident, a second copy of it all.
     with open_safetensors(path) as file:
-        return file.get_tensor(name)
+        return file.get_tensor(name).astype(np.float32, copy=False)
 
 
-def fill_by_rows(slot: Slot, path: Path, name: str) -> None:
-    """Fills a table by slices of rows: the multilingual one is half of its file, and assigned whole is there thrice."""
-    (table,) = slot.variables
-    for start in range(0, table.shape[0], ROWS_AT_ONCE):
-        rows = slice(start, min(start + ROWS_AT_ONCE, table.shape[0]))
+def read_rows(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """Returns a table as a tensor of that shape, read a few rows at a time; zeros if the file has another shape."""
+    parts = []
+    for start in range(0, shape[0], ROWS_AT_ONCE):
         with open_safetensors(path) as file:
-            values = ops.cast(file.get_slice(name)[rows], table.dtype)
-        # The one write in place: `table.value[rows].assign` reads the whole table first, and keeps that copy.
-        tf.raw_ops.ResourceStridedSliceAssign(
-            ref=table.value.handle, begin=[rows.start], end=[rows.stop], strides=[1], value=values
-        )
+            tensor = file.get_slice(name)
+            if tuple(tensor.get_shape()) != tuple(shape):
+                return ops.zeros(shape, dtype)
+            rows = tensor[start : min(start + ROWS_AT_ONCE, shape[0])].astype(np.float32)
+        # Times one: TensorFlow holds an array that was only converted twice, but the result of a computation once.
+        parts.append(ops.cast(ops.multiply(rows, 1.0), dtype))
+    return ops.concatenate(parts)
 
 
 def save_checkpoint(

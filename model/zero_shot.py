@@ -71,6 +71,5 @@ def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: flo
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Returns 1 / (1 + exp(-logits)), without overflow at either end."""
-    exponential: np.ndarray = np.exp(-np.abs(logits))
-    numerator: np.ndarray = np.where(logits >= 0, 1, exponential)
-    return numerator / (1 + exponential)
+    probabilities: np.ndarray = np.exp(-np.logaddexp(0, -logits))
+    return probabilities

@@ -1,0 +1,121 @@
+"""The inference face: batches, tracing, types, devices."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.config import CheckpointError
+from model.encoder import DeviceError, Encoder, batch_sizes, fingerprint, load_encoder
+from model.hub import sha256
+from model.variants import load_model
+from tests.golden.cases import pixels, token_ids
+from tests.model.conftest import SQUARE
+
+IMAGES, TOKEN_IDS = pixels(SQUARE.vision.image_size, 5), token_ids(SQUARE, 5)
+
+
+@pytest.fixture(scope="module")
+def encoder(checkpoint) -> Encoder:
+    encoder = load_encoder(weights=str(checkpoint), device="cpu", max_batch=5)
+    encoder.warm_up()
+    return encoder
+
+
+def test_embeddings_scale_and_bias_give_the_model_s_logits(encoder, checkpoint):
+    output = load_model(None, checkpoint)({"images": IMAGES, "token_ids": TOKEN_IDS})
+    cosines = encoder.encode_images(IMAGES) @ encoder.encode_texts(TOKEN_IDS).T
+    np.testing.assert_allclose(encoder.scale * cosines + encoder.bias, output["image_logits"], atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_padding_a_batch_does_not_change_its_rows(encoder, count):
+    images, texts = encoder.encode_images(IMAGES[:count]), encoder.encode_texts(TOKEN_IDS[:count])
+    assert images.shape == texts.shape == (count, 32)
+    assert images.dtype == texts.dtype == np.float32
+    for row in range(count):
+        np.testing.assert_allclose(images[row], encoder.encode_images(IMAGES[row : row + 1])[0], atol=1e-6)
+        np.testing.assert_allclose(texts[row], encoder.encode_texts(TOKEN_IDS[row : row + 1])[0], atol=1e-6)
+
+
+def test_each_batch_size_is_traced_once_and_before_the_first_request(encoder):
+    before = [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
+    for count in (1, 3, 5, 2, 4, 3, 1):
+        encoder.encode_images(IMAGES[:count])
+        encoder.encode_texts(TOKEN_IDS[:count])
+    after = [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
+    assert before == after == [len(encoder.batch_sizes)] * 2
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 4, 5]), (8, [1, 2, 4, 8])])
+def test_batch_sizes_are_powers_of_two_and_the_largest(largest, sizes):
+    assert batch_sizes(largest) == sizes
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_an_empty_or_too_large_batch_is_refused(encoder, count):
+    with pytest.raises(ValueError, match=f"a batch must have 1 to 5 rows. Received: {count}"):
+        encoder.encode_images(np.zeros((count, 32, 32, 3), np.uint8))
+
+
+def test_an_encoder_for_no_rows_is_refused(encoder, checkpoint):
+    with pytest.raises(ValueError, match="max_batch must be at least 1"):
+        load_encoder(weights=str(checkpoint), max_batch=0)
+
+
+def test_images_and_texts_are_prepared_as_the_checkpoint_wants_them(encoder):
+    assert encoder.prepare_image(np.zeros((7, 9, 3), np.uint8)).shape == (32, 32, 3)
+    assert encoder.prepare_text(["a cat", ""]).shape == (2, 16)
+
+
+def test_bfloat16_is_close_to_float32(encoder, checkpoint):
+    half = load_encoder(weights=str(checkpoint), device="cpu", dtype="bfloat16", max_batch=5)
+    assert half.info.dtype == "bfloat16"
+    for exact, rough in (
+        (encoder.encode_images(IMAGES), half.encode_images(IMAGES)),
+        (encoder.encode_texts(TOKEN_IDS), half.encode_texts(TOKEN_IDS)),
+    ):
+        assert rough.dtype == np.float32
+        # bfloat16 has 8 bits: three layers of it leave a cosine right to about a hundredth.
+        assert (exact * rough).sum(axis=-1).min() > 0.999
+        np.testing.assert_allclose(np.linalg.norm(rough, axis=-1), 1, atol=1e-6)
+
+
+def test_compiled_by_xla_the_values_are_the_same(encoder, checkpoint):
+    compiled = Encoder(load_model(None, checkpoint), encoder.tokenizer, encoder.info, max_batch=2, compile_xla=True)
+    np.testing.assert_allclose(compiled.encode_images(IMAGES[:2]), encoder.encode_images(IMAGES[:2]), atol=1e-6)
+    np.testing.assert_allclose(compiled.encode_texts(TOKEN_IDS[:2]), encoder.encode_texts(TOKEN_IDS[:2]), atol=1e-6)
+
+
+def test_info_says_what_is_loaded(encoder, checkpoint):
+    info = encoder.info
+    assert (info.variant, info.weights, info.revision, info.demonstration) == ("custom", checkpoint.name, None, False)
+    assert (info.image_size, info.context_length, info.embed_dim, info.vocab_size) == ((32, 32), 16, 32, 400)
+    assert (info.dtype, info.device) == ("float32", "CPU")
+    assert info.sha256 == sha256(checkpoint / "model.safetensors")
+    assert "squashed to 32 x 32" in info.preprocessing
+
+
+def test_the_fingerprint_of_shards_depends_on_each(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "a", "y": "b"}}')
+    (tmp_path / "a").write_bytes(b"1")
+    digests = []
+    for content in (b"2", b"3"):
+        (tmp_path / "b").write_bytes(content)
+        digests.append(fingerprint(tmp_path))
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_an_error_and_not_a_slow_answer(checkpoint):
+    with pytest.raises(DeviceError, match="TensorFlow sees no GPU"):
+        load_encoder(weights=str(checkpoint), device="gpu")
+
+
+def test_an_unknown_device_is_refused(checkpoint):
+    with pytest.raises(ValueError, match="device must be auto, gpu or cpu"):
+        load_encoder(weights=str(checkpoint), device="tpu")
+
+
+def test_a_checkpoint_that_is_not_there_is_an_error():
+    with pytest.raises(CheckpointError, match="unknown weights 'google_1024'"):
+        load_encoder(weights="google_1024")

@@ -1,0 +1,62 @@
+"""The lines of the documentation, as they stand there."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import model as library
+from model import SigLIPProcessor
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.variants import load_model
+
+needs_embedded = pytest.mark.skipif(
+    not (EMBEDDED_DIRECTORY / EMBEDDED[1] / "config.json").is_file(),
+    reason="the embedded checkpoint has not been trained yet",
+)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "cat1.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
+    return str(path)
+
+
+def test_the_documented_lines_give_one_probability_a_text(checkpoint, photo):
+    processor = SigLIPProcessor(weights=checkpoint)
+    model = load_model(None, checkpoint)
+    inputs = processor(text=["mountains", "tortoise", "cat"], image_paths=photo)
+    output = model({"images": inputs["images"], "token_ids": inputs["input_ids"]})
+    preds = keras.ops.softmax(output["image_logits"]).numpy().squeeze()
+    assert preds.shape == (3,)
+    assert preds.sum() == pytest.approx(1)
+
+
+@needs_embedded
+def test_the_embedded_model_runs_by_name_and_without(photo):
+    processor = library.SigLIPProcessor(*EMBEDDED)
+    inputs = processor(text=["cat", "dog"], image_paths=[photo, photo])
+    for model in (
+        getattr(library, EMBEDDED[0])(),
+        getattr(library, EMBEDDED[0])(weights=EMBEDDED[1], input_shape=None),
+    ):
+        assert model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"].shape == (2, 2)
+
+
+def test_every_name_of_the_front_door_opens():
+    assert [name for name in library.__all__ if getattr(library, name).__name__ != name] == []
+    assert EMBEDDED[0] in library.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'SigLIPHugeP14'"):
+        _ = library.SigLIPHugeP14
+
+
+def test_the_numpy_recipe_does_not_import_keras():
+    code = "import sys, model.zero_shot, model.config, model.processor; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

@@ -1,0 +1,39 @@
+"""Pixels, bit-equal to the stored reference."""
+
+import numpy as np
+import pytest
+
+from model.preprocess import resize
+from tests.golden.cases import HERE, photos
+
+STORED = np.load(HERE / "pixels.npz")
+
+
+@pytest.mark.parametrize("name", photos())
+@pytest.mark.parametrize("side", [32, 7])
+def test_pixels_are_the_reference_s_bit_for_bit(name, side):
+    np.testing.assert_array_equal(resize(photos()[name], (side, side)), STORED[f"{name} to {side}"])
+
+
+def test_the_whole_image_is_squashed_also_to_a_size_that_is_not_square():
+    left_red = np.where(np.arange(100)[None, :, None] < 50, [255, 0, 0], [0, 0, 255]).astype(np.uint8).repeat(10, 0)
+    resized = resize(left_red, (4, 6))
+    assert resized.shape == (4, 6, 3)
+    assert resized[2, 0].tolist() == [255, 0, 0]
+    assert resized[2, -1].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.int64),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+    ],
+    ids=lambda image: f"{image.dtype}-{image.ndim}-{image.shape[-1]}",
+)
+def test_what_is_no_rgb_image_of_bytes_is_refused_and_not_guessed_at(image):
+    with pytest.raises(ValueError, match=r"\[H, W, 3\] uint8\. Received"):
+        resize(image, (8, 8))

@@ -1,0 +1,107 @@
+"""Texts and images as people have them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.config import CheckpointError
+from model.preprocess import resize
+from model.processor import SigLIPProcessor
+from tests.model.conftest import VOCABULARY
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def processor(checkpoint) -> SigLIPProcessor:
+    return SigLIPProcessor(weights=checkpoint)
+
+
+def test_sizes_and_vocabulary_are_the_checkpoint_s(processor, checkpoint):
+    assert processor.image_size == (32, 32)
+    assert processor(text="a cat")["input_ids"].shape == (1, 16)
+    assert SigLIPProcessor(weights=str(checkpoint), image_size=(8, 24))(images=RGB)["images"].shape == (1, 8, 24, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "count"),
+    [
+        (RGB, 1),
+        ([RGB, RGB[:5]], 2),
+        (np.stack([RGB] * 3), 3),
+        (Image.fromarray(RGB), 1),
+        ([Image.fromarray(RGB), RGB], 2),
+        ((image for image in [RGB, RGB]), 2),
+        ([], 0),
+    ],
+    ids=["array", "list", "batch", "pillow", "mixed", "iterator", "none"],
+)
+def test_images_are_one_or_several_arrays_or_pillow_images(processor, images, count):
+    pixels = processor(images=images)["images"]
+    assert pixels.shape == (count, 32, 32, 3)
+    assert pixels.dtype == np.uint8
+    if count:
+        np.testing.assert_array_equal(pixels[0], resize(RGB, (32, 32)))
+
+
+def test_paths_are_one_or_several(processor, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(RGB).save(path)
+    for paths, count in ((path, 1), (str(path), 1), ([path, str(path)], 2)):
+        pixels = processor(image_paths=paths)["images"]
+        np.testing.assert_array_equal(pixels, np.stack([resize(RGB, (32, 32))] * count))
+
+
+def test_only_what_was_asked_for_is_returned(processor):
+    assert list(processor(text=["a", "b"])) == ["input_ids"]
+    assert list(processor(images=RGB)) == ["images"]
+    assert processor(text="a cat")["input_ids"].shape == (1, 16), "one text is not a list of letters"
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "YCbCr"])
+def test_every_pillow_mode_becomes_rgb(processor, mode):
+    image = Image.fromarray(RGB).convert(mode)
+    np.testing.assert_array_equal(
+        processor(images=image)["images"][0], resize(np.asarray(image.convert("RGB")), (32, 32))
+    )
+
+
+def test_a_file_is_turned_upright(processor, tmp_path):
+    image = Image.fromarray(RGB)
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be shown turned by a quarter clockwise
+    image.save(tmp_path / "turned.png", exif=exif)
+    expected = resize(np.rot90(RGB, -1).copy(), (32, 32))
+    np.testing.assert_array_equal(processor(image_paths=tmp_path / "turned.png")["images"][0], expected)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "give text, image_paths or images"),
+        ({"images": RGB, "image_paths": "a.png"}, "give image_paths or images, not both"),
+        ({"images": RGB / 255}, r"must be \[H, W, 3\] uint8. Received: \[20, 30, 3\] float64"),
+        ({"images": [RGB[..., 0]]}, r"must be \[H, W, 3\] uint8. Received: \[20, 30\] uint8"),
+    ],
+)
+def test_unclear_inputs_are_refused(processor, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        processor(**inputs)
+
+
+def test_a_file_that_is_missing_or_no_image_is_an_os_error(processor, tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    for path in (tmp_path / "absent.jpg", tmp_path / "text.jpg"):
+        with pytest.raises(OSError, match=path.name):
+            processor(image_paths=path)
+
+
+def test_multilingual_is_short_for_one_name_and_not_to_be_mixed():
+    with pytest.raises(ValueError, match="give multilingual or weights, not both"):
+        SigLIPProcessor(multilingual=True, weights="google_224")
+
+
+def test_a_directory_without_a_vocabulary_is_named(checkpoint, tmp_path):
+    (tmp_path / "config.json").write_text((checkpoint / "config.json").read_text())
+    with pytest.raises(CheckpointError, match=VOCABULARY.name):
+        SigLIPProcessor(weights=tmp_path)

@@ -1,0 +1,48 @@
+"""The reference: transformers' SigLIP with every tensor perturbed, and what each of its stages gives."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import SiglipConfig, SiglipModel
+from transformers.initialization import no_init_weights
+
+from tests.golden.cases import perturbed_tensor
+
+torch.set_num_threads(2)
+torch.set_grad_enabled(False)
+
+
+def reference_model(config: dict, directory: Path | None = None, seed: int = 0) -> SiglipModel:
+    """Returns transformers' model of that `config.json`, with no tensor at its initial value, saved in `directory`."""
+    with no_init_weights():
+        model = SiglipModel(SiglipConfig(**config)).eval()
+    for name, parameter in model.named_parameters():
+        parameter.copy_(torch.from_numpy(perturbed_tensor(name, tuple(parameter.shape), seed)))
+    if directory:
+        model.save_pretrained(directory)
+    return model
+
+
+def normalized(images: np.ndarray) -> torch.Tensor:
+    """Returns what the reference takes, [B, 3, H, W] in [-1, 1], of images [B, H, W, 3] uint8."""
+    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
+
+
+def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each stage's answer as NumPy; images of another size than the model's are interpolated to."""
+    pixel_values, input_ids = normalized(images), torch.from_numpy(token_ids).long()
+    other_size = images.shape[1] != model.config.vision_config.image_size or images.shape[1] != images.shape[2]
+    output = model(input_ids=input_ids, pixel_values=pixel_values, interpolate_pos_encoding=other_size)
+    stages = {
+        "image_tokens": model.vision_model.embeddings(pixel_values, interpolate_pos_encoding=other_size),
+        "image_hidden": output.vision_model_output.last_hidden_state,
+        "image_pooled": output.vision_model_output.pooler_output,
+        "text_tokens": model.text_model.embeddings(input_ids),
+        "text_pooled": output.text_model_output.pooler_output,
+        "image_embedding": output.image_embeds,
+        "text_embedding": output.text_embeds,
+        "image_logits": output.logits_per_image,
+        "text_logits": output.logits_per_text,
+    }
+    return {name: value.numpy() for name, value in stages.items()}

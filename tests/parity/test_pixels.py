@@ -1,0 +1,59 @@
+"""Pixels against `transformers.SiglipImageProcessorPil`, bit for bit."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import SiglipImageProcessorPil
+from transformers.image_utils import load_image
+
+from model.processor import SigLIPProcessor
+from tests.golden.cases import HERE, photos
+from tests.model.conftest import write_checkpoint
+
+SIZES = [(224, 224), (384, 384), (16, 16), (24, 40)]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+def reference(image: Image.Image, size: tuple[int, int], **options) -> np.ndarray:
+    """Returns the reference's answer, [H, W, 3]."""
+    processor = SiglipImageProcessorPil(size={"height": size[0], "width": size[1]}, do_convert_rgb=True)
+    return processor(image, return_tensors="np", **options)["pixel_values"][0].transpose(1, 2, 0)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", photos())
+def test_resized_pixels_are_bit_equal_and_scaled_ones_the_same_float(name, size, checkpoint):
+    image = Image.fromarray(photos()[name])
+    ours = SigLIPProcessor(weights=checkpoint, image_size=size)(images=image)["images"][0]
+    np.testing.assert_array_equal(ours, reference(image, size, do_rescale=False, do_normalize=False))
+    np.testing.assert_allclose(ours.astype(np.float32) / 127.5 - 1, reference(image, size), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P", "CMYK", "LA", "1"])
+def test_other_modes_are_converted_alike(mode, checkpoint):
+    image = Image.fromarray(photos()["noise 480 x 640"]).convert(mode)
+    ours = SigLIPProcessor(weights=checkpoint)(images=image)["images"][0]
+    np.testing.assert_array_equal(ours, reference(image, (32, 32), do_rescale=False, do_normalize=False))
+
+
+@pytest.mark.parametrize(("suffix", "orientation"), [("png", 1), ("jpg", 6), ("webp", 3)])
+def test_files_are_read_alike(suffix, orientation, checkpoint, tmp_path):
+    image, path = Image.fromarray(photos()["noise 17 x 23"]), tmp_path / f"photo.{suffix}"
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+    ours = SigLIPProcessor(weights=checkpoint)(image_paths=path)["images"][0]
+    np.testing.assert_array_equal(
+        ours, reference(load_image(str(path)), (32, 32), do_rescale=False, do_normalize=False)
+    )
+
+
+def test_the_stored_pixels_are_still_the_reference_s():
+    stored = np.load(HERE / "pixels.npz")
+    for name, photo in photos().items():
+        answer = reference(Image.fromarray(photo), (32, 32), do_rescale=False, do_normalize=False)
+        np.testing.assert_array_equal(stored[f"{name} to 32"], answer)

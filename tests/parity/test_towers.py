@@ -1,0 +1,134 @@
+"""The model against `transformers.SiglipModel`, stage by stage and in the end: |d cosine| <= 5e-6, |d logit| <= 1e-3.
+
+Both compute in float32; a correct stage differs by roundings only (about 2e-5 of its spread at 27 layers), while a
+wrong epsilon, GELU or tensor is past 1e-3 of it. One model at a time is in memory: the largest takes 8 GB.
+"""
+
+import gc
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from transformers import AutoModel, AutoProcessor, SiglipModel
+
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.hf_files import config_json
+from model.positions import interpolate_positions
+from model.processor import SigLIPProcessor
+from model.siglip import SigLIP
+from model.variants import load_model
+from model.weights import load_checkpoint, save_checkpoint
+from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
+from tests.golden.published import PUBLISHED
+from tests.golden.stages import COSINE, LOGIT, agreement, our_stages
+from tests.parity.reference import normalized, reference_model, reference_stages
+
+STAGE = 1e-4
+
+
+@pytest.fixture
+def _memory_freed_after() -> Iterator[None]:
+    yield
+    keras.utils.clear_session()
+    gc.collect()
+
+
+def assert_agree(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+    """Fails unless two models say the same about images and texts that they tell apart."""
+    apart = agreement(ours, theirs)
+    assert apart.cosine_spread > 300 * COSINE, "cosines that hardly differ compare nothing"
+    assert apart.cosine <= COSINE
+    assert apart.logit <= LOGIT
+    assert apart.stage <= STAGE
+    assert apart.same_ranking
+
+
+@pytest.mark.usefixtures("_memory_freed_after")
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
+def test_a_published_checkpoint_agrees_at_full_size(row):
+    with tempfile.TemporaryDirectory() as directory:
+        reference = reference_model(row.config_json(), Path(directory))
+        # The hub's own config.json, with the keys left out that equal a default.
+        (Path(directory) / "config.json").write_text(json.dumps(row.config_json()))
+        model = load_model(row.variant, directory)
+    images, ids = pixels(model.config.vision.image_size, 3), token_ids(model.config, 4)
+    theirs = reference_stages(reference, images, ids)
+    del reference
+    assert_agree(our_stages(model, images, ids), theirs)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_small_model_agrees_with_either_attention(name, attention, tmp_path):
+    config = CONFIGS[name]
+    reference = reference_model(config_json(config), tmp_path)
+    reference.set_attn_implementation(attention)
+    images, ids = pixels(config.vision.image_size, 3), token_ids(config, 5)
+    assert_agree(our_stages(load_model(None, tmp_path), images, ids), reference_stages(reference, images, ids))
+
+
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name in OTHER_SIZES for size in OTHER_SIZES[name]])
+def test_another_image_size_agrees_with_interpolate_pos_encoding(name, size, tmp_path):
+    config = CONFIGS[name]
+    reference = reference_model(config_json(config), tmp_path)
+    images, ids = pixels(size, 3), token_ids(config, 5)
+    model = load_model(None, tmp_path, input_shape=(*size, 3))
+    assert_agree(our_stages(model, images, ids), reference_stages(reference, images, ids))
+
+
+@pytest.mark.parametrize("size", [(448, 448), (112, 112), (256, 160), (32, 992), (240, 224), (112, 448)])
+def test_positions_of_a_published_grid_are_interpolated_alike(size):
+    reference = reference_model({"vision_config": {"hidden_size": 24, "num_hidden_layers": 1, "intermediate_size": 8}})
+    embeddings = reference.vision_model.embeddings
+    patches = normalized(np.zeros((1, *size, 3), np.uint8))
+    theirs = embeddings.interpolate_pos_encoding(embeddings.patch_embedding(patches).flatten(2).mT, *size)[0]
+    table = embeddings.position_embedding.weight.numpy()
+    ours = interpolate_positions(table, (14, 14), (size[0] // 16, size[1] // 16))
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_save_checkpoint_writes_transformers_reads(name, dtype, tmp_path):
+    config, model = CONFIGS[name], SigLIP(CONFIGS[name])
+    reference_model(config_json(config), tmp_path / "perturbed")
+    load_checkpoint(model, tmp_path / "perturbed")
+    save_checkpoint(model, tmp_path / "saved", dtype=dtype)
+    # The rounded weights, in float32 on both sides.
+    load_checkpoint(model, tmp_path / "saved")
+    reference, report = SiglipModel.from_pretrained(tmp_path / "saved", dtype="float32", output_loading_info=True)
+    assert {key: value for key, value in report.items() if value} == {}
+    images, ids = pixels(config.vision.image_size, 3), token_ids(config, 5)
+    assert_agree(our_stages(model, images, ids), reference_stages(reference, images, ids))
+
+
+def embedded() -> Path:
+    return EMBEDDED_DIRECTORY / EMBEDDED[1]
+
+
+def small(tmp_path: Path) -> Path:
+    """Returns a directory as `save_checkpoint` leaves it, with a vocabulary."""
+    save_checkpoint(SigLIP(CONFIGS["square"]), tmp_path, tokenizer=HERE / "spiece.model")
+    return tmp_path
+
+
+@pytest.mark.parametrize("which", ["saved", "embedded"])
+def test_a_directory_of_ours_gives_our_logits_through_auto_classes(which, tmp_path):
+    if which == "embedded" and not (embedded() / "config.json").is_file():
+        pytest.skip("the embedded checkpoint has not been trained yet")
+    directory = embedded() if which == "embedded" else small(tmp_path)
+    texts, photo = ["a photo of a cat", "DOG!", "snow_leopard", "猫", ""], pixels((90, 61), 1)[0]
+    inputs = SigLIPProcessor(weights=directory)(text=texts, images=photo)
+    ours = load_model(None, directory)({"images": inputs["images"], "token_ids": inputs["input_ids"]})
+    reference, processor = (
+        AutoModel.from_pretrained(directory, dtype="float32"),
+        AutoProcessor.from_pretrained(directory),
+    )
+    batch = processor(text=texts, images=photo, padding="max_length", truncation=True, return_tensors="pt")
+    assert sorted(batch) == ["input_ids", "pixel_values"]
+    theirs = reference(**batch).logits_per_image
+    np.testing.assert_allclose(ours["image_logits"], theirs.numpy(), rtol=0, atol=LOGIT)
