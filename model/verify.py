@@ -1,0 +1,190 @@
+"""Published outputs of the published checkpoints, compared with what this code computes from the files that a user has.
+
+Returns lines and prints nothing. The facts and their sources are in `published.json`; nothing is fetched: an image that
+was not given leaves its lines "not checked", with the address that it can be had from.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from model.config import VARIANTS, CheckpointError, SigLIPConfig
+from model.hf_files import read_config
+from model.hub import checkpoint_directory, sha256
+from model.processor import SigLIPProcessor, read_image
+from model.siglip import SigLIP
+from model.variants import load_model
+from model.zero_shot import sigmoid
+
+Fact = Mapping[str, Any]
+Verdict = Literal["pass", "fail", "not checked"]
+
+
+class Line(NamedTuple):
+    """One comparison; `remark` says whose the expected value is, and why a tolerance is what it is."""
+
+    name: str
+    expected: str
+    actual: str
+    tolerance: str
+    verdict: Verdict
+    remark: str
+
+
+def published_facts() -> dict[str, Any]:
+    """Returns `published.json`: the facts, and where the images can be had from."""
+    facts: dict[str, Any] = json.loads((Path(__file__).parent / "published.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def published_name(config: SigLIPConfig) -> tuple[str, str]:
+    """Returns the variant and weights that have this architecture, vocabulary and image size.
+
+    Raises:
+        CheckpointError: None of the published ones has.
+    """
+    for variant, named in VARIANTS.items():
+        for weights, published in named.items():
+            if published.hub_id and published.config == config:
+                return variant, weights
+    raise CheckpointError(
+        "nothing was published about a checkpoint of this architecture, so there is nothing to compare"
+    )
+
+
+def verify_weights(variant: str | None, weights: str, images: Mapping[str, Path]) -> list[Line]:
+    """Returns the lines of a checkpoint by its name, directory or hub id; see `verify`.
+
+    Raises:
+        CheckpointError: It cannot be loaded, or nothing was published about its like.
+    """
+    directory = checkpoint_directory(variant, weights)
+    names = published_name(read_config(directory))
+    model, processor = load_model(variant, directory), SigLIPProcessor(weights=directory)
+    return verify(directory, names, model, processor, images, published_facts())
+
+
+def verify(
+    directory: Path,
+    names: tuple[str, str],
+    model: SigLIP,
+    processor: SigLIPProcessor,
+    images: Mapping[str, Path],
+    published: Mapping[str, Any],
+) -> list[Line]:
+    """Returns a line for every published fact about a checkpoint.
+
+    Args:
+        directory: The checkpoint.
+        names: Its variant and weights.
+        model: Loaded from it, in float32.
+        processor: Of the same checkpoint.
+        images: Paths of published images, by the names that `published` has.
+        published: As `published_facts` returns it.
+    """
+    known = VARIANTS[names[0]][names[1]].sha256
+    lines = [compare_hash(directory / name, digest) for name, digest in known.items()]
+    about = {" ".join(names)} | ({"c4_en"} if "spiece.model" in known else set())
+    for fact in published["facts"]:
+        if fact["checkpoint"] in about:
+            lines.append(compare(fact, model, processor, images, published["images"]))
+    return lines
+
+
+def compare_hash(path: Path, digest: str) -> Line:
+    """Returns the line of one file."""
+    found = sha256(path) if path.is_file() else "no such file"
+    verdict: Verdict = "pass" if found == digest else "fail" if path.is_file() else "not checked"
+    return Line(f"sha256 of {path.name}", digest, found, "exact", verdict, "the hub's file")
+
+
+def compare(
+    fact: Fact,
+    model: SigLIP,
+    processor: SigLIPProcessor,
+    images: Mapping[str, Path],
+    sources: Mapping[str, Mapping[str, str]],
+) -> Line:
+    """Returns the line of one fact."""
+    subject = [*map(ascii, fact.get("texts", [])), *(ascii(fact["text"]) for _ in range("text" in fact))]
+    name = " ".join([fact["kind"].replace("_", " "), *subject, *([f"in {fact['image']}"] if "image" in fact else [])])
+    expected, tolerance = np.atleast_1d(fact["expected"]), fact["tolerance"]
+    remark = "; ".join(fact[key] for key in ("source", "why") if key in fact)
+    unchecked = Line(name, written(expected), "-", f"{tolerance:g}", "not checked", remark)
+    if "image" in fact and (obstacle := no_such_image(fact["image"], images, sources)):
+        return unchecked._replace(remark=obstacle)
+    if fact["kind"] == "token_ids":
+        expected = expected[: processor.tokenizer.context_length - 1]
+    actual = np.atleast_1d(KINDS[fact["kind"]](fact, model, processor, images))
+    agrees = actual.shape == expected.shape and bool(np.all(np.abs(actual - expected) <= tolerance))
+    return unchecked._replace(expected=written(expected), actual=written(actual), verdict="pass" if agrees else "fail")
+
+
+def no_such_image(name: str, images: Mapping[str, Path], sources: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Returns why a published image is not there, or None if it is."""
+    url, digest = sources[name]["url"], sources[name].get("sha256")
+    if name not in images:
+        return f"{name} was not given; it can be had from {url}"
+    if digest and (found := sha256(images[name])) != digest:
+        return f"{images[name]} is not the image of {url}: its sha256 is {found}"
+    return None
+
+
+def written(values: np.ndarray) -> str:
+    """Returns numbers as text."""
+    return " ".join(f"{value:.7g}" for value in values)
+
+
+def token_ids(fact: Fact, _model: SigLIP, processor: SigLIPProcessor, _images: Mapping[str, Path]) -> np.ndarray:
+    """Returns the ids without the </s>, 1, that end and pad them."""
+    (row,) = processor(text=fact["text"])["input_ids"]
+    return np.asarray(np.trim_zeros(row - 1, "b") + 1)
+
+
+def pooled_text(fact: Fact, model: SigLIP, processor: SigLIPProcessor, _images: Mapping[str, Path]) -> np.ndarray:
+    """Returns the norm and the first six values of the text tower's output."""
+    (pooled,) = np.asarray(model.text(processor(text=fact["text"])["input_ids"]))
+    return np.array([np.linalg.norm(pooled), *pooled[:6]])
+
+
+def logits(fact: Fact, model: SigLIP, processor: SigLIPProcessor, images: Mapping[str, Path]) -> np.ndarray:
+    """Returns the logits of one image, [K]."""
+    rgb = read_image(images[fact["image"]])
+    if fact.get("resize") == "bilinear":
+        rgb = bilinear(rgb, processor.image_size)  # the processor leaves an image of the right size as it is
+    inputs = processor(text=fact["texts"], images=rgb)
+    (row,) = np.asarray(model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"])
+    return np.asarray(row)
+
+
+def text_head_is_identity(_fact: Fact, model: SigLIP, *_: object) -> float:
+    """Returns 1 if the text head does nothing, else 0."""
+    kernel = np.asarray(model.text.head.kernel)
+    return float(kernel.shape[0] == kernel.shape[1] and np.allclose(kernel, np.eye(len(kernel))))
+
+
+KINDS: Mapping[str, Callable[..., np.ndarray | float]] = {
+    "scale": lambda _fact, model, *_: np.exp(np.float64(model.logit_scale)),
+    "log_scale": lambda _fact, model, *_: float(model.logit_scale),
+    "bias": lambda _fact, model, *_: float(model.logit_bias),
+    "token_ids": token_ids,
+    "pooled_text": pooled_text,
+    "text_head_is_identity": text_head_is_identity,
+    "logits": logits,
+    "sigmoid": lambda *inputs: sigmoid(logits(*inputs)),
+}
+
+
+def bilinear(rgb: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Returns an image resized as big_vision does: `tf.image.resize`, no antialiasing, cut off to uint8."""
+    values = rgb.astype(np.float32)
+    for axis, size in ((1, image_size[1]), (0, image_size[0])):
+        centres = np.maximum((np.arange(size) + 0.5) * values.shape[axis] / size - 0.5, 0)
+        low = centres.astype(int)
+        high = np.minimum(low + 1, values.shape[axis] - 1)
+        share = np.float32(centres - low).reshape([-1 if i == axis else 1 for i in range(3)])
+        values = values.take(low, axis) + (values.take(high, axis) - values.take(low, axis)) * share
+    return values.clip(0, 255).astype(np.uint8)

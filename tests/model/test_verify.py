@@ -1,0 +1,192 @@
+"""What was published against what is computed, on a checkpoint that was never published."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from app.__main__ import main, report
+from model.config import VARIANTS, CheckpointError
+from model.processor import SigLIPProcessor
+from model.variants import load_model
+from model.verify import KINDS, Line, bilinear, published_facts, published_name, verify
+from tests.golden.cases import pixels
+from tests.model.conftest import SQUARE
+
+NAMES = ("SigLIPBaseP16", "google_224")
+PUBLISHED = published_facts()
+URL = "https://images.example/photo.png"
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels((40, 60), 1)[0]).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lines_of(checkpoint):
+    """Verifies the small checkpoint against given facts, as if they were about google_224."""
+    model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
+
+    def lines(*facts, images=None, sha256=None) -> list[Line]:
+        source = {"url": URL} | ({"sha256": sha256} if sha256 else {})
+        facts = [
+            {"checkpoint": "SigLIPBaseP16 google_224", "source": "somebody", "tolerance": 0.01} | fact for fact in facts
+        ]
+        published = {"facts": facts, "images": {"photo.png": source}}
+        return verify(checkpoint, NAMES, model, processor, images or {}, published)[2:]  # without the files' hashes
+
+    return lines
+
+
+def computed(lines_of, fact, **options) -> list[float]:
+    (line,) = lines_of(fact | {"expected": [0.0]}, **options)
+    return [float(value) for value in line.actual.split()]
+
+
+LOGITS = {"kind": "logits", "image": "photo.png", "texts": ["a cat", "a dog"]}
+FACTS = [
+    {"kind": "scale"},
+    {"kind": "log_scale"},
+    {"kind": "bias"},
+    {"kind": "pooled_text", "text": "a cat"},
+    {"kind": "token_ids", "text": "a photo of a cat"},
+    {"kind": "text_head_is_identity"},
+    LOGITS,
+    {**LOGITS, "resize": "bilinear"},
+    {**LOGITS, "kind": "sigmoid"},
+]
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: "-".join(map(str, fact.values()))[:40])
+def test_a_value_passes_within_its_tolerance_and_fails_beyond(fact, lines_of, photo):
+    images = {"photo.png": photo}
+    actual = computed(lines_of, fact, images=images)
+    beyond = [*actual[:-1], actual[-1] + 1]
+    right, wrong, short = lines_of(
+        *(fact | {"expected": values} for values in (actual, beyond, [*actual, 0.0])), images=images
+    )
+    assert [right.verdict, wrong.verdict, short.verdict] == ["pass", "fail", "fail"]
+    assert wrong.expected == " ".join(f"{value:.7g}" for value in beyond)
+    assert wrong.actual == right.actual == right.expected
+    assert (wrong.tolerance, wrong.remark) == ("0.01", "somebody")
+
+
+def test_the_values_are_those_of_the_model(lines_of, checkpoint, photo):
+    model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
+    inputs = processor(text=LOGITS["texts"], image_paths=photo)
+    output = model({"images": inputs["images"], "token_ids": inputs["input_ids"]})
+    images = {"photo.png": photo}
+    assert computed(lines_of, LOGITS, images=images) == pytest.approx(np.asarray(output["image_logits"])[0], abs=1e-4)
+    assert computed(lines_of, {"kind": "scale"}) == pytest.approx([np.exp(4.77)], rel=1e-6)
+    assert computed(lines_of, {"kind": "token_ids", "text": ""}) == []
+
+
+def test_an_image_that_was_not_given_is_not_checked_and_says_where_to_get_it(lines_of):
+    (line,) = lines_of(LOGITS | {"expected": [0.0, 0.0]})
+    assert (line.verdict, line.actual) == ("not checked", "-")
+    assert line.remark == f"photo.png was not given; it can be had from {URL}"
+
+
+def test_another_image_than_the_published_one_is_not_checked(lines_of, photo):
+    (line,) = lines_of(LOGITS | {"expected": [0.0, 0.0]}, images={"photo.png": photo}, sha256="0" * 64)
+    assert line.verdict == "not checked"
+    assert "is not the image of" in line.remark
+
+
+def test_the_files_are_compared_by_their_hashes(checkpoint, tmp_path):
+    model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
+    nothing = {"facts": [], "images": {}}
+    lines = verify(checkpoint, NAMES, model, processor, {}, nothing)
+    assert [(line.name, line.verdict) for line in lines] == [
+        ("sha256 of spiece.model", "fail"),
+        ("sha256 of model.safetensors", "fail"),
+    ]
+    assert lines[0].expected == VARIANTS[NAMES[0]][NAMES[1]].sha256["spiece.model"]
+    elsewhere = verify(tmp_path, NAMES, model, processor, {}, nothing)
+    assert {line.verdict for line in elsewhere} == {"not checked"}
+
+
+def test_facts_about_other_checkpoints_are_left_out(lines_of):
+    assert lines_of({"checkpoint": "SigLIPLargeP16 google_384", "kind": "scale", "expected": 118.2}) == []
+    assert len(lines_of({"checkpoint": "c4_en", "kind": "token_ids", "text": "a", "expected": [2]})) == 1
+
+
+def test_every_published_fact_is_complete_and_about_a_known_checkpoint():
+    names = {f"{variant} {weights}" for variant, known in VARIANTS.items() for weights in known} | {"c4_en"}
+    for fact in PUBLISHED["facts"]:
+        assert fact["checkpoint"] in names
+        assert fact["kind"] in KINDS
+        assert fact["source"]
+        assert fact["tolerance"] >= 0
+        assert fact.get("image", "bus.jpg") in PUBLISHED["images"]
+        assert len(fact.get("texts", "?")) == len(np.atleast_1d(fact["expected"])) or "texts" not in fact
+    checked = {fact["checkpoint"] for fact in PUBLISHED["facts"]}
+    assert checked >= names - {"SigLIPTinyP16 pictograms_64", "SigLIPTinyP8 pictograms_64"}, (
+        "each of the nine has a fact"
+    )
+
+
+def test_published_numbers_agree_among_themselves():
+    """Of large-384, the demonstration's percentages are the sigmoids of the conversion script's logits."""
+    facts = [fact for fact in PUBLISHED["facts"] if fact["checkpoint"] == "SigLIPLargeP16 google_384"]
+    (logits,) = (f["expected"] for f in facts if f["kind"] == "logits" and f["image"] == "apple-ipod.jpg")
+    (shares,) = (f["expected"] for f in facts if f["kind"] == "sigmoid")
+    np.testing.assert_allclose(1 / (1 + np.exp(-np.array(logits))), shares, atol=5e-4)
+
+
+def test_the_published_token_ids_are_those_of_the_specification():
+    texts = {fact["text"]: fact["expected"] for fact in PUBLISHED["facts"] if fact["kind"] == "token_ids"}
+    assert len(texts) == 21
+    assert texts["the real mountain view"] == [260, 638, 3293, 870]
+    assert max(map(len, texts.values())) == 63, "a context of 64 less </s>"
+
+
+def test_an_architecture_tells_which_checkpoint_is_meant():
+    for variant, named in VARIANTS.items():
+        for weights, published in named.items():
+            if published.hub_id:
+                assert published_name(published.config) == (variant, weights)
+    with pytest.raises(CheckpointError, match="nothing was published"):
+        published_name(SQUARE)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (100, 30), (7, 200)])
+def test_the_bilinear_resize_is_tensorflow_s(size):
+    image = pixels((61, 90), 1)[0]
+    theirs = tf.cast(tf.clip_by_value(tf.image.resize(image, size), 0, 255), tf.uint8).numpy()
+    assert np.abs(bilinear(image, size).astype(int) - theirs).max() <= 1
+    assert (bilinear(image, size) != theirs).mean() < 0.001
+
+
+def test_the_report_says_what_was_expected_and_came_and_ends_with_1_on_a_failure(lines_of, capsys):
+    bias = {"kind": "bias", "expected": -12.9}
+    assert report(lines_of(bias, LOGITS | {"expected": [0.0, 0.0]})) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:3] == ["PASS: bias", "    expected -12.9  (somebody)", "    came     -12.9  (tolerance 0.01)"]
+    assert shown[3] == "NOT CHECKED: logits 'a cat' 'a dog' in photo.png"
+    assert shown[-1] == "1 pass, 0 fail, 1 not checked"
+    assert report(lines_of(bias, bias | {"expected": -12.8})) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[3:6] == ["FAIL: bias", "    expected -12.8  (somebody)", "    came     -12.9  (tolerance 0.01)"]
+    assert shown[-1] == "1 pass, 1 fail, 0 not checked"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "google_1024"], "error: unknown weights 'google_1024'. Known: "),
+        (["--weights", "/no/such/directory"], "error: there is no directory '/no/such/directory'"),
+        (["--weights", "google_224", "--images", "/no/such/folder"], "error: [Errno 2] No such file or directory"),
+    ],
+)
+def test_the_command_ends_with_2_where_nothing_can_be_compared(arguments, message, capsys):
+    assert main(["verify", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_the_command_refuses_a_checkpoint_that_nobody_published(checkpoint, capsys):
+    assert main(["verify", "--weights", str(checkpoint)]) == 2
+    assert "nothing was published about a checkpoint of this architecture" in capsys.readouterr().err
