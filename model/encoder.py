@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.config import EMBEDDED, CheckpointError, choose_weights, variant_of
+from model.hf_files import check_preprocessor
 from model.hub import checkpoint_directory, sha256
 from model.preprocess import PREPROCESSING, resize
 from model.siglip import SigLIP
@@ -69,6 +70,7 @@ def load_encoder(
     if dtype == "auto":
         dtype = "bfloat16" if gpu and has_bfloat16(gpu) else "float32"
     directory = checkpoint_directory(variant, weights, revision=revision)
+    check_preprocessor(directory)
     # By its directory, so that the published hashes are not compared twice.
     model = load_model(names[0] if names else variant, str(directory), dtype=dtype)
     vision, text = model.config.vision, model.config.text

@@ -1,4 +1,4 @@
-"""The small JSON files of a Hugging Face checkpoint directory: config.json read, and all three written.
+"""The small JSON files of a Hugging Face checkpoint directory: what we heed of them, and all three written.
 
 `HF_*` map our names to theirs; a key that config.json omits takes the default of `transformers.SiglipConfig`.
 
@@ -22,6 +22,7 @@ HF_TOWER = {
 HF_VISION = {**HF_TOWER, "patch_size": "patch_size"}
 HF_TEXT = {**HF_TOWER, "vocab_size": "vocab_size", "context_length": "max_position_embeddings"}
 HF_ACTIVATION = "gelu_pytorch_tanh"
+PIXEL_RULES = ("do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 
 
 def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
@@ -65,13 +66,32 @@ def read_config(directory: Path) -> SigLIPConfig:
         CheckpointError: There is no readable SigLIP `config.json`.
     """
     path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is not a checkpoint directory: it has no config.json")
+    return from_hf(read_json(path), str(path))
+
+
+def check_preprocessor(directory: Path) -> None:
+    """Raises a CheckpointError if a checkpoint wants other pixels than `model.preprocess` makes (SigLIP 2 does).
+
+    A directory without `preprocessor_config.json` wants the usual ones.
+    """
+    path = directory / "preprocessor_config.json"
+    if not path.is_file():
+        return
+    wanted, ours = read_json(path), preprocessor_json((0, 0))
+    for key in PIXEL_RULES:
+        if wanted.get(key, ours[key]) != ours[key]:
+            raise CheckpointError(
+                f"{path}: {key} must be {ours[key]}, not {wanted[key]}: such pixels are not supported"
+            )
+
+
+def read_json(path: Path) -> Any:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{directory} is not a checkpoint directory: it has no config.json") from None
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
-    return from_hf(values, str(path))
 
 
 def config_json(config: SigLIPConfig) -> dict[str, Any]:

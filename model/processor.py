@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from model.config import VARIANTS, choose_weights
-from model.hf_files import read_config
+from model.hf_files import check_preprocessor, read_config
 from model.hub import checkpoint_directory
 from model.preprocess import resize
 from model.tokenizer import SigLIPTokenizer
@@ -30,7 +30,7 @@ class SigLIPProcessor:
         revision: The hub commit, branch or tag.
 
     Raises:
-        CheckpointError: The checkpoint's vocabulary cannot be found.
+        CheckpointError: The checkpoint's vocabulary cannot be found, or it wants pixels that are not made here.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class SigLIPProcessor:
             variant = "SigLIPBaseP16"
         name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
         directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
+        check_preprocessor(directory)
         names = choose_weights(variant, name)
         config = VARIANTS[names[0]][names[1]].config if names else read_config(directory)
         self.image_size = image_size or config.vision.image_size

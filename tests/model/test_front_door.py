@@ -10,13 +10,8 @@ from PIL import Image
 
 import model as library
 from model import SigLIPProcessor
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.config import EMBEDDED
 from model.variants import load_model
-
-needs_embedded = pytest.mark.skipif(
-    not (EMBEDDED_DIRECTORY / EMBEDDED[1] / "config.json").is_file(),
-    reason="the embedded checkpoint has not been trained yet",
-)
 
 
 @pytest.fixture
@@ -36,7 +31,6 @@ def test_the_documented_lines_give_one_probability_a_text(checkpoint, photo):
     assert preds.sum() == pytest.approx(1)
 
 
-@needs_embedded
 def test_the_embedded_model_runs_by_name_and_without(photo):
     processor = library.SigLIPProcessor(*EMBEDDED)
     inputs = processor(text=["cat", "dog"], image_paths=[photo, photo])

@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from model.config import VARIANTS, CheckpointError, SigLIPConfig
+from model.encoder import load_encoder
 from model.hf_files import config_json, from_hf, preprocessor_json, read_config, tokenizer_json
+from model.processor import SigLIPProcessor
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED
 
@@ -122,3 +125,22 @@ def test_the_tokenizer_pads_with_its_end_and_makes_no_mask():
     written = tokenizer_json(16)
     assert (written["pad_token"], written["eos_token"], written["model_max_length"]) == ("</s>", "</s>", 16)
     assert written["model_input_names"] == ["input_ids"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("resample", 2), ("image_mean", [0.48, 0.46, 0.41]), ("do_resize", False)])
+def test_a_checkpoint_that_wants_other_pixels_is_refused_and_not_scored_wrongly(key, value, checkpoint, tmp_path):
+    directory = shutil.copytree(checkpoint, tmp_path / "other")
+    path = directory / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match=f"{key} must be"):
+        SigLIPProcessor(weights=directory)
+    with pytest.raises(CheckpointError, match=f"{key} must be"):
+        load_encoder(weights=str(directory), device="cpu")
+
+
+def test_a_checkpoint_that_does_not_say_gets_the_usual_pixels(checkpoint, tmp_path):
+    directory = shutil.copytree(checkpoint, tmp_path / "other")
+    (directory / "preprocessor_config.json").write_text("{}")
+    assert SigLIPProcessor(weights=directory).image_size == SigLIPProcessor(weights=checkpoint).image_size
+    (directory / "preprocessor_config.json").unlink()
+    assert SigLIPProcessor(weights=directory).image_size == SigLIPProcessor(weights=checkpoint).image_size

@@ -5,9 +5,6 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-pytest.importorskip("resvg_py", reason="the art is drawn only where requirements-train.txt is installed")
-pytest.importorskip("fontTools", reason="the art is drawn only where requirements-train.txt is installed")
-
 from training import art, concepts, contact_sheet, english, prepare, render, vocabulary
 
 GROUPS = {
