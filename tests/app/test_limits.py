@@ -19,11 +19,18 @@ def test_a_chunked_body_is_counted_as_it_arrives(raw):
     assert headers["connection"] == "close"
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "application/json", "multipart/form-data; boundary=x"])
-def test_every_body_is_counted(running, media_type):
+PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("media_type", "start"),
+    # A form is parsed as it arrives, so it must be well formed up to the limit.
+    [("image/png", b""), ("application/json", b""), ("multipart/form-data; boundary=x", PART)],
+)
+def test_every_body_is_counted(running, media_type, start):
     with running(max_body_bytes=1000) as client:
         url = "/classify?labels=cat" if media_type == "image/png" else "/classify"
-        answer = client.post(url, content=iter([bytes(600)] * 2), headers={"Content-Type": media_type})
+        answer = client.post(url, content=iter([start, bytes(600), bytes(600)]), headers={"Content-Type": media_type})
     assert (answer.status_code, answer.json()["error_type"]) == (413, "body_too_large")
 
 
