@@ -102,7 +102,7 @@ def train(build: Path, output: Path, *, epochs: int, batch_size: int, learning_r
         epochs=epochs,
         verbose=1,
         callbacks=[
-            keras.callbacks.BackupAndRestore(build / f"backup_{output.name}", delete_checkpoint=False),
+            keras.callbacks.BackupAndRestore(build / f"backup_{output.name}"),
             Harder(batches, epochs),
             keras.callbacks.CSVLogger(build / f"log_{output.name}.csv", append=True),
             keras.callbacks.TerminateOnNaN(),
