@@ -91,8 +91,8 @@ def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def verify(options: argparse.Namespace) -> int:
     """Prints a line for every published fact; 1 if one was missed, 2 if nothing could be compared."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from model.config import CheckpointError  # noqa: PLC0415 (the service does not need these)
-    from model.verify import verify_weights  # noqa: PLC0415
+    from model.config import CheckpointError  # here: the service does not need these
+    from model.verify import verify_weights
 
     try:
         images = {path.name: path for path in options.images.iterdir()} if options.images else {}

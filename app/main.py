@@ -32,7 +32,7 @@ def create_app(
         if encoder is not None:
             return encoder
         # Here, on the device thread: importing TensorFlow takes seconds.
-        from model.encoder import load_encoder  # noqa: PLC0415
+        from model.encoder import load_encoder
 
         loaded: Encoder = load_encoder(
             settings.model,

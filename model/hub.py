@@ -52,7 +52,7 @@ def download(hub_id: str, revision: str | None, tensors: bool) -> Path:
         CheckpointError: It is neither on the hub nor in the cache, or the hub cannot be reached.
     """
     # Half a second, and an embedded checkpoint does not need it.
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
 
     patterns = SMALL_FILES + (TENSOR_FILES if tensors else [])
     try:

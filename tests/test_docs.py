@@ -52,7 +52,7 @@ def port() -> Iterator[int]:
 
 def test_the_first_command_gets_the_answer_that_is_shown(port: int) -> None:
     command = BLOCKS["run: classify"].strip().replace("localhost:8000", f"127.0.0.1:{port}")
-    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)
     answer, shown = json.loads(done.stdout), json.loads(BLOCKS["answer: classify"])
     assert answer["scores"][0]["label"] == "cat"
     assert [score["label"] for score in answer["scores"]] == [score["label"] for score in shown["scores"]]

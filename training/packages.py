@@ -47,7 +47,7 @@ def fetch(name: str, folder: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     command = ["npm", "pack", "--silent", "--pack-destination", str(target), f"{name}@{PACKAGES[name]}"]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - pinned names
+        subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
         raise PackageError("npm is needed to fetch the art; install Node.js.") from error
     except subprocess.CalledProcessError as error:

@@ -26,7 +26,7 @@ def offline(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Runs Python without a network, with that hub cache and no other."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("HF_HUB_CACHE", None)
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_hub_id_is_loaded_from_the_cache_without_a_network(checkpoint, tmp_path):

@@ -18,7 +18,7 @@ def test_a_wrong_checkpoint_is_told_line_by_line_and_by_the_exit_status(tmp_path
         model = SigLIP(VARIANTS["SigLIPBaseP16"]["google_224"].config)
         save_checkpoint(model, directory, tokenizer=HERE / "spiece.model")
         command = [sys.executable, "-m", "app", "verify", "--variant", "SigLIPBaseP16", "--weights", directory]
-        answer = subprocess.run([*command, "--images", tmp_path], capture_output=True, text=True, check=False)  # noqa: S603
+        answer = subprocess.run([*command, "--images", tmp_path], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "FAIL: sha256 of model.safetensors\n    expected 2c63cb7d1f2e" in answer.stdout
     assert "FAIL: scale\n    expected 117.3308  (DeploySharp" in answer.stdout
