@@ -48,7 +48,7 @@ def create_app(
         try:
             await engine.load(load_encoder)
         except Exception as error:
-            log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400
+            log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_load_failure()
             return
         facts = engine.encoder.info

@@ -82,7 +82,7 @@ def test_a_json_line_is_one_object_with_its_facts():
 def test_a_json_line_holds_its_traceback():
     made = record()
     try:
-        1 // 0  # noqa: B018
+        1 // 0  # noqa: B018 (for what it raises)
     except ZeroDivisionError:
         made.exc_info = sys.exc_info()
     line = JSONFormatter().format(made)
