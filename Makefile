@@ -37,7 +37,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 # The tests draw pictograms too, so they need what preparing the training data needs: three small packages.
-$(VENV)/.dev: $(VENV)/.train requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-otel.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

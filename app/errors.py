@@ -26,6 +26,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 TYPE_PREFIX = "urn:siglip:error:"
+MAX_FAULTS = 10  # listed in one answer
 
 
 class Fault(NamedTuple):

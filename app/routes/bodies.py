@@ -10,7 +10,8 @@ from starlette.datastructures import ImmutableMultiDict, UploadFile
 from app.config import Settings
 from app.engine import Engine
 from app.errors import Fault, InvalidImage, InvalidRequest, UnsupportedMediaType
-from app.schemas import MAX_TEMPLATES, ClassifyBody, ClassifyForm, ClassifyOptions, validated
+from app.labels import MAX_TEMPLATES
+from app.schemas import ClassifyBody, ClassifyForm, ClassifyOptions, validated
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
 LISTS = ("labels", "templates")  # repeated in a form or a query; the other fields come once

@@ -9,6 +9,7 @@ from app import errors, images
 from app.config import Settings
 from app.engine import Classification, Engine
 from app.images import DecodedImage
+from app.labels import check_labels, check_templates
 from app.routes.bodies import read_request
 from app.schemas import (
     ClassifyBody,
@@ -18,8 +19,6 @@ from app.schemas import (
     ImageFacts,
     ModelName,
     Score,
-    check_labels,
-    check_templates,
     problem_responses,
     shown,
 )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from app import __version__, images, schemas
+from app import __version__, images, labels
 from app.config import Settings
 from app.engine import Engine
 from app.errors import NotReady
@@ -59,8 +59,8 @@ async def info(request: Request) -> Info:
         max_side_pixels=images.MAX_SIDE_PIXELS,
         max_frames=images.MAX_FRAMES,
         max_labels=settings.max_labels,
-        max_label_characters=schemas.MAX_TEXT_CHARACTERS,
-        max_templates=schemas.MAX_TEMPLATES,
+        max_label_characters=labels.MAX_TEXT_CHARACTERS,
+        max_templates=labels.MAX_TEMPLATES,
         image_formats=[form.name for form in images.FORMATS],
     )
     facts = {name: getattr(encoder.info, name) for name in Info.model_fields if hasattr(encoder.info, name)}
