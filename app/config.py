@@ -5,9 +5,10 @@ An unknown `SIGLIP_*` variable stops the start, so that a typo is not a silent d
 
 import difflib
 import os
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SIGLIP_"
@@ -36,15 +37,42 @@ class Settings(BaseSettings):
         default="auto", description="auto, gpu (refuses to start without) or cpu"
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto, float32 or bfloat16")
+    data_dir: Path = Field(
+        default=Path("~/.local/share/siglip"), description="folder for label sets and their embeddings"
+    )
+    label_sets_dir: Path | None = Field(
+        default=None, description="folder of label sets to load at the start: NAME.txt, one label a line, or NAME.json"
+    )
+    api_keys: SecretStr | None = Field(
+        default=None, description="keys, separated by commas, one of which a client must send; none: no key is needed"
+    )
+    api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
+    public_paths: str = Field(
+        default="/health,/info,/metrics,/docs,/openapi.json",
+        description="paths, separated by commas, that need no key, with all below them",
+    )
+    cors_origins: str = Field(
+        default="", description="origins, separated by commas, whose pages may call the service; * for all"
+    )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
     max_labels: int = Field(default=10_000, ge=1, description="most labels of one request")
-    max_queue_items: int = Field(default=256, ge=1, description="most requests at a time, waiting or being computed")
+    max_images: int = Field(default=64, ge=1, description="most images of one request")
+    max_queue_items: int = Field(default=256, ge=1, description="most images at a time, waiting or being computed")
+    max_queue_bytes: int = Field(default=500_000_000, ge=1, description="most of all request bodies together, in bytes")
     max_batch: int = Field(default=32, ge=1, description="most images, or texts, that the device computes at once")
     text_cache_bytes: int = Field(
         default=256_000_000, ge=0, description="memory for text embeddings, in bytes; 0: none"
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="text or json, one line a request")
+    request_timeout_s: float = Field(
+        default=60, gt=0, description="seconds for one request; X-Request-Timeout-Ms may ask for fewer"
+    )
+    body_timeout_s: float = Field(default=30, gt=0, description="seconds for a body to arrive")
+    drain_s: float = Field(default=10, ge=0, description="seconds of service after SIGTERM, while not ready any more")
+    canary_s: float = Field(default=30, gt=0, description="seconds without work after which the device is tried")
+    log_format: Literal["text", "json"] | None = Field(
+        default=None, description="text or json, one line a request; none: text on a terminal, else json"
+    )
 
 
 def load_settings() -> Settings:

@@ -100,9 +100,9 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure_logging(log_format: Literal["text", "json"]) -> None:
-    """Sends all of the process's log lines to standard error in one format."""
-    text = TextFormatter("%(asctime)s %(levelname)s %(message)s")
+def configure_logging(log_format: Literal["text", "json"] | None) -> None:
+    """Sends all of the process's log lines to standard error: None is text on a terminal, else JSON."""
     output = logging.StreamHandler()
-    output.setFormatter(JSONFormatter() if log_format == "json" else text)
+    as_text = log_format == "text" or (log_format is None and output.stream.isatty())
+    output.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(message)s") if as_text else JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)

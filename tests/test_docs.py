@@ -35,7 +35,7 @@ def port() -> Iterator[int]:
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],
         cwd=ROOT,
-        env=environment | {"SIGLIP_PORT": str(number)},
+        env=environment | {"SIGLIP_PORT": str(number), "SIGLIP_LOG_FORMAT": "text"},
         stderr=subprocess.PIPE,
         text=True,
     )

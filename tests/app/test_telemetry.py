@@ -1,10 +1,11 @@
+import io
 import json
 import logging
 import sys
 
 import pytest
 
-from app.telemetry import JSONFormatter, TextFormatter
+from app.telemetry import JSONFormatter, TextFormatter, configure_logging
 from tests.app.pictures import encoded, picture
 
 
@@ -88,3 +89,26 @@ def test_a_json_line_holds_its_traceback():
     line = JSONFormatter().format(made)
     assert "\n" not in line
     assert "ZeroDivisionError" in json.loads(line)["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("log_format", "is_terminal", "expected"),
+    [
+        (None, True, TextFormatter),
+        (None, False, JSONFormatter),
+        ("text", False, TextFormatter),
+        ("json", True, JSONFormatter),
+    ],
+)
+def test_a_terminal_gets_text_and_a_collector_json_unless_told_otherwise(
+    monkeypatch, log_format, is_terminal, expected
+):
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    root = logging.getLogger()
+    monkeypatch.setattr(sys, "stderr", Stream())
+    monkeypatch.setattr(root, "handlers", [])
+    configure_logging(log_format)
+    assert [type(handler.formatter) for handler in root.handlers] == [expected]
