@@ -27,11 +27,12 @@ train: $(VENV)/.train
 	$(BIN)/python -m training.train
 	$(BIN)/python -m training.evaluate --write-model-card
 
-# Builds and tries the image. IMAGE_TOOL may be podman, or a stand-in (deploy/image_check.py says what it must know).
+# Builds and tries the image. IMAGE_TOOL may be podman, or a stand-in (deploy/image_check.py says what it must know);
+# BUILD is for more of its arguments, such as --build-arg TRACING=true.
 IMAGE_TOOL ?= docker
 FLAVOURS ?= cpu gpu
 image-check:
-	$(PYTHON) deploy/image_check.py --tool '$(IMAGE_TOOL)' $(FLAVOURS)
+	$(PYTHON) deploy/image_check.py --tool='$(IMAGE_TOOL)' --build='$(BUILD)' $(FLAVOURS)
 
 clean:
 	rm -rf $(VENV)

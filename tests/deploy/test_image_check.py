@@ -60,7 +60,13 @@ def image_check(folder: Path, configuration: dict[str, Any]) -> subprocess.Compl
     """Runs the script as make does."""
     (folder / "tool.py").write_text(TOOL)
     (folder / "image.json").write_text(json.dumps(configuration))
-    command = [sys.executable, "deploy/image_check.py", "--tool", f"{sys.executable} {folder / 'tool.py'}", "cpu"]
+    command = [
+        sys.executable,
+        "deploy/image_check.py",
+        f"--tool={sys.executable} {folder / 'tool.py'}",
+        "--build=--pull",
+        "cpu",
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -68,7 +74,12 @@ def test_an_image_that_does_all_of_it_passes(tmp_path: Path) -> None:
     done = image_check(tmp_path, image())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("seen: ") == 7
-    assert json.loads((tmp_path / "built.json").read_text()) == ["siglip-check:cpu", "--build-arg", "FLAVOUR=cpu"]
+    assert json.loads((tmp_path / "built.json").read_text()) == [
+        "siglip-check:cpu",
+        "--build-arg",
+        "FLAVOUR=cpu",
+        "--pull",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +138,7 @@ elif asked[0] == "run":
     assert [shlex.join(probe).endswith("-m app.healthcheck") for probe in probes] == [True, True]
 
 
-def test_make_hands_over_the_tool() -> None:
-    done = tool("make", "--dry-run", "image-check", "IMAGE_TOOL=sudo podman", "FLAVOURS=cpu")
-    assert shlex.split(done.stdout.splitlines()[-1])[1:] == ["deploy/image_check.py", "--tool", "sudo podman", "cpu"]
+def test_make_hands_over_tool_and_arguments() -> None:
+    done = tool("make", "-n", "image-check", "IMAGE_TOOL=sudo podman", "BUILD=--build-arg TRACING=true", "FLAVOURS=cpu")
+    asked = ["--tool=sudo podman", "--build=--build-arg TRACING=true", "cpu"]
+    assert shlex.split(done.stdout.splitlines()[-1])[1:] == ["deploy/image_check.py", *asked]
