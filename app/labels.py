@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidTemplate
 
 MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
+MAX_PROMPT_CHARACTERS = 1_024  # of a text that is taken as it is
 MAX_PLACES = 4  # for the label in a template, or a short one could make megabytes
 MAX_TEMPLATES = 100
 MAX_PROMPTS = 100_000  # labels x templates
@@ -54,3 +55,22 @@ def check_templates(templates: Sequence[str], num_labels: int) -> list[str]:
     if faults:
         raise InvalidTemplate(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return list(templates)
+
+
+def check_texts(texts: Sequence[str], max_texts: int) -> list[str]:
+    """Returns the texts as they are.
+
+    Raises:
+        InvalidLabels: There is none, there are too many, or one is blank or too long.
+    """
+    if not 1 <= len(texts) <= max_texts:
+        detail = f"There are {len(texts):,} texts; send 1 to {max_texts:,}."
+        raise InvalidLabels(detail, [Fault("/texts", detail)])
+    faults = [
+        Fault(f"/texts/{index}", f"text {index} must have 1 to {MAX_PROMPT_CHARACTERS:,} characters, not all blank")
+        for index, text in enumerate(texts)
+        if not text.strip() or len(text) > MAX_PROMPT_CHARACTERS
+    ]
+    if faults:
+        raise InvalidLabels(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
+    return list(texts)

@@ -5,11 +5,12 @@ Unknown fields are refused, so that a typo is an error and not a silent default.
 """
 
 import difflib
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.encoder import EncoderInfo
 from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
 
 M = TypeVar("M", bound=BaseModel)
@@ -45,11 +46,54 @@ class ClassifyForm(ClassifyOptions):
     image: Annotated[bytes, Field(description="The image file.")]
 
 
+class BatchBody(ClassifyOptions):
+    """A request with several images as JSON."""
+
+    images: Annotated[list[str], Field(description="The image files as standard base64, without a `data:` prefix.")]
+
+
+class BatchForm(ClassifyOptions):
+    """A request with several images as a form."""
+
+    images: Annotated[list[bytes], Field(description="The image files; repeat the field.")]
+
+
+class EmbedImageOptions(BaseModel):
+    """There are none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EmbedImageBody(EmbedImageOptions):
+    """An image as JSON."""
+
+    image: Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+
+
+class EmbedImageForm(EmbedImageOptions):
+    """An image as a form."""
+
+    image: Annotated[bytes, Field(description="The image file.")]
+
+
+class EmbedTextBody(BaseModel):
+    """Texts to embed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: Annotated[list[str], Field(description="Texts as they are, each 1 to 1,024 characters.")]
+
+
 class ModelName(BaseModel):
     """Which weights have answered."""
 
     variant: str
     weights: str
+
+    @classmethod
+    def of(cls, info: EncoderInfo) -> Self:
+        """Returns the name of a loaded model."""
+        return cls(variant=info.variant, weights=info.weights)
 
 
 class ImageFacts(BaseModel):
@@ -70,12 +114,26 @@ class Score(BaseModel):
     softmax: float
 
 
+class ScoredImage(BaseModel):
+    """One image: labels by falling logit, equal ones in the order of the request."""
+
+    image: ImageFacts
+    scores: list[Score]
+
+
 class ClassifyResponse(BaseModel):
-    """Labels by falling logit, equal ones in the order of the request."""
+    """One image, and which model has scored it."""
 
     model: ModelName
     image: ImageFacts
     scores: list[Score]
+
+
+class EmbedResponse(BaseModel):
+    """One row for each image or text, L2-normalised."""
+
+    model: ModelName
+    embeddings: list[list[float]]
 
 
 class Problem(BaseModel):
@@ -89,6 +147,19 @@ class Problem(BaseModel):
     error_type: str
     errors: Annotated[list[dict[str, str]], Field(description="`pointer` into the request and `message`, each.")]
     request_id: str
+
+
+class FailedImage(BaseModel):
+    """An image of several that could not be used."""
+
+    error: Problem
+
+
+class BatchResponse(BaseModel):
+    """One result for each image, in the order of the request."""
+
+    model: ModelName
+    results: list[ScoredImage | FailedImage]
 
 
 def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
