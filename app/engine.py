@@ -7,8 +7,9 @@ the shared batch; labels differ per request, and scoring them is a [K, E] x [E] 
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, chain
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -118,25 +119,38 @@ class Engine:
         self._device = Worker("device")
         # As many as there are processors: each may hold a decoded image, and more would be no faster.
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="cpu")
-        self._encoder: Encoder | None = None
 
-    async def load(self, load_encoder: Callable[[], Encoder]) -> None:
-        """Loads and warms up on the device thread; `stage` says how far it is. What goes wrong is raised."""
+    async def load(
+        self,
+        load_encoder: Callable[[], Encoder],
+        load_label_sets: Callable[[EncoderInfo], Awaitable[None]] | None = None,
+    ) -> None:
+        """Loads and warms up on the device thread, then embeds what will be asked for by name.
+
+        `stage` says how far it is. What goes wrong is raised.
+        """
         try:
             self.stage = "loading"
             encoder = await asyncio.wrap_future(self._device.call(load_encoder))
             self.stage = "compiling"
             await asyncio.wrap_future(self._device.call(encoder.warm_up))
+            self._open(encoder)
+            self.stage = "label sets"
+            if load_label_sets:
+                await load_label_sets(encoder.info)
         except Exception:
             self.stage = FAILED
             raise
+        self.stage = READY
+
+    def _open(self, encoder: Encoder) -> None:
+        """Puts the queues before the encoder."""
         self._images = Batcher(
             encoder.encode_images, self._device, max_batch=self._max_batch, max_queue_items=self._max_queue_items
         )
         texts = Batcher(encoder.encode_texts, self._device, max_batch=self._max_batch, max_queue_items=MAX_QUEUED_TEXTS)
         self._text_cache = TextCache(texts.submit, self._text_cache_bytes)
         self._encoder = encoder
-        self.stage = READY
 
     @property
     def encoder(self) -> Encoder:
@@ -145,7 +159,7 @@ class Engine:
         Raises:
             NotReady: It is not; the message says at which stage it is.
         """
-        if self._encoder is None:
+        if self.stage != READY:
             raise NotReady(f"The model is not ready: {self.stage}.")
         return self._encoder
 
@@ -158,15 +172,12 @@ class Engine:
         """Whether the device thread runs."""
         return self._device.alive
 
-    async def classify(
-        self, rgb: np.ndarray, labels: Sequence[str], templates: Sequence[str] | None = None
-    ) -> Classification:
-        """Returns how well each label fits the picture.
+    async def classify(self, rgb: np.ndarray, embed_classes: Callable[[], Awaitable[np.ndarray]]) -> Classification:
+        """Returns how well each class fits the picture.
 
         Args:
             rgb: [H, W, 3] uint8.
-            labels: K labels.
-            templates: T templates, each with `{}` for the label, averaged; None for SigLIP's own.
+            embed_classes: Gives class embeddings [K, E], such as `embed_labels`; it runs beside the image's way.
 
         Raises:
             NotReady: The model is still loading.
@@ -175,8 +186,7 @@ class Engine:
         encoder = self.encoder
         try:
             image, (class_embeddings, text_s) = await asyncio.gather(
-                self._embed_image(encoder, rgb),
-                self._embed_labels(encoder, labels, templates or zero_shot.DEFAULT_TEMPLATES),
+                self._embed_image(encoder, rgb), timed(embed_classes())
             )
         except QueueFull:
             raise Overloaded(self.admission.retry_after_s()) from None
@@ -185,6 +195,41 @@ class Engine:
             raise InternalError("The model has given a score that is not a number.")
         timings_s = {"queue": image.queue_s, "image": image.compute_s, "text": text_s}
         return Classification(scores, timings_s)
+
+    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
+        """Returns class embeddings [K, E]: for each label the mean over T templates; None for SigLIP's own."""
+        templates = templates or zero_shot.DEFAULT_TEMPLATES
+        prompts = await self.in_thread(zero_shot.prompts, labels, templates)
+        embeddings = await self.embed_texts(prompts)  # [K * T, E]
+        by_label = embeddings.reshape(len(labels), len(templates), -1)
+        return await self.in_thread(zero_shot.class_embeddings, by_label)
+
+    async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns class embeddings [K, E]: for each label the mean over its own prompts, however many."""
+        embeddings = await self.embed_texts(list(chain.from_iterable(prompts)))
+        ends = list(accumulate(map(len, prompts)))
+
+        def means() -> np.ndarray:
+            return np.concatenate(
+                [zero_shot.class_embeddings(own[np.newaxis]) for own in np.split(embeddings, ends[:-1])]
+            )
+
+        return await self.in_thread(means)
+
+    async def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns embeddings [N, E] of texts as they are; those that are known cost nothing.
+
+        Raises:
+            Overloaded: The queue is full.
+        """
+        token_ids = await self.in_thread(self._encoder.prepare_text, texts)
+        try:
+            embeddings = await self._text_cache.get(token_ids)
+        except QueueFull:
+            raise Overloaded(self.admission.retry_after_s()) from None
+        if not np.isfinite(embeddings).all():
+            raise InternalError("The model has given an embedding that is not a number.")
+        return embeddings
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns `function(...)`, run beside the event loop."""
@@ -206,13 +251,8 @@ class Engine:
         result = await future
         return result._replace(compute_s=result.compute_s + prepare_s)
 
-    async def _embed_labels(
-        self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str]
-    ) -> tuple[np.ndarray, float]:
-        """Returns class embeddings [K, E], and the seconds that they took."""
-        started_s = time.perf_counter()
-        token_ids = await self.in_thread(lambda: encoder.prepare_text(zero_shot.prompts(labels, templates)))
-        embeddings = await self._text_cache.get(token_ids)  # [K * T, E]
-        by_label = embeddings.reshape(len(labels), len(templates), -1)
-        class_embeddings = await self.in_thread(zero_shot.class_embeddings, by_label)
-        return class_embeddings, time.perf_counter() - started_s
+
+async def timed(work: Awaitable[T]) -> tuple[T, float]:
+    """Returns what the work gives, and the seconds that it took."""
+    started_s = time.perf_counter()
+    return await work, time.perf_counter() - started_s

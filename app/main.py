@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from app import __version__, errors
 from app.config import Settings
 from app.engine import Encoder, Engine
+from app.label_sets import LabelSets
 from app.limits import BodyLimit
-from app.routes import classify, health, info
+from app.routes import classify, health, info, label_sets
 from app.telemetry import Telemetry
 
 log = logging.getLogger("app")
@@ -44,11 +45,11 @@ def create_app(
         )
         return loaded
 
-    async def load(engine: Engine) -> None:
+    async def load(engine: Engine, sets: LabelSets) -> None:
         try:
-            await engine.load(load_encoder)
+            await engine.load(load_encoder, sets.load)
         except Exception as error:
-            log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
+            log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_load_failure()
             return
         facts = engine.encoder.info
@@ -64,7 +65,13 @@ def create_app(
             text_cache_bytes=settings.text_cache_bytes,
         )
         app.state.engine = engine
-        app.state.loading = asyncio.create_task(load(engine))
+        app.state.label_sets = LabelSets(
+            engine,
+            data_dir=settings.data_dir,
+            preload_dir=settings.label_sets_dir,
+            max_labels=settings.max_labels,
+        )
+        app.state.loading = asyncio.create_task(load(engine, app.state.label_sets))
         yield
         app.state.loading.cancel()
         await engine.close()
@@ -80,6 +87,6 @@ def create_app(
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Telemetry)  # added last, so outermost
     errors.install(app)
-    for surface in (classify, health, info):
+    for surface in (classify, label_sets, health, info):
         app.include_router(surface.router)
     return app

@@ -5,12 +5,25 @@ Unknown fields are refused, so that a typo is an error and not a silent default.
 """
 
 import difflib
-from typing import Annotated, Any, TypeVar
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
+from model import zero_shot
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -21,8 +34,9 @@ class ClassifyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     labels: Annotated[
-        list[str], Field(description="What may be in the image, each 1 to 256 characters after trimming.")
-    ]
+        list[str] | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
+    ] = None
+    label_set: Annotated[str | None, Field(description="The name of a stored label set, instead of `labels`.")] = None
     templates: Annotated[
         list[str] | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
@@ -31,6 +45,17 @@ class ClassifyOptions(BaseModel):
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="Answer only labels whose sigmoid is at least this.")
     ] = None
+
+    @model_validator(mode="after")
+    def has_one_source_of_labels(self) -> Self:
+        """Refuses labels beside a label set, neither of them, and templates beside a set, which has its own."""
+        if self.labels is None and self.label_set is None:
+            message = "labels is missing. Send labels, or label_set with the name of a stored set."
+            raise InvalidRequest(message, [Fault("/labels", message)])
+        if self.label_set is not None and (self.labels, self.templates) != (None, None):
+            message = "label_set takes the place of labels and templates. Send either."
+            raise InvalidRequest(message, [Fault("/label_set", message)])
+        return self
 
 
 class ClassifyBody(ClassifyOptions):
@@ -43,6 +68,77 @@ class ClassifyForm(ClassifyOptions):
     """A request as a form."""
 
     image: Annotated[bytes, Field(description="The image file.")]
+
+
+class LabelWithPrompts(BaseModel):
+    """A label with prompts of its own, which take the place of the templates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: Annotated[str, Field(description="1 to 256 characters after trimming.")]
+    prompts: Annotated[list[str], Field(description="What the model reads, 1 to 1,024 characters each; averaged.")]
+
+
+def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelWithPrompts:
+    """Returns a label, with faults that are pointed at as they were sent: Pydantic's own union names its branches."""
+    if isinstance(value, dict):
+        return LabelWithPrompts.model_validate(value, strict=True)
+    if not isinstance(value, str | LabelWithPrompts):
+        raise PydanticCustomError("label_type", "Input should be a string, or an object with label and prompts")
+    label: str | LabelWithPrompts = text(value)
+    return label
+
+
+class LabelSetDefinition(BaseModel):
+    """What a label set is made of, as it is sent, kept and answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: Annotated[
+        list[Annotated[str | LabelWithPrompts, WrapValidator(text_or_object)]],
+        Field(description="Labels, or labels with prompts of their own; duplicates are kept."),
+    ]
+    templates: Annotated[
+        list[str], Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
+    ] = list(zero_shot.DEFAULT_TEMPLATES)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The K labels."""
+        return [label if isinstance(label, str) else label.label for label in self.labels]
+
+    @property
+    def prompts(self) -> list[list[str]]:
+        """What the model reads for each of the K labels."""
+        return [
+            zero_shot.prompts([label], self.templates) if isinstance(label, str) else label.prompts
+            for label in self.labels
+        ]
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the content: equal definitions have equal digests, whatever their JSON looked like."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class LabelSetSummary(BaseModel):
+    """A label set without its labels."""
+
+    name: str
+    size: Annotated[int, Field(description="The number of labels.")]
+    etag: Annotated[str, Field(description="What `If-Match` takes; equal definitions have equal ones.")]
+
+
+class LabelSetList(BaseModel):
+    """All label sets, by name."""
+
+    label_sets: list[LabelSetSummary]
+
+
+class LabelSetAnswer(LabelSetDefinition):
+    """A label set as it is kept."""
+
+    name: str
 
 
 class ModelName(BaseModel):
@@ -133,8 +229,9 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
     for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
         place = "/".join(map(str, fault["loc"]))
         if fault["type"] == "extra_forbidden":
-            nearest = difflib.get_close_matches(place[:32], schema.model_fields, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
+            known = (schema if len(fault["loc"]) == 1 else LabelWithPrompts).model_fields
+            nearest = difflib.get_close_matches(str(fault["loc"][-1])[:32], known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(known)}"
             faults.append(Fault("", f"unknown field; {hint}"))
         elif fault["type"] == "missing":
             faults.append(Fault("/" + place, f"{place} is missing"))

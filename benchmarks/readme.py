@@ -16,7 +16,9 @@ RESULTS = Path(__file__).parent / "results"
 WHEN = {
     "invalid_request": "malformed multipart or JSON, unknown field, wrong type",
     "not_found": "no such path",
+    "label_set_not_found": "no label set of this name is stored",
     "method_not_allowed": "the path does not take this method",
+    "precondition_failed": "`If-Match` does not name the stored set, or `If-None-Match` does",
     "body_too_large": "more bytes than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
     "image_too_large": "too many pixels, too long a side or too many frames, by the header, before decoding",
     "unsupported_media_type": "the content type, a compressed body, or an image format outside the list",

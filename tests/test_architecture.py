@@ -32,8 +32,8 @@ DOORS = {
     "starlette": ["app/main.py", "app/routes/", "app/limits.py", "app/telemetry.py", "app/errors.py"],
     "uvicorn": ["app/__main__.py"],
     "pydantic_settings": ["app/config.py"],
-    "model.zero_shot": ["app/engine.py", "model/", "training/"],
-    "model": ["app/engine.py", "app/main.py", "app/__main__.py", "model/", "training/"],
+    "model.zero_shot": ["app/engine.py", "app/schemas.py", "model/", "training/"],
+    "model": ["app/engine.py", "app/schemas.py", "app/main.py", "app/__main__.py", "model/", "training/"],
     "app": ["app/"],
     "training": ["training/"],
 }

@@ -2,9 +2,10 @@
 
 import binascii
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.datastructures import ImmutableMultiDict, UploadFile
 
 from app.config import Settings
@@ -15,6 +16,8 @@ from app.schemas import ClassifyBody, ClassifyForm, ClassifyOptions, validated
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
 LISTS = ("labels", "templates")  # repeated in a form or a query; the other fields come once
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class ClassifyRequest(NamedTuple):
@@ -32,9 +35,7 @@ async def read_request(request: Request, settings: Settings, engine: Engine) -> 
         UnsupportedMediaType: The body is none of the three, or compressed.
         InvalidImage: The image is not base64.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         options = validated(ClassifyOptions, fields(request.query_params), strict=False)
         return ClassifyRequest(await request.body(), options)
@@ -44,8 +45,31 @@ async def read_request(request: Request, settings: Settings, engine: Engine) -> 
     if request.query_params:
         raise InvalidRequest("With a form or JSON the options belong in the body, not in the query.")
     if media_type == "application/json":
-        return await engine.in_thread(read_json, await request.body())
+        return await engine.in_thread(read_classify_json, await request.body())
     return await read_form(request, settings)
+
+
+async def read_json_request(request: Request, schema: type[M], engine: Engine) -> M:
+    """Returns the body of a request that takes JSON and nothing else.
+
+    Raises:
+        InvalidRequest: It is malformed, or a field is unknown, missing or of the wrong type.
+        UnsupportedMediaType: It is not said to be JSON, or it is compressed.
+    """
+    if media_type_of(request) != "application/json":
+        raise UnsupportedMediaType("This Content-Type is not accepted. Send application/json.")
+    return await engine.in_thread(read_json, await request.body(), schema)
+
+
+def media_type_of(request: Request) -> str:
+    """Returns the media type in small letters, without its parameters.
+
+    Raises:
+        UnsupportedMediaType: The body is compressed.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding.")
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_form(request: Request, settings: Settings) -> ClassifyRequest:
@@ -68,14 +92,19 @@ async def read_form(request: Request, settings: Settings) -> ClassifyRequest:
     return ClassifyRequest(options.image, options)
 
 
-def read_json(body: bytes) -> ClassifyRequest:
+def read_classify_json(body: bytes) -> ClassifyRequest:
     """Returns a JSON body's image and options."""
+    options = read_json(body, ClassifyBody)
+    return ClassifyRequest(decode_base64(options.image), options)
+
+
+def read_json(body: bytes, schema: type[M]) -> M:
+    """Returns a JSON body as the schema."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not JSON: it is not UTF-8.") from None
-    options = validated(ClassifyBody, parse_json(text, "The body"), strict=True)
-    return ClassifyRequest(decode_base64(options.image), options)
+    return validated(schema, parse_json(text, "The body"), strict=True)
 
 
 def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:

@@ -163,5 +163,5 @@ def test_bad_images_among_good_ones_fail_alone(client, encoder):
 def test_openapi_describes_the_three_bodies_and_every_failure(client):
     path = client.get("/openapi.json").json()["paths"]["/classify"]["post"]
     assert set(path["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
-    assert set(path["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503"}
+    assert set(path["responses"]) == {"200", "400", "404", "413", "415", "422", "429", "500", "503"}
     assert client.get("/docs").status_code == 200
