@@ -7,16 +7,17 @@ the shared batch; labels differ per request, and scoring them is a [K, E] x [E] 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from app.admission import Admission
 from app.batching import Batcher, BatchFailed, QueueFull, Result
-from app.encoder import Encoder
+from app.encoder import Encoder, EncoderInfo
 from app.errors import Draining, InternalError, NotReady, Overloaded
 from app.metrics import Metrics
 from app.pulse import Pulse
@@ -109,25 +110,39 @@ class Engine:
         self._encoder: Encoder | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    async def load(self, load_encoder: Callable[[], Encoder]) -> None:
-        """Loads and warms up on the device thread; `stage` says how far it is. What goes wrong is raised."""
+    async def load(
+        self,
+        load_encoder: Callable[[], Encoder],
+        load_label_sets: Callable[[EncoderInfo], Awaitable[None]] | None = None,
+    ) -> None:
+        """Loads and warms up on the device thread, then embeds what will be asked for by name.
+
+        `stage` says how far it is. What goes wrong is raised.
+        """
         try:
             self.stage = "loading"
             encoder = await asyncio.wrap_future(self._device.call(load_encoder))
             self.stage = "compiling"
             await asyncio.wrap_future(self._device.call(encoder.warm_up))
+            self._open(encoder)
+            self.stage = "label sets"
+            if load_label_sets:
+                await load_label_sets(encoder.info)
         except Exception:
             self.stage = FAILED
             raise
+        self.stage = READY
+
+    def _open(self, encoder: Encoder) -> None:
+        """Puts the queues before the encoder."""
         blank = np.zeros((1, *encoder.info.image_size, 3), np.uint8)
         self._pulse = Pulse(
             lambda: asyncio.wrap_future(self._device.call(lambda: encoder.encode_images(blank))), self._canary_s
         )
+        self._watching = asyncio.create_task(self._pulse.watch())
         self._images = self._batcher("image", encoder.encode_images)
         self._text_cache = TextCache(self._batcher("text", encoder.encode_texts).submit, self._text_cache_bytes)
-        self._watching = asyncio.create_task(self._pulse.watch())
         self._encoder = encoder
-        self.stage = READY
 
     def _batcher(self, tower: str, encode: Callable[[np.ndarray], np.ndarray]) -> Batcher:
         observer = _TowerObserver(tower, self.metrics, self._pulse)
@@ -135,17 +150,17 @@ class Engine:
 
     @property
     def loaded(self) -> bool:
-        """Whether the model has been loaded and warmed up."""
-        return self._encoder is not None
+        """Whether the start is over."""
+        return self.stage == READY
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, once it is ready.
+        """The encoder, once the service is ready.
 
         Raises:
             NotReady: It is not; the message says at which stage it is.
         """
-        if self._encoder is None:
+        if self._encoder is None or not self.loaded:
             raise NotReady(f"The model is not ready: {self.stage}.")
         return self._encoder
 
@@ -161,7 +176,7 @@ class Engine:
         """Raises `NotReady` if nothing but a restart would help."""
         if not self._device.alive:
             raise NotReady("The device thread has ended. Restart this process.")
-        if self._encoder and self._pulse.lost:
+        if self.loaded and self._pulse.lost:
             raise NotReady(f"The device is lost: {self._pulse.unready_reason}. Restart this process.")
 
     async def embed_image(self, image: np.ndarray) -> Result:
@@ -182,7 +197,8 @@ class Engine:
         Raises:
             Overloaded: The queue is full.
         """
-        token_ids = await self.in_thread(self.encoder.prepare_text, texts)
+        encoder = self._encoder or self.encoder  # label sets are embedded before all is ready
+        token_ids = await self.in_thread(encoder.prepare_text, texts)
         try:
             embeddings = await self._text_cache.get(token_ids)
         except QueueFull:
@@ -196,9 +212,22 @@ class Engine:
     async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None for SigLIP's own."""
         templates = templates or zero_shot.DEFAULT_TEMPLATES
-        embeddings = await self.embed_texts(zero_shot.prompts(labels, templates))  # [K * T, E]
+        prompts = await self.in_thread(zero_shot.prompts, labels, templates)
+        embeddings = await self.embed_texts(prompts)  # [K * T, E]
         by_label = embeddings.reshape(len(labels), len(templates), -1)
         return await self.in_thread(zero_shot.class_embeddings, by_label)
+
+    async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns class embeddings [K, E]: for each label the mean over its own prompts, however many."""
+        embeddings = await self.embed_texts(list(chain.from_iterable(prompts)))
+        ends = list(accumulate(map(len, prompts)))
+
+        def means() -> np.ndarray:
+            return np.concatenate(
+                [zero_shot.class_embeddings(own[np.newaxis]) for own in np.split(embeddings, ends[:-1])]
+            )
+
+        return await self.in_thread(means)
 
     def classify(self, image_embedding: np.ndarray, class_embeddings: np.ndarray) -> Classification:
         """Returns how well each of K classes [K, E] fits an image [E]. For a thread, if K is large."""
@@ -214,7 +243,7 @@ class Engine:
         if self._watching:
             self._watching.cancel()
         self._device.stop()
-        if self.stage == READY:
+        if self.loaded:
             await asyncio.get_running_loop().run_in_executor(None, self._device.join, JOIN_S)
         self._threads.shutdown(wait=False)
 

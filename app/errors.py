@@ -4,8 +4,10 @@
     ├── InvalidRequest         400 invalid_request
     ├── Unauthorized           401 unauthorized
     ├── NotFound               404 not_found
+    ├── LabelSetNotFound       404 label_set_not_found
     ├── MethodNotAllowed       405 method_not_allowed
     ├── BodyTimeout            408 body_timeout
+    ├── PreconditionFailed     412 precondition_failed
     ├── BodyTooLarge           413 body_too_large
     ├── ImageTooLarge          413 image_too_large
     ├── UnsupportedMediaType   415 unsupported_media_type
@@ -82,12 +84,23 @@ class NotFound(ServiceError):
     code, status, title = "not_found", 404, "There is nothing at this path"
 
 
+class LabelSetNotFound(ServiceError):
+    code, status, title = "label_set_not_found", 404, "There is no label set of this name"
+
+    def __init__(self) -> None:
+        super().__init__("There is no label set of this name. GET /label-sets lists what there is.")
+
+
 class MethodNotAllowed(ServiceError):
     code, status, title = "method_not_allowed", 405, "This path does not take this method"
 
 
 class BodyTimeout(ServiceError):
     code, status, title = "body_timeout", 408, "The request body did not arrive in time"
+
+
+class PreconditionFailed(ServiceError):
+    code, status, title = "precondition_failed", 412, "What was to be changed is not what you expect"
 
 
 class BodyTooLarge(ServiceError):

@@ -14,9 +14,10 @@ from app.config import Settings
 from app.deadlines import Deadline
 from app.encoder import Encoder
 from app.engine import Engine
+from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
-from app.routes import classify, embed, health, info
+from app.routes import classify, embed, health, info, label_sets
 from app.telemetry import Telemetry
 
 log = logging.getLogger("app")
@@ -53,11 +54,11 @@ def create_app(
         )
         return loaded
 
-    async def load(engine: Engine) -> None:
+    async def load(engine: Engine, sets: LabelSets) -> None:
         try:
-            await engine.load(load_encoder)
+            await engine.load(load_encoder, sets.load)
         except Exception as error:
-            log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
+            log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_failure()
             return
         facts = engine.encoder.info
@@ -76,7 +77,13 @@ def create_app(
             on_death=on_failure,
         )
         app.state.engine = engine
-        app.state.loading = asyncio.create_task(load(engine))
+        app.state.label_sets = LabelSets(
+            engine,
+            data_dir=settings.data_dir,
+            preload_dir=settings.label_sets_dir,
+            max_labels=settings.max_labels,
+        )
+        app.state.loading = asyncio.create_task(load(engine, app.state.label_sets))
         yield
         app.state.loading.cancel()
         await engine.close()
@@ -105,6 +112,6 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry)
     errors.install(app)
-    for surface in (classify, embed, health, info):
+    for surface in (classify, label_sets, embed, health, info):
         app.include_router(surface.router)
     return app

@@ -8,7 +8,7 @@ import difflib
 from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.encoder import EncoderInfo
 from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
@@ -22,8 +22,9 @@ class ClassifyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     labels: Annotated[
-        list[str], Field(description="What may be in the image, each 1 to 256 characters after trimming.")
-    ]
+        list[str] | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
+    ] = None
+    label_set: Annotated[str | None, Field(description="The name of a stored label set, instead of `labels`.")] = None
     templates: Annotated[
         list[str] | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
@@ -32,6 +33,17 @@ class ClassifyOptions(BaseModel):
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="Answer only labels whose sigmoid is at least this.")
     ] = None
+
+    @model_validator(mode="after")
+    def has_one_source_of_labels(self) -> Self:
+        """Refuses labels beside a label set, neither of them, and templates beside a set, which has its own."""
+        if self.labels is None and self.label_set is None:
+            message = "labels is missing. Send labels, or label_set with the name of a stored set."
+            raise InvalidRequest(message, [Fault("/labels", message)])
+        if self.label_set is not None and (self.labels, self.templates) != (None, None):
+            message = "label_set takes the place of labels and templates. Send either."
+            raise InvalidRequest(message, [Fault("/label_set", message)])
+        return self
 
 
 class ClassifyBody(ClassifyOptions):

@@ -41,8 +41,8 @@ DOORS = {
     "uvicorn": ["app/server.py"],
     "prometheus_client": ["app/metrics.py"],
     "pydantic_settings": ["app/config.py"],
-    "model.zero_shot": ["app/engine.py", "model/", "training/"],
-    "model": ["app/engine.py", "app/main.py", "app/__main__.py", "model/", "training/"],
+    "model.zero_shot": ["app/engine.py", "app/label_sets/definition.py", "model/", "training/"],
+    "model": ["app/engine.py", "app/label_sets/definition.py", "app/main.py", "app/__main__.py", "model/", "training/"],
     "app": ["app/"],
     "training": ["training/"],
 }

@@ -26,7 +26,7 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Serves the embedded checkpoint as `make run` does, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -35,7 +35,12 @@ def port() -> Iterator[int]:
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],
         cwd=ROOT,
-        env=environment | {"SIGLIP_PORT": str(number), "SIGLIP_LOG_FORMAT": "text"},
+        env=environment
+        | {
+            "SIGLIP_PORT": str(number),
+            "SIGLIP_LOG_FORMAT": "text",
+            "SIGLIP_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        },
         stderr=subprocess.PIPE,
         text=True,
     )

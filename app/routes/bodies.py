@@ -1,6 +1,5 @@
 """The three bodies of a request read as one: a form, JSON, or the image itself with its options in the query."""
 
-import json
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Request
@@ -12,6 +11,7 @@ from app.engine import Engine
 from app.errors import Fault, InvalidRequest, UnsupportedMediaType
 from app.labels import MAX_TEMPLATES
 from app.schemas import validated
+from app.strict_json import parse_json
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
 LISTS = ("images", "labels", "templates")  # repeated in a form or a query; the other fields come once
@@ -122,11 +122,7 @@ async def read_json(request: Request, schema: type[O]) -> O:
     body = await request.body()
 
     def read() -> O:
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            raise InvalidRequest("The body is not JSON: it is not UTF-8.") from None
-        return validated(schema, parse_json(text, "The body"), strict=True)
+        return validated(schema, parse_json(body, "The body"), strict=True)
 
     return await engine.in_thread(read)
 
@@ -140,27 +136,3 @@ def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:
             raise InvalidRequest(f"Only {', '.join(LISTS)} may be repeated.")
         values[name] = given if name in LISTS else given[0]
     return values
-
-
-def parse_json(text: str, what: str) -> Any:
-    """Returns the value of strict JSON: no NaN, no key twice, and no deeper than Python can follow."""
-
-    def refuse(_constant: str) -> None:
-        raise InvalidRequest(f"{what} is not JSON: NaN and Infinity are not numbers.")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise InvalidRequest(f"{what} has a key twice.")
-        return dict(pairs)
-
-    try:
-        value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"{what} is not JSON: {error.msg} at line {error.lineno} column {error.colno}.") from None
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"{what} has half of a surrogate pair, which is no character.") from None
-    except (RecursionError, ValueError):  # ValueError: a number of thousands of digits
-        raise InvalidRequest(f"{what} is not JSON that can be read: too deep, or a number too long.") from None
-    return value

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from app import errors
 from app.engine import Engine, together
 from app.errors import Fault, InvalidRequest, ServiceError
+from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
 from app.routes.bodies import Bodies, read_request
 from app.routes.pictures import EmbeddedPicture, embed_picture, embed_pictures
@@ -34,7 +35,7 @@ router = APIRouter()
 
 ONE_IMAGE = Bodies(ClassifyOptions, ClassifyForm, ClassifyBody)
 MANY_IMAGES = Bodies(ClassifyOptions, BatchForm, BatchBody)
-FAILURES = (*errors.OF_A_BODY, errors.InvalidLabels, errors.InvalidTemplate)
+FAILURES = (*errors.OF_A_BODY, errors.LabelSetNotFound, errors.InvalidLabels, errors.InvalidTemplate)
 
 
 class Classes(NamedTuple):
@@ -104,10 +105,20 @@ async def classify_batch(request: Request) -> Response:
 
 
 async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
-    """Returns the labels that a request names, embedded."""
+    """Returns the labels that a request names, or those of its label set, embedded.
+
+    Raises:
+        LabelSetNotFound: There is no set of this name.
+        InvalidLabels: A label cannot be used.
+        InvalidTemplate: A template cannot be used.
+    """
     engine: Engine = request.app.state.engine
     started_s = time.perf_counter()
-    labels = check_labels(options.labels, request.app.state.settings.max_labels)
+    if options.label_set is not None:
+        label_sets: LabelSets = request.app.state.label_sets
+        label_set = label_sets.get(options.label_set)
+        return Classes(label_set.definition.names, label_set.embeddings)
+    labels = check_labels(options.labels or [], request.app.state.settings.max_labels)
     templates = None if options.templates is None else check_templates(options.templates, len(labels))
     embeddings = await engine.embed_labels(labels, templates)
     request.state.timings_s["text"] = time.perf_counter() - started_s

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -30,10 +31,10 @@ def anyio_backend() -> str:
 
 @contextmanager
 def serve(encoder: FakeEncoder | None = None, *, wait: bool = True, **settings: Any) -> Iterator[httpx.Client]:
-    """Runs the service on a free port; `wait` for it to be ready."""
-    app = create_app(Settings(**settings), encoder or FakeEncoder())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
-    with socket.socket() as listener:
+    """Runs the service on a free port, with a data folder of its own; `wait` for it to be ready."""
+    with tempfile.TemporaryDirectory() as data_dir, socket.socket() as listener:
+        app = create_app(Settings(**{"data_dir": data_dir} | settings), encoder or FakeEncoder())
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from here on a client is queued, not refused
         thread = threading.Thread(target=server.run, args=([listener],))

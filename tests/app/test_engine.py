@@ -1,30 +1,19 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
-from app.admission import Admission
+from app.encoder import EncoderInfo
 from app.engine import MAX_QUEUED_ROWS, Classification, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
-from app.metrics import Metrics
 from model.zero_shot import Scores
+from tests.app.engines import make_engine
 from tests.app.pictures import BLUE, RED, picture
 from tests.fakes import FakeEncoder
 
 pytestmark = pytest.mark.anyio
-
-
-def make(canary_s: float = 600, on_death: Callable[[], None] = lambda: None) -> Engine:
-    return Engine(
-        admission=Admission(100, 1_000_000),
-        metrics=Metrics(),
-        max_batch=4,
-        text_cache_bytes=1_000_000,
-        canary_s=canary_s,
-        on_death=on_death,
-    )
 
 
 @pytest.fixture
@@ -34,7 +23,7 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 async def engine(encoder) -> AsyncIterator[Engine]:
-    engine = make()
+    engine = make_engine()
     await engine.load(lambda: encoder)
     yield engine
     await engine.close()
@@ -64,6 +53,35 @@ async def test_known_texts_are_not_encoded_again(engine, encoder):
     await classify(engine, encoder, BLUE, ["Dog", "cat"])
     assert sum(encoder.text_batches) == 2
     assert sum(encoder.image_batches) == 2
+
+
+async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
+    embeddings = await engine.embed_prompts([["a cat"], ["a dog", "ein Hund", "un chien"]])
+    cat, dog = (
+        encoder.encode_texts(encoder.prepare_text(["a cat"])),
+        encoder.prepare_text(["a dog", "ein Hund", "un chien"]),
+    )
+    mean = encoder.encode_texts(dog).mean(axis=0)
+    assert embeddings == pytest.approx(np.vstack([cat, mean / np.linalg.norm(mean)]), abs=1e-6)
+
+
+async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
+    by_templates = await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])
+    by_prompts = await engine.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
+    assert by_prompts == pytest.approx(by_templates, abs=1e-6)
+
+
+async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(encoder):
+    engine = make_engine()
+
+    async def load_label_sets(info: EncoderInfo) -> None:
+        assert (await engine.embed_prompts([["a cat"]])).shape == (1, info.embed_dim)
+        with pytest.raises(NotReady, match="label sets"):
+            engine.check_ready()
+
+    await engine.load(lambda: encoder, load_label_sets)
+    engine.check_ready()
+    await engine.close()
 
 
 async def test_texts_are_embedded_as_they_are(engine, encoder):
@@ -121,7 +139,7 @@ class FaultyEncoder(FakeEncoder):
 
 
 async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered():
-    encoder, engine = FaultyEncoder(), make()
+    encoder, engine = FaultyEncoder(), make_engine()
     await engine.load(lambda: encoder)
     for embed in (lambda: engine.embed_texts(["cat"]), lambda: engine.embed_image(encoder.prepare_image(picture()))):
         with pytest.raises(InternalError):
@@ -132,7 +150,7 @@ async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered()
 
 
 async def test_before_it_is_loaded_the_engine_says_so():
-    engine = make()
+    engine = make_engine()
     with pytest.raises(NotReady, match="starting"):
         await engine.embed_texts(["cat"])
     engine.check_live()
@@ -143,7 +161,7 @@ async def test_a_failed_load_is_raised_and_remembered():
     def load() -> FakeEncoder:
         raise OSError("no such directory")
 
-    engine = make()
+    engine = make_engine()
     with pytest.raises(OSError, match="no such directory"):
         await engine.load(load)
     with pytest.raises(NotReady, match="failed"):
@@ -153,7 +171,7 @@ async def test_a_failed_load_is_raised_and_remembered():
 
 async def test_closing_during_a_load_does_not_wait_for_it():
     free = threading.Event()
-    engine = make()
+    engine = make_engine()
     loading = asyncio.create_task(engine.load(lambda: FakeEncoder(before_warm_up=free.wait)))
     await asyncio.sleep(0)
     await engine.close()
@@ -169,7 +187,7 @@ async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
             raise RuntimeError
 
     encoder = FakeEncoder(before_batch=before_batch)
-    engine = make(canary_s=0.01)
+    engine = make_engine(canary_s=0.01)
     await engine.load(lambda: encoder)
     while not encoder.image_batches:
         await asyncio.sleep(0.001)
@@ -191,7 +209,7 @@ async def test_a_device_thread_that_ends_is_told():
         raise SystemExit
 
     died = threading.Event()
-    engine = make(on_death=died.set)
+    engine = make_engine(on_death=died.set)
     await engine.load(lambda: FakeEncoder(before_batch=end))
     with pytest.raises(InternalError):
         await engine.embed_texts(["cat"])

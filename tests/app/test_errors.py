@@ -28,7 +28,12 @@ def raw(image: bytes = PNG, media_type: str = "image/png", **options) -> dict:
 REQUESTS = {
     "invalid_request": (400, raw(lables="cat")),
     "not_found": (404, {"method": "GET", "url": "/classfy"}),
+    "label_set_not_found": (404, {"method": "GET", "url": "/label-sets/zoo"}),
     "method_not_allowed": (405, {"method": "GET", "url": "/classify"}),
+    "precondition_failed": (
+        412,
+        {"method": "PUT", "url": "/label-sets/zoo", "json": {"labels": ["cat"]}, "headers": {"If-Match": "*"}},
+    ),
     "body_too_large": (413, raw(bytes(20_000_001))),
     "image_too_large": (413, raw(TOO_MANY_PIXELS)),
     "unsupported_media_type": (415, raw(media_type="text/html")),

@@ -6,7 +6,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidLabels, InvalidTemplate
-from app.labels import MAX_TEMPLATES, MAX_TEXT_CHARACTERS, check_labels, check_templates, check_texts
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.labels import (
+    MAX_PROMPTS,
+    MAX_TEMPLATES,
+    MAX_TEXT_CHARACTERS,
+    check_label_set,
+    check_labels,
+    check_prompts,
+    check_templates,
+    check_texts,
+)
 from model.zero_shot import prompts
 from tests.app.pictures import encoded, picture
 
@@ -129,3 +139,41 @@ def test_half_a_character_is_refused(client, label):
 def test_unusual_characters_are_labels_like_any_other(client, label):
     answer = client.post("/classify", json={"image": IMAGE, "labels": [label, "dog"]})
     assert {score["label"] for score in answer.json()["scores"]} == {label, "dog"}
+
+
+def test_prompts_are_trimmed_and_kept_in_order():
+    assert check_prompts({3: [" a cat", "eine Katze\n"]}, 0) == {3: ["a cat", "eine Katze"]}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "pointer", "message"),
+    [
+        ([], "/labels/7/prompts", "Label 7 has 0 prompts; it must have 1 to 100."),
+        (["x"] * 101, "/labels/7/prompts", "Label 7 has 101 prompts; it must have 1 to 100."),
+        (["x", " "], "/labels/7/prompts/1", "Prompt 1 of label 7 has 0 characters; it must have 1 to 1,024."),
+        (["x" * 1025], "/labels/7/prompts/0", "Prompt 0 of label 7 has 1,025 characters; it must have 1 to 1,024."),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_pointed_at(prompts, pointer, message):
+    with pytest.raises(InvalidLabels) as caught:
+        check_prompts({7: prompts}, 0)
+    assert (caught.value.faults[0].pointer, caught.value.detail) == (pointer, message)
+
+
+def test_the_prompts_of_all_labels_are_bounded_with_those_of_the_templates():
+    assert check_prompts({0: ["a cat"]}, MAX_PROMPTS - 1)
+    with pytest.raises(InvalidLabels, match="100,001 prompts in all; at most 100,000"):
+        check_prompts({0: ["a cat"]}, MAX_PROMPTS)
+
+
+def test_a_label_set_is_checked_by_all_the_rules():
+    cat = LabelWithPrompts(label=" cat ", prompts=[" a cat"])
+    checked = check_label_set(LabelSetDefinition(labels=[" dog", cat]), 2)
+    assert checked.labels == ["dog", LabelWithPrompts(label="cat", prompts=["a cat"])]
+    assert checked.prompts == [["This is a photo of dog."], ["a cat"]]
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=["dog", cat]), 1)
+    with pytest.raises(InvalidTemplate):
+        check_label_set(LabelSetDefinition(labels=[cat], templates=["no place"]), 1)
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=[LabelWithPrompts(label="cat", prompts=[])]), 1)

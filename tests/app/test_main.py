@@ -16,20 +16,20 @@ def fail() -> None:
     raise ValueError("the checkpoint\nis broken")
 
 
-async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog):
+async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path):
     ended = threading.Event()
-    app = create_app(Settings(), FakeEncoder(before_warm_up=fail), ended.set)
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(before_warm_up=fail), ended.set)
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading
     assert ended.is_set()
-    assert [record.message for record in caplog.records] == ["cannot load the model: the checkpoint is broken"]
+    assert [record.message for record in caplog.records] == ["cannot start: the checkpoint is broken"]
     assert caplog.records[0].exc_info is None
 
 
 @pytest.mark.parametrize("demonstration", [False, True])
-async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, demonstration):
-    app = create_app(Settings(), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
+async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, tmp_path, demonstration):
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading

@@ -51,7 +51,7 @@ class CountingEncoder(FakeEncoder):
 
 def test_of_many_pictures_only_as_many_are_held_decoded_as_there_are_processors(running):
     encoder = CountingEncoder()
-    images = [encoded(picture(RED, side)) for side in range(100, 140)]
+    images = [encoded(picture(RED, side)) for side in range(100, 120)]
 
     def send(files: Sequence[bytes]) -> int:
         form = [("images", image) for image in files]
