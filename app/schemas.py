@@ -215,7 +215,10 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
     faults = []
     for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
         place = "/".join(map(str, fault["loc"]))
-        if fault["type"] == "extra_forbidden":
+        if fault["type"] == "extra_forbidden" and len(fault["loc"]) > 1:
+            place = "/".join(map(str, fault["loc"][:-1]))
+            faults.append(Fault("/" + place, f"{place}: unknown field"))
+        elif fault["type"] == "extra_forbidden":
             nearest = difflib.get_close_matches(place[:32], schema.model_fields, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
             faults.append(Fault("", f"unknown field; {hint}"))

@@ -68,6 +68,16 @@ def test_the_first_command_gets_the_answer_that_is_shown(port: int) -> None:
     assert answer == shown
 
 
+def test_a_label_set_is_stored_and_asked_for_as_shown(port: int) -> None:
+    lines = BLOCKS["run: label_set"].replace("\\\n", "").replace("localhost:8000", f"127.0.0.1:{port}").splitlines()
+    stored, answer = (
+        json.loads(subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        for line in lines
+    )
+    assert (stored["name"], stored["size"]) == ("pets", 2)
+    assert [score["label"] for score in answer["scores"]] == ["cat", "dog"]
+
+
 def test_the_library_lines_work_and_find_the_cat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}

@@ -16,7 +16,6 @@ from app.schemas import problem_responses
 router = APIRouter()
 
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
-PATH = "/label-sets/{name:path}"  # all that follows, so that a name with a slash is told what a name is
 
 
 def definition_schema() -> dict[str, Any]:
@@ -26,18 +25,18 @@ def definition_schema() -> dict[str, Any]:
     return schema
 
 
-@router.get("/label-sets", responses=problem_responses(errors.NotReady))
+@router.get("/label-sets", responses=problem_responses(errors.Unauthorized, errors.NotReady))
 async def list_label_sets(request: Request) -> LabelSetList:
     """Lists the stored label sets by name."""
     return LabelSetList(label_sets=[summary(name, label_set) for name, label_set in stored(request).all()])
 
 
 @router.get(
-    PATH,
+    "/label-sets/{name}",
     response_model=LabelSetAnswer,
     responses={
         304: {"description": "`If-None-Match` names the stored set."},
-        **problem_responses(errors.InvalidRequest, errors.LabelSetNotFound, errors.NotReady),
+        **problem_responses(errors.InvalidRequest, errors.Unauthorized, errors.LabelSetNotFound, errors.NotReady),
     },
 )
 async def get_label_set(request: Request, name: str) -> Response:
@@ -48,28 +47,19 @@ async def get_label_set(request: Request, name: str) -> Response:
         return Response(status_code=304, headers=headers)
 
     def content() -> str:
-        return LabelSetAnswer(name=name, **dict(label_set.definition)).model_dump_json()
+        definition = label_set.definition
+        return LabelSetAnswer(name=name, labels=definition.labels, templates=definition.templates).model_dump_json()
 
     engine: Engine = request.app.state.engine
     return Response(await engine.in_thread(content), headers=headers, media_type="application/json")
 
 
 @router.put(
-    PATH,
+    "/label-sets/{name}",
     response_model=LabelSetSummary,
     responses={
         201: {"description": "Stored; there was none of this name.", "model": LabelSetSummary},
-        **problem_responses(
-            errors.InvalidRequest,
-            errors.PreconditionFailed,
-            errors.BodyTooLarge,
-            errors.UnsupportedMediaType,
-            errors.InvalidLabels,
-            errors.InvalidTemplate,
-            errors.Overloaded,
-            errors.InternalError,
-            errors.NotReady,
-        ),
+        **problem_responses(*errors.OF_A_BODY, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate),
     },
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": definition_schema()}}}},
 )
@@ -92,10 +82,11 @@ async def put_label_set(request: Request, name: str) -> Response:
 
 
 @router.delete(
-    PATH,
+    "/label-sets/{name}",
     status_code=204,
     responses=problem_responses(
         errors.InvalidRequest,
+        errors.Unauthorized,
         errors.LabelSetNotFound,
         errors.PreconditionFailed,
         errors.InternalError,

@@ -164,11 +164,12 @@ def test_a_kill_at_any_moment_leaves_the_old_set_or_the_new_one(tmp_path, caplog
     found = []
     files(tmp_path).write("zoo", ANIMALS, embeddings(ANIMALS))
     for _ in range(100):
-        begun, its_end = PROCESSES.Pipe(duplex=False)
+        written, its_end = PROCESSES.Pipe(duplex=False)
         process = PROCESSES.Process(target=write_for_ever, args=(tmp_path, its_end))
         process.start()
-        begun.recv_bytes()
-        time.sleep(chance.uniform(0, 0.02))
+        for _ in range(chance.randint(1, 3)):
+            written.recv_bytes()
+        time.sleep(chance.uniform(0, 0.01))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
