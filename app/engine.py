@@ -73,6 +73,9 @@ class Encoder(Protocol):
     def warm_up(self) -> None:
         """Compiles every batch size."""
 
+    def self_test(self) -> None:
+        """Raises unless known inputs give what they must."""
+
     def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 to [S, S, 3] uint8."""
 
@@ -120,13 +123,19 @@ class Engine:
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="cpu")
         self._encoder: Encoder | None = None
 
+    def report(self, stage: str) -> None:
+        """Takes the stage from a load, such as "downloading 37 %"."""
+        self.stage = stage
+
     async def load(self, load_encoder: Callable[[], Encoder]) -> None:
-        """Loads and warms up on the device thread; `stage` says how far it is. What goes wrong is raised."""
+        """Loads, warms up and tests on the device thread; `stage` says how far it is. What goes wrong is raised."""
         try:
             self.stage = "loading"
             encoder = await asyncio.wrap_future(self._device.call(load_encoder))
             self.stage = "compiling"
             await asyncio.wrap_future(self._device.call(encoder.warm_up))
+            self.stage = "self-test"
+            await asyncio.wrap_future(self._device.call(encoder.self_test))
         except Exception:
             self.stage = FAILED
             raise
@@ -148,6 +157,10 @@ class Engine:
         if self._encoder is None:
             raise NotReady(f"The model is not ready: {self.stage}.")
         return self._encoder
+
+    def check_started(self) -> None:
+        """Raises `NotReady` until the start has come to its end; not any more afterwards."""
+        _ = self.encoder
 
     def check_ready(self) -> None:
         """Raises `NotReady` unless requests may come."""

@@ -28,7 +28,7 @@ def create_app(
         on_load_failure: Called when there will be no model; it should end the process, with a status other than 0.
     """
 
-    def load_encoder() -> Encoder:
+    def load_encoder(on_stage: Callable[[str], None]) -> Encoder:
         if encoder is not None:
             return encoder
         # Here, on the device thread: importing TensorFlow takes seconds.
@@ -41,12 +41,13 @@ def create_app(
             device=settings.device,
             dtype=settings.dtype,
             max_batch=settings.max_batch,
+            on_stage=on_stage,
         )
         return loaded
 
     async def load(engine: Engine) -> None:
         try:
-            await engine.load(load_encoder)
+            await engine.load(lambda: load_encoder(engine.report))
         except Exception as error:
             log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_load_failure()
