@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 HUB_ID, COMMIT = "someone/siglip-fine-tune", "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"
+CHUNK_BYTES = 10 * 2**20  # the client takes note of what came in whole chunks
 REVISIONS = {"main": COMMIT, "v1.0": COMMIT, COMMIT: COMMIT}
 
 
@@ -26,6 +27,7 @@ class Hub:
         directory: Its files.
         token: Without it, the repository is gated; None: it is public.
         break_after_bytes: The first answer with more bytes than this is cut off there.
+        hold: While it is not set, large files stop after `CHUNK_BYTES`.
         gone_after_break: Whether the storage of large files is down from then on.
     """
 
@@ -33,6 +35,7 @@ class Hub:
     token: str | None = None
     break_after_bytes: int | None = None
     gone_after_break: bool = False
+    hold: threading.Event | None = None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
     def __enter__(self) -> "Hub":
@@ -148,4 +151,7 @@ class HubHandler(BaseHTTPRequestHandler):
         if limit is not None and len(body) > limit:
             self.hub.break_after_bytes, self.close_connection = None, True
             body = body[:limit]
-        self.wfile.write(body)
+        self.wfile.write(body[:CHUNK_BYTES])
+        if self.hub.hold and body[CHUNK_BYTES:]:
+            self.hub.hold.wait()
+        self.wfile.write(body[CHUNK_BYTES:])
