@@ -26,6 +26,7 @@ train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
 	$(BIN)/python -m training.train
 	$(BIN)/python -m training.evaluate --write-model-card
+	$(BIN)/python -m model.self_test --write
 
 clean:
 	rm -rf $(VENV)

@@ -52,6 +52,9 @@ class Encoder(Protocol):
     def warm_up(self) -> None:
         """Compiles every batch size."""
 
+    def self_test(self) -> None:
+        """Raises unless known inputs give what they must."""
+
     def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 to [S, S, 3] uint8."""
 

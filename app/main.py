@@ -38,7 +38,7 @@ def create_app(
         SettingsError: A file that the settings name cannot be used.
     """
 
-    def load_encoder() -> Encoder:
+    def load_encoder(on_stage: Callable[[str], None]) -> Encoder:
         if encoder is not None:
             return encoder
         # Here, on the device thread: importing TensorFlow takes seconds.
@@ -51,12 +51,13 @@ def create_app(
             device=settings.device,
             dtype=settings.dtype,
             max_batch=settings.max_batch,
+            on_stage=on_stage,
         )
         return loaded
 
     async def load(engine: Engine, sets: LabelSets) -> None:
         try:
-            await engine.load(load_encoder, sets.load)
+            await engine.load(lambda: load_encoder(engine.report), sets.load)
         except Exception as error:
             log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_failure()

@@ -1,4 +1,4 @@
-"""Probes. Live: is a restart of any use? Ready: may requests come?"""
+"""Probes. Startup: has the start come to its end? Live: is a restart of any use? Ready: may requests come?"""
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -14,6 +14,14 @@ class Status(BaseModel):
     """What a probe answers when all is well."""
 
     status: str
+
+
+@router.get("/health/startup", responses=problem_responses(NotReady))
+async def startup(request: Request) -> Status:
+    """Answers 200 from the moment when the model was first ready, else 503 with the stage of the start."""
+    engine: Engine = request.app.state.engine
+    engine.check_started()
+    return Status(status="started")
 
 
 @router.get("/health/live", responses=problem_responses(NotReady))

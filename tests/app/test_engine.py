@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from app.device import MAX_QUEUED_ROWS
 from app.encoder import EncoderInfo
-from app.engine import MAX_QUEUED_ROWS, Classification, Engine, together
+from app.engine import Classification, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
 from model.zero_shot import Scores
 from tests.app.engines import make_engine
@@ -177,46 +178,6 @@ async def test_closing_during_a_load_does_not_wait_for_it():
     await engine.close()
     free.set()
     loading.cancel()
-
-
-async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
-    works = True
-
-    def before_batch() -> None:
-        if not works:
-            raise RuntimeError
-
-    encoder = FakeEncoder(before_batch=before_batch)
-    engine = make_engine(canary_s=0.01)
-    await engine.load(lambda: encoder)
-    while not encoder.image_batches:
-        await asyncio.sleep(0.001)
-    engine.check_ready()
-    works = False
-
-    async def until_unready() -> None:
-        while True:
-            engine.check_ready()
-            await asyncio.sleep(0.001)
-
-    with pytest.raises(NotReady, match=r"a forward on the device has failed \(RuntimeError\)"):
-        await until_unready()
-    await engine.close()
-
-
-async def test_a_device_thread_that_ends_is_told():
-    def end() -> None:
-        raise SystemExit
-
-    died = threading.Event()
-    engine = make_engine(on_death=died.set)
-    await engine.load(lambda: FakeEncoder(before_batch=end))
-    with pytest.raises(InternalError):
-        await engine.embed_texts(["cat"])
-    await asyncio.get_running_loop().run_in_executor(None, died.wait)
-    with pytest.raises(NotReady, match="The device thread has ended"):
-        engine.check_live()
-    await engine.close()
 
 
 async def test_of_two_things_together_one_that_fails_ends_the_other():

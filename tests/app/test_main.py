@@ -17,9 +17,10 @@ def fail() -> None:
     raise ValueError("the checkpoint\nis broken")
 
 
-async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path):
+@pytest.mark.parametrize("stage", ["before_warm_up", "before_self_test"])
+async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path, stage):
     ended = threading.Event()
-    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(before_warm_up=fail), ended.set)
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(**{stage: fail}), ended.set)
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading

@@ -6,23 +6,29 @@ from tests.fakes import FakeEncoder
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/health/live", "live"), ("/health/ready", "ready"), ("/health", "ready")]
+    ("path", "status"),
+    [("/health/startup", "started"), ("/health/live", "live"), ("/health/ready", "ready"), ("/health", "ready")],
 )
 def test_a_probe_is_200_when_all_is_well(client, path, status):
     answer = client.get(path)
     assert (answer.status_code, answer.json()) == (200, {"status": status})
 
 
-def test_during_the_start_the_service_is_live_and_not_ready(running):
+@pytest.mark.parametrize(("stage", "before"), [("compiling", "before_warm_up"), ("self-test", "before_self_test")])
+def test_during_the_start_the_service_is_live_and_says_its_stage(running, stage, before):
     free = threading.Event()
-    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
-        while "compiling" not in client.get("/health/ready").text:
+    with running(FakeEncoder(**{before: free.wait}), wait=False) as client:
+        while stage not in client.get("/health/startup").text:
             pass
-        answers = {path: client.get(path).status_code for path in ("/health/live", "/health/ready", "/health", "/info")}
+        paths = ("/health/live", "/health/startup", "/health/ready", "/health", "/info")
+        answers = {path: client.get(path) for path in paths}
         free.set()
-        while client.get("/health/ready").status_code == 503:
+        while client.get("/health/startup").status_code == 503:
             pass
-    assert answers == {"/health/live": 200, "/health/ready": 503, "/health": 503, "/info": 503}
+        assert client.get("/health/ready").status_code == 200
+    assert [answer.status_code for answer in answers.values()] == [200, 503, 503, 503, 503]
+    problem = answers["/health/startup"].json()
+    assert (problem["error_type"], problem["detail"]) == ("not_ready", f"The model is not ready: {stage}.")
 
 
 def test_a_device_that_is_stuck_is_not_ready_and_then_not_live(spawn):
