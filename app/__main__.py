@@ -12,8 +12,9 @@ import uvicorn
 
 from app.config import SettingsError, load_settings, settings_table
 from app.engine import FAILED
+from app.logs import configure_logging
 from app.main import create_app
-from app.telemetry import configure_logging
+from app.tracing import start_tracing
 
 if TYPE_CHECKING:
     from model.verify import Line
@@ -57,7 +58,7 @@ def serve(_options: argparse.Namespace) -> int:
     def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_load_failure=stop)
+    app = create_app(settings, on_load_failure=stop, tracing=start_tracing())
     # Logging is configured, and there is one line a request, by `telemetry`.
     config = uvicorn.Config(app, settings.host, settings.port, log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)

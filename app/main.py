@@ -11,14 +11,19 @@ from app import __version__, errors
 from app.config import Settings
 from app.engine import Encoder, Engine
 from app.limits import BodyLimit
-from app.routes import classify, health, info
+from app.metrics import Metrics
+from app.routes import classify, health, info, metrics
 from app.telemetry import Telemetry
+from app.tracing import Tracing
 
 log = logging.getLogger("app")
 
 
 def create_app(
-    settings: Settings, encoder: Encoder | None = None, on_load_failure: Callable[[], None] = lambda: None
+    settings: Settings,
+    encoder: Encoder | None = None,
+    on_load_failure: Callable[[], None] = lambda: None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Returns the service, which loads its model once it runs and answers probes meanwhile.
 
@@ -26,6 +31,7 @@ def create_app(
         settings: All of its numbers.
         encoder: What computes; None loads the configured checkpoint.
         on_load_failure: Called when there will be no model; it should end the process, with a status other than 0.
+        tracing: Where traces go, if they do; ended with the service.
     """
 
     def load_encoder() -> Encoder:
@@ -68,6 +74,8 @@ def create_app(
         yield
         app.state.loading.cancel()
         await engine.close()
+        if tracing:
+            await asyncio.to_thread(tracing.shutdown)
 
     app = FastAPI(
         title="SigLIP zero-shot image classification",
@@ -75,11 +83,14 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would make a client upload its image twice
+        # FastAPI's own spans and logs would have queries, and so labels, and exceptions' messages.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
+    app.state.metrics = Metrics()
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(Telemetry)  # added last, so outermost
+    app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing)  # added last, so outermost
     errors.install(app)
-    for surface in (classify, health, info):
+    for surface in (classify, health, info, metrics):
         app.include_router(surface.router)
     return app

@@ -30,6 +30,8 @@ DOORS = {
     "sentencepiece": ["model/tokenizer.py", "training/"],
     "fastapi": ["app/main.py", "app/routes/", "app/limits.py", "app/telemetry.py", "app/errors.py"],
     "starlette": ["app/main.py", "app/routes/", "app/limits.py", "app/telemetry.py", "app/errors.py"],
+    "prometheus_client": ["app/metrics.py"],
+    "opentelemetry": ["app/tracing.py"],
     "uvicorn": ["app/__main__.py"],
     "pydantic_settings": ["app/config.py"],
     "model.zero_shot": ["app/engine.py", "model/", "training/"],

@@ -75,7 +75,11 @@ async def classify(request: Request) -> Response:
     templates = None if options.templates is None else check_templates(options.templates, len(labels))
     with engine.admission.permit():
         started_s = time.perf_counter()
-        image = await engine.in_thread(images.decode, image_bytes, settings.max_image_pixels)
+        try:
+            image = await engine.in_thread(images.decode, image_bytes, settings.max_image_pixels)
+        except errors.ServiceError as error:
+            request.app.state.metrics.decode_failed(error.code)
+            raise
         request.state.timings_s["decode"] = time.perf_counter() - started_s
         classification = await engine.classify(image.rgb, labels, templates)
         content = await engine.in_thread(

@@ -13,6 +13,7 @@ import uvicorn
 
 from app.config import Settings
 from app.main import create_app
+from app.tracing import Tracing
 from tests.fakes import FakeEncoder
 
 Running = Callable[..., AbstractContextManager[httpx.Client]]
@@ -24,9 +25,11 @@ def anyio_backend() -> str:
 
 
 @contextmanager
-def serve(encoder: FakeEncoder | None = None, *, wait: bool = True, **settings: Any) -> Iterator[httpx.Client]:
+def serve(
+    encoder: FakeEncoder | None = None, *, wait: bool = True, tracing: Tracing | None = None, **settings: Any
+) -> Iterator[httpx.Client]:
     """Runs the service on a free port; `wait` for it to be ready."""
-    app = create_app(Settings(**settings), encoder or FakeEncoder())
+    app = create_app(Settings(**settings), encoder or FakeEncoder(), tracing=tracing)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
