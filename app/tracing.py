@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SWITCHES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+HTTP = "http/protobuf"
 FLUSH_S = 3  # a process that was told to end has little time
 # Stage -> those that end before it starts. Text is embedded beside the image.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -94,6 +96,9 @@ def start_tracing() -> Tracing | None:
     switch = next((name for name in SWITCHES if os.environ.get(name)), None)
     if switch is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
+    protocol = next((os.environ[name] for name in PROTOCOLS if os.environ.get(name)), HTTP)
+    if protocol != HTTP:
+        raise SettingsError(f"traces go over {HTTP} alone, to port 4318 as a rule. Received: {protocol!r}")
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -104,9 +109,12 @@ def start_tracing() -> Tracing | None:
     named = {"service.name": "siglip", "service.version": __version__} | dict(
         OTELResourceDetector().detect().attributes
     )
-    # The lifespan ends it: a process that a signal has ended runs no exit hook.
-    provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        # The lifespan ends it: a process that a signal has ended runs no exit hook.
+        provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:
+        raise SettingsError(f"an OTEL_* variable cannot be used: {error}") from None
     return Tracing(provider)
 
 
@@ -116,7 +124,7 @@ def stages(timings_s: Mapping[str, float]) -> Iterator[tuple[str, float, float]]
     Stages tell how long they took, not when. They are laid out in the order in which they happen; the small gaps
     between them, in which a form is parsed or a thread is waited for, are all at the end.
     """
-    for name in STAGES.keys() & timings_s.keys():
+    for name in (name for name in STAGES if name in timings_s):
         start_s = sum((timings_s.get(earlier, 0.0) for earlier in STAGES[name]), 0.0)
         yield name, min(start_s, timings_s["total"]), min(start_s + timings_s[name], timings_s["total"])
 

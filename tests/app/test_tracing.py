@@ -15,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from app.config import SettingsError
 from app.tracing import stages, start_tracing
 from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
@@ -239,6 +240,16 @@ def test_traces_without_their_packages_stop_the_start_with_one_line():
     )
     assert answer.returncode == 2
     assert re.fullmatch(r"error: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT .*requirements-otel\.txt\n", answer.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "99999")],
+)
+def test_a_variable_that_cannot_be_used_stops_the_start(collector, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"over http/protobuf alone|max_export_batch_size"):
+        start_tracing()
 
 
 def test_stages_are_laid_out_in_their_order_and_inside_the_request():
