@@ -18,8 +18,8 @@ from app.batching import BatchFailed, QueueFull, Result
 from app.device import Device
 from app.encoder import Encoder, EncoderInfo
 from app.errors import Draining, InternalError, NotReady, Overloaded
-from app.metrics import Metrics
-from app.text_cache import TextCache
+from app.metrics import MODEL, Metrics, Snapshot
+from app.text_cache import Found, TextCache
 from model import zero_shot
 
 P = ParamSpec("P")
@@ -132,6 +132,15 @@ class Engine:
         _ = self.encoder
         self._device.check_ready()
 
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should come."""
+        try:
+            self.check_ready()
+        except (NotReady, Draining):
+            return False
+        return True
+
     def check_live(self) -> None:
         """Raises `NotReady` if nothing but a restart would help."""
         self._device.check_live()
@@ -148,7 +157,7 @@ class Engine:
             raise InternalError("The model has given an embedding that is not a number.")
         return result
 
-    async def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+    async def embed_texts(self, texts: Sequence[str]) -> Found:
         """Returns embeddings [N, E] of texts as they are; those that are known cost nothing.
 
         Raises:
@@ -157,27 +166,27 @@ class Engine:
         encoder = self._encoder or self.encoder  # label sets are embedded before all is ready
         token_ids = await self.in_thread(encoder.prepare_text, texts)
         try:
-            embeddings = await self._text_cache.get(token_ids)
+            found = await self._text_cache.get(token_ids)
         except QueueFull:
             raise Overloaded(self.admission.retry_after_s()) from None
         except BatchFailed as error:
             raise InternalError("The device could not compute these texts.") from error
-        if not np.isfinite(embeddings).all():
+        if not np.isfinite(found.embeddings).all():
             self._device.suspect()
             raise InternalError("The model has given an embedding that is not a number.")
-        return embeddings
+        return found
 
-    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
+    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> Found:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None for SigLIP's own."""
         templates = templates or zero_shot.DEFAULT_TEMPLATES
         prompts = await self.in_thread(zero_shot.prompts, labels, templates)
-        embeddings = await self.embed_texts(prompts)  # [K * T, E]
-        by_label = embeddings.reshape(len(labels), len(templates), -1)
-        return await self.in_thread(zero_shot.class_embeddings, by_label)
+        found = await self.embed_texts(prompts)  # [K * T, E]
+        by_label = found.embeddings.reshape(len(labels), len(templates), -1)
+        return found._replace(embeddings=await self.in_thread(zero_shot.class_embeddings, by_label))
 
     async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns class embeddings [K, E]: for each label the mean over its own prompts, however many."""
-        embeddings = await self.embed_texts(list(chain.from_iterable(prompts)))
+        embeddings = (await self.embed_texts(list(chain.from_iterable(prompts)))).embeddings
         ends = list(accumulate(map(len, prompts)))
 
         def means() -> np.ndarray:
@@ -191,6 +200,21 @@ class Engine:
         """Returns how well each of K classes [K, E] fits an image [E]. For a thread, if K is large."""
         encoder = self.encoder
         return Classification(zero_shot.scores(image_embedding, class_embeddings, encoder.scale, encoder.bias))
+
+    def snapshot(self, label_sets: int) -> Snapshot:
+        """Returns the state as the metrics show it."""
+        snapshot = Snapshot(
+            queue_depth=self.admission.items, queue_bytes=self.admission.bytes, label_sets=label_sets, ready=self.ready
+        )
+        if self._encoder is None:
+            return snapshot
+        return snapshot._replace(
+            text_cache_bytes=self._text_cache.bytes,
+            text_cache_hits=self._text_cache.hits,
+            text_cache_misses=self._text_cache.misses,
+            text_cache_evictions=self._text_cache.evictions,
+            info={name: getattr(self._encoder.info, name) for name in MODEL},
+        )
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns `function(...)`, run beside the event loop."""

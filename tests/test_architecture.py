@@ -40,6 +40,7 @@ DOORS = {
     ],
     "uvicorn": ["app/server.py"],
     "prometheus_client": ["app/metrics.py"],
+    "opentelemetry": ["app/tracing.py"],
     "pydantic_settings": ["app/config.py"],
     "model.zero_shot": ["app/engine.py", "app/label_sets/definition.py", "model/", "training/"],
     "model": ["app/engine.py", "app/label_sets/definition.py", "app/main.py", "app/__main__.py", "model/", "training/"],

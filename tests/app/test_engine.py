@@ -35,7 +35,7 @@ async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarra
     classes, image = await together(
         engine.embed_labels(labels, templates), engine.embed_image(encoder.prepare_image(picture(colour)))
     )
-    return engine.classify(image.row, classes).scores.logits
+    return engine.classify(image.row, classes.embeddings).scores.logits
 
 
 async def test_a_classification_scores_the_labels_in_their_order(engine, encoder):
@@ -67,7 +67,7 @@ async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
 
 
 async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
-    by_templates = await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])
+    by_templates = (await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])).embeddings
     by_prompts = await engine.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
     assert by_prompts == pytest.approx(by_templates, abs=1e-6)
 
@@ -86,8 +86,8 @@ async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(en
 
 
 async def test_texts_are_embedded_as_they_are(engine, encoder):
-    embeddings = await engine.embed_texts(["cat", "a {}"])
-    assert embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
+    found = await engine.embed_texts(["cat", "a {}"])
+    assert found.embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
 
 
 async def test_no_batch_is_larger_than_allowed(engine, encoder):
@@ -146,7 +146,7 @@ async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered()
         with pytest.raises(InternalError):
             await embed()
     encoder.faulty = False
-    assert np.isfinite(await engine.embed_texts(["cat"])).all()
+    assert np.isfinite((await engine.embed_texts(["cat"])).embeddings).all()
     await engine.close()
 
 
