@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, features
 
+from app.colours import UPRIGHT
 from app.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
-from app.images import FORMATS, MAX_FRAMES, UPRIGHT, decode
+from app.images import FORMATS, MAX_FRAMES, decode
 from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
 
 MAX_PIXELS = 1_000_000
