@@ -54,10 +54,7 @@ def read_jpeg(data: bytes) -> Header:
         kind = data[position - 1]
         scans += kind == 0xDA
         if scans > MAX_SCANS or segment == MAX_SEGMENTS:
-            raise InvalidImage(
-                f"The JPEG has more than {MAX_SCANS} scans or {MAX_SEGMENTS:,} segments, which would take too long to "
-                "decode. Save it again."
-            )
+            raise InvalidImage(f"The JPEG has more than {MAX_SCANS} scans or {MAX_SEGMENTS:,} segments. Save it again.")
         if kind in JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, position + 3)
         (length,) = struct.unpack_from(">H", data, position)
@@ -86,11 +83,14 @@ def read_png(data: bytes) -> Header:
 
 def unpacked_bytes(kind: bytes, body: bytes) -> int:
     """Returns how long a PNG's text or profile is when unpacked, at most one more than `MAX_METADATA_BYTES`."""
-    _, _, rest = body.partition(b"\0")  # keyword, 0, then: [flag,] method, [language, 0, translated, 0,] packed
-    packed = rest[1:]
-    if kind == b"iTXt":
-        packed = rest.split(b"\0", 2)[-1] if rest[:1] == b"\0" else rest[2:].split(b"\0", 2)[-1]
-    if kind == b"tEXt" or (kind == b"iTXt" and rest[:1] != b"\1"):
+    _, _, rest = body.partition(
+        b"\0"
+    )  # after the keyword: [flag,] method, [language, 0, translation, 0,] what is packed
+    if kind in (b"zTXt", b"iCCP"):
+        packed = rest[1:]
+    elif kind == b"iTXt" and rest[:1] == b"\1":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    else:
         return len(body)
     with suppress(zlib.error):  # damaged: Pillow says so, or passes over it
         return len(zlib.decompressobj().decompress(packed, MAX_METADATA_BYTES + 1))
