@@ -3,12 +3,18 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import pytest
 
 from app.config import Settings
+from tests.app.conftest import Running
 from tests.app.hostile import HOSTILE, NAMES, Hostile, mutated, noise
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
 
 # What refusing may cost on top of the file itself: the texts of a PNG are unpacked up to 16 MB to see how long they
 # are, zlib doubles its buffer to get there, and the rest is slack of the allocator. A 50-megapixel picture that is
@@ -76,6 +82,26 @@ def test_what_follows_a_picture_is_passed_over(client: httpx.Client, image_forma
     whole, followed = (post(client, noise(image_format) + tail) for tail in (b"", b"PK\3\4 and a poem" * 100))
     assert (whole.status_code, followed.status_code) == (200, 200)
     assert whole.json()["scores"] == followed.json()["scores"]
+
+
+def test_bad_images_cost_the_good_ones_beside_them_nothing(running: Running) -> None:
+    released = threading.Event()
+    encoder = FakeEncoder(before_batch=lambda: released.wait(30) or None)
+    colours = [tuple(colour) for colour in np.random.default_rng(0).integers(0, 256, (24, 3)).tolist()]
+    bad = [data for image_format in NAMES for data in (noise(image_format)[:40], noise(image_format)[:-400])]
+    with running(encoder) as client, ThreadPoolExecutor(len(colours) + len(bad)) as threads:
+        scored = [threads.submit(post, client, encoded(picture(colour))) for colour in colours]
+        refused = [threads.submit(post, client, data) for data in bad]
+        # The device is held: whoever is refused is refused without it.
+        assert {answer.result(30).status_code for answer in refused} <= {415, 422}
+        released.set()
+        answers = [answer.result(30) for answer in scored]
+    prompt = "This is a photo of cat."
+    for colour, answer in zip(colours, answers, strict=True):
+        (score,) = answer.json()["scores"]
+        assert score["logit"] == pytest.approx(encoder.logit(picture(colour), prompt), abs=1e-4)
+    assert sum(encoder.image_batches) == len(colours)
+    assert max(encoder.image_batches) > 1, "they were computed together"
 
 
 def test_refusing_takes_no_memory_that_grows(tmp_path) -> None:
