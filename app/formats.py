@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app import headers
+from app.avif import read_avif
 from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
 from app.headers import Header
 
@@ -46,7 +47,7 @@ FORMATS = [
 ]
 if features.check("avif"):  # Pillow can be built without it
     avif = re.compile(rb"....ftyp(....){0,16}?avi[fs]", re.DOTALL)
-    FORMATS.append(Format("AVIF", avif, headers.read_avif, AvifImageFile))
+    FORMATS.append(Format("AVIF", avif, read_avif, AvifImageFile))
 
 # Named in the refusal, because these are what people send by mistake.
 REFUSED = {

@@ -8,7 +8,6 @@ decoded, and no imaging library is imported.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,7 +20,6 @@ MAX_SEGMENTS = 1_000  # of a JPEG; a 20 MB one fills 300. Pillow joins those wit
 MAX_METADATA_BYTES = 16_000_000  # of a PNG's texts and profile, unpacked; Pillow keeps four times that for some texts
 MAX_RUN_LENGTH_PIXELS = 4_000_000  # of a BMP; Pillow unpacks its run lengths in Python, 0.1 s a megapixel
 MAX_TAGS = 4_096  # of a TIFF page
-MAX_ITEM_TABLE_BYTES = 65_536  # of an AVIF; libavif searches each item in all the others
 
 # TIFF tags, and the compressions that are used in earnest: none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard.
 WIDTH, HEIGHT, COMPRESSION, STRIPS, SAMPLES, STRIP_ROWS, PLANES = 256, 257, 259, 273, 277, 278, 284
@@ -213,39 +211,3 @@ def check_tiff_pieces(tags: dict[int, tuple[int, int]]) -> None:
     # Each piece may cover all of a picture, and 16 megapixels are the largest tile that a small picture comes in.
     if pieces > across * down * planes or padded_pixels > 4 * width * height + 2**24:
         raise InvalidImage("The TIFF has more or larger strips or tiles than its picture needs. Save it again.")
-
-
-def read_avif(data: bytes) -> Header:
-    """Returns the header: the largest size of any item, for one may be made of others."""
-    sizes, frames = [(0, 0)], 1
-    for kind, body in boxes(memoryview(data)):
-        if kind in (b"iinf", b"iloc", b"iref", b"ipma") and len(body) > MAX_ITEM_TABLE_BYTES:
-            raise InvalidImage("The AVIF is made of too many items. Save it as one picture.")
-        if kind == b"ispe":
-            sizes.append(struct.unpack_from(">II", body, 4))
-        elif kind == b"stsz":
-            frames = max(frames, *struct.unpack_from(">I", body, 8))
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
-    return Header(width, height, min(frames, MAX_FRAMES + 1))
-
-
-AVIF_CONTAINERS = {
-    name: 4 if name == b"meta" else 0  # bytes before the boxes inside
-    for name in (b"meta", b"iprp", b"ipco", b"moov", b"trak", b"mdia", b"minf", b"stbl")
-}
-
-
-def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yields the name and the content of every box of a file, and of those within the containers."""
-    position = 0
-    while position + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        head = 8
-        if length == 1:
-            length, head = struct.unpack_from(">Q", data, position + 8)[0], 16
-        end = position + length if length >= head else len(data)
-        body = data[position + head : end]
-        yield name, body
-        if name in AVIF_CONTAINERS:
-            yield from boxes(body[AVIF_CONTAINERS[name] :])
-        position = end

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from app.avif import MAX_TABLE_BYTES
 from app.formats import FORMATS, MAX_READS
 from app.headers import (
-    MAX_ITEM_TABLE_BYTES,
     MAX_RUN_LENGTH_PIXELS,
     MAX_SCANS,
     MAX_SEGMENTS,
@@ -228,7 +228,7 @@ HOSTILE = {
     ),
     "TIFF with a rare compression": Hostile(lambda: grey_tiff(t259=[34_676]), NOT_ACCEPTED, "compression"),
     "TIFF without a size": Hostile(lambda: tiff({258: [8]}), NOT_USABLE, "The TIFF is damaged"),
-    "AVIF of many items": Hostile(lambda: avif_items(MAX_ITEM_TABLE_BYTES // 20), NOT_USABLE, "too many items"),
+    "AVIF of many items": Hostile(lambda: avif_items(MAX_TABLE_BYTES // 20), NOT_USABLE, "too many items"),
     "AVIF of nothing": Hostile(lambda: box(b"ftyp", b"avif\0\0\0\0avifmif1miaf"), NOT_USABLE, "The AVIF is"),
     "integers without a white": Hostile(
         lambda: encoded(np.zeros((4, 4), np.int32), "TIFF"), NOT_USABLE, "no defined white"

@@ -54,8 +54,6 @@ READ = {
         grey_tiff(t277=[3], t284=[2], t273=[8] * 6, t278=[4], t279=[32] * 6),
         Header(8, 8),
     ),
-    "AVIF": (headers.read_avif, encoded(BLANK, "AVIF"), Header(40, 30)),
-    "AVIF sequence": (headers.read_avif, encoded(BLANK, "AVIF", **MORE), Header(40, 30, 3)),
 }
 
 
@@ -87,10 +85,3 @@ def test_texts_of_an_honest_length_are_accepted():
 
 def test_a_small_bmp_may_have_run_lengths():
     assert headers.read_bmp(bmp(2_000, 2_000, 1, b"")) == Header(2_000, 2_000)
-
-
-def test_boxes_within_boxes_end():
-    nested = b""
-    for _ in range(50):
-        nested = struct.pack(">I4s", 8 + len(nested), b"trak") + nested
-    assert [name for name, _ in headers.boxes(memoryview(nested))] == [b"trak"] * 50
