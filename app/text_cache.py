@@ -8,12 +8,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from app.batching import Result
 
 ENTRY_BYTES = 400  # what Python needs for an entry beside the key's and the embedding's own bytes, measured
+
+
+class Found(NamedTuple):
+    """Embeddings [N, E], and how many of the different texts were known and how many were not."""
+
+    embeddings: np.ndarray
+    hits: int
+    misses: int
 
 
 @dataclass
@@ -36,17 +45,23 @@ class TextCache:
         self._compute = compute
         self._max_bytes = max_bytes
         self._entries: dict[bytes, np.ndarray] = {}  # the one used last is last
-        self._bytes = 0
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
         self._flights: dict[bytes, _Flight] = {}
 
-    async def get(self, token_ids: np.ndarray) -> np.ndarray:
-        """Returns embeddings [N, E] for token ids [N, L], in order; equal rows are computed once.
+    async def get(self, token_ids: np.ndarray) -> Found:
+        """Returns embeddings for token ids [N, L], in order; equal rows are computed once.
 
         A failure is raised to all who waited for it and is not remembered.
         """
         keys = [row.tobytes() for row in token_ids]
         rows = dict(zip(keys, token_ids, strict=True))
         found = {key: self._entries[key] for key in rows if key in self._entries}
+        hits = len(found)
+        self.hits += hits
+        self.misses += len(rows) - hits
         for key in found:
             self._entries[key] = self._entries.pop(key)
         self._start({key: row for key, row in rows.items() if key not in found and key not in self._flights})
@@ -54,7 +69,7 @@ class TextCache:
         if flights:
             await self._wait(flights)
         found |= {key: flight.future.result().row for key, flight in flights.items()}
-        return np.stack([found[key] for key in keys])
+        return Found(np.stack([found[key] for key in keys]), hits, len(rows) - hits)
 
     def _start(self, rows: dict[bytes, np.ndarray]) -> None:
         for key, future in zip(rows, self._compute(list(rows.values())), strict=True):
@@ -78,16 +93,17 @@ class TextCache:
     def _land(self, key: bytes, future: asyncio.Future[Result]) -> None:
         if key in self._flights and self._flights[key].future is future:
             del self._flights[key]
-        if not future.cancelled() and not future.exception():
+        if not future.cancelled() and not future.exception() and np.isfinite(future.result().row).all():
             # A copy, because a row of a batch would keep the whole batch in memory.
             self._remember(key, future.result().row.copy())
 
     def _remember(self, key: bytes, embedding: np.ndarray) -> None:
         self._entries[key] = embedding
-        self._bytes += entry_bytes(key, embedding)
-        while self._bytes > self._max_bytes:
+        self.bytes += entry_bytes(key, embedding)
+        while self.bytes > self._max_bytes:
             oldest = next(iter(self._entries))
-            self._bytes -= entry_bytes(oldest, self._entries.pop(oldest))
+            self.evictions += 1
+            self.bytes -= entry_bytes(oldest, self._entries.pop(oldest))
 
 
 def entry_bytes(key: bytes, embedding: np.ndarray) -> int:

@@ -5,18 +5,27 @@ Downloads go through `huggingface_hub`: its cache, resume, progress bar, HF_HUB_
 
 import hashlib
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from model.config import EMBEDDED_DIRECTORY, VARIANTS, CheckpointError, choose_weights
 
 SMALL_FILES = ["config.json", "preprocessor_config.json", "tokenizer_config.json", "spiece.model"]
 TENSOR_FILES = ["*.safetensors", "model.safetensors.index.json"]
+BYTES_BAR = "huggingface_hub.snapshot_download"  # the client's name for its bar of the bytes that reach the disk
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def checkpoint_directory(
-    variant: str | None, weights: str | None, *, revision: str | None = None, tensors: bool = True
+    variant: str | None,
+    weights: str | None,
+    *,
+    revision: str | None = None,
+    tensors: bool = True,
+    on_stage: Callable[[str], None] | None = None,
 ) -> Path:
     """Returns the directory that holds a checkpoint, downloaded if it has to be.
 
@@ -25,6 +34,7 @@ def checkpoint_directory(
         weights: A name, a directory, a hub id, or None; see `choose_weights`.
         revision: A commit, branch or tag of the hub repository; None is the published one.
         tensors: False fetches configuration and vocabulary only.
+        on_stage: Called with "downloading 37 %" as that grows, in place of a progress bar; None draws the bar.
 
     Raises:
         CheckpointError: There is no such checkpoint, the hub cannot be reached, or a file is not what was published.
@@ -35,17 +45,17 @@ def checkpoint_directory(
             return Path(weights).expanduser()
         if weights is None or not HUB_ID.fullmatch(weights):
             raise CheckpointError(f"there is no directory {weights!r}, and it is no hub id (owner/name) either")
-        return download(weights, revision, tensors)
+        return download(weights, revision, tensors, on_stage)
     published = VARIANTS[names[0]][names[1]]
     if published.hub_id is None:
         return EMBEDDED_DIRECTORY / names[1]
-    directory = download(published.hub_id, revision, tensors)
+    directory = download(published.hub_id, revision, tensors, on_stage)
     if revision is None:
         check_sha256(directory, published.sha256)
     return directory
 
 
-def download(hub_id: str, revision: str | None, tensors: bool) -> Path:
+def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callable[[str], None] | None = None) -> Path:
     """Returns the local snapshot of a hub repository, from the cache where it is already there.
 
     Raises:
@@ -55,16 +65,68 @@ def download(hub_id: str, revision: str | None, tensors: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = SMALL_FILES + (TENSOR_FILES if tensors else [])
+    bar = percent_bar(on_stage, lambda: missing_bytes(hub_id, revision, patterns)) if on_stage else None
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
     # huggingface_hub's errors are OSError or ValueError by inheritance, except those of its HTTP library.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CheckpointError(
-            f"{hub_id} could not be fetched ({reason}). "
-            "Without a network: give a checkpoint directory instead of a name, or fill the cache (HF_HOME) on another "
-            "machine and copy it here, or use the embedded demonstration weights, pictograms_64"
-        ) from error
+        raise CheckpointError(f"{hub_id} could not be fetched: {why(error, revision)}") from error
+
+
+def why(error: Exception, revision: str | None) -> str:
+    """Returns a sentence that says why a download failed and what to do; the client's own go on for many lines."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no revision {revision!r}"
+    if isinstance(error, GatedRepoError):
+        return "it is gated: accept its conditions on the hub, and set HF_TOKEN to a token of that account"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such repository, or a private one: then set HF_TOKEN"
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return (
+        f"{reason}. Without a network, give a checkpoint directory instead of a name, or fill the cache (HF_HOME) on "
+        "another machine and copy it here, or use the embedded demonstration weights, pictograms_64"
+    )
+
+
+def percent_bar(on_stage: Callable[[str], None], total: Callable[[], int]) -> Any:
+    """Returns a class of progress bars that draw nothing and report the whole percents of `total` bytes, once each."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, and in no __all__
+
+    class PercentBar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            # Its own total grows with every file that is begun, and would be complete after the first small one.
+            self.total_bytes = total() if options.get("name") == BYTES_BAR else 0
+            self.bytes, self.percent, self.counting = 0, -1, threading.Lock()
+            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]
+            self.update(0)
+
+        def update(self, n: float | None = 1) -> None:
+            """Counts bytes, of several files at once; fewer than none where a file is begun anew."""
+            with self.counting:
+                self.bytes += int(n or 0)
+                if self.total_bytes and (percent := min(100 * self.bytes // self.total_bytes, 100)) > self.percent:
+                    self.percent = percent
+                    on_stage(f"downloading {percent} %")
+
+    return PercentBar
+
+
+def missing_bytes(hub_id: str, revision: str | None, patterns: list[str]) -> int:
+    """Returns the bytes of those files that the cache lacks, by the listing that the client has just fetched and kept.
+
+    0 if it could not keep it: so in a cache that is read-only, where nothing will be missing.
+    """
+    from huggingface_hub import get_cached_repo_tree, try_to_load_from_cache
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        listing = get_cached_repo_tree(hub_id, revision=revision)
+    except CachedRepoTreeNotFoundError:
+        return 0
+    files = [file for file in listing if any(fnmatch(file.path, pattern) for pattern in patterns)]
+    return sum(file.size for file in files if try_to_load_from_cache(hub_id, file.path, revision=revision) is None)
 
 
 def check_sha256(directory: Path, expected: Mapping[str, str]) -> None:

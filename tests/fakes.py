@@ -39,10 +39,11 @@ def embed(row: np.ndarray) -> np.ndarray:
 
 @dataclass
 class FakeEncoder:
-    """Keeps what it was given; `before_batch` may block or raise inside a batch, and `before_warm_up` in the start."""
+    """Keeps what it was given; `before_batch` may block or raise in a batch, the other two at a stage of the start."""
 
     before_batch: Callable[[], None] = lambda: None
     before_warm_up: Callable[[], None] = lambda: None
+    before_self_test: Callable[[], None] = lambda: None
     info: FakeInfo = field(default_factory=FakeInfo)
     scale: float = SCALE
     bias: float = BIAS
@@ -53,6 +54,10 @@ class FakeEncoder:
     def warm_up(self) -> None:
         self.threads.add(threading.current_thread().name)
         self.before_warm_up()
+
+    def self_test(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.before_self_test()
 
     def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
         """Returns the mean colour as [S, S, 3] uint8."""

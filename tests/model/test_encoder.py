@@ -7,7 +7,9 @@ import tensorflow as tf
 from model.config import CheckpointError
 from model.encoder import DeviceError, Encoder, batch_sizes, fingerprint, load_encoder
 from model.hub import sha256
+from model.siglip import SigLIP
 from model.variants import load_model
+from model.weights import load_checkpoint
 from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
 
@@ -37,13 +39,53 @@ def test_padding_a_batch_does_not_change_its_rows(encoder, count):
         np.testing.assert_allclose(texts[row], encoder.encode_texts(TOKEN_IDS[row : row + 1])[0], atol=1e-6)
 
 
-def test_each_batch_size_is_traced_once_and_before_the_first_request(encoder):
-    before = [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
-    for count in (1, 3, 5, 2, 4, 3, 1):
+def traces(encoder: Encoder) -> list[int]:
+    return [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
+
+
+def test_after_the_warm_up_neither_thousands_of_calls_nor_the_self_test_trace_anything(encoder):
+    assert traces(encoder) == [len(encoder.batch_sizes)] * 2
+    for call in range(1000):
+        count = 1 + call % encoder.max_batch
         encoder.encode_images(IMAGES[:count])
         encoder.encode_texts(TOKEN_IDS[:count])
-    after = [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
-    assert before == after == [len(encoder.batch_sizes)] * 2
+    encoder.self_test()
+    assert traces(encoder) == [len(encoder.batch_sizes)] * 2
+
+
+class OutOfMemoryOnce(SigLIP):
+    """Its image tower's first batch of three or more finds no memory left, inside TensorFlow's runtime."""
+
+    memory_is_short = True
+
+    def allocate(self, images: np.ndarray) -> np.ndarray:
+        if len(images) > 2 and self.memory_is_short:
+            self.memory_is_short = False
+            raise MemoryError
+        return images
+
+    def encode_images(self, images):
+        return super().encode_images(
+            tf.ensure_shape(tf.numpy_function(self.allocate, [images], tf.uint8), images.shape)
+        )
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_after_a_batch_that_found_no_memory_every_batch_is_computed(encoder, checkpoint, warm):
+    model = OutOfMemoryOnce(SQUARE)
+    load_checkpoint(model, checkpoint)
+    short = Encoder(model, encoder.tokenizer, encoder.info, max_batch=5, compile_xla=False)
+    if warm:
+        model.memory_is_short = False
+        short.warm_up()
+        model.memory_is_short = True
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        short.encode_images(IMAGES)
+    for count in (1, 5, 3, 2, 4):
+        np.testing.assert_allclose(
+            short.encode_images(IMAGES[:count]), encoder.encode_images(IMAGES[:count]), atol=1e-6
+        )
+    assert short.image_tower.experimental_get_tracing_count() == len(short.batch_sizes)
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 4, 5]), (8, [1, 2, 4, 8])])

@@ -6,20 +6,53 @@ from tests.fakes import FakeEncoder
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/health/live", "live"), ("/health/ready", "ready"), ("/health", "ready")]
+    ("path", "status"),
+    [("/health/startup", "started"), ("/health/live", "live"), ("/health/ready", "ready"), ("/health", "ready")],
 )
 def test_a_probe_is_200_when_all_is_well(client, path, status):
     answer = client.get(path)
     assert (answer.status_code, answer.json()) == (200, {"status": status})
 
 
-def test_during_the_start_the_service_is_live_and_not_ready(running):
+@pytest.mark.parametrize(("stage", "before"), [("compiling", "before_warm_up"), ("self-test", "before_self_test")])
+def test_during_the_start_the_service_is_live_and_says_its_stage(running, stage, before):
     free = threading.Event()
-    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
-        while "compiling" not in client.get("/health/ready").text:
+    with running(FakeEncoder(**{before: free.wait}), wait=False) as client:
+        while stage not in client.get("/health/startup").text:
             pass
-        answers = {path: client.get(path).status_code for path in ("/health/live", "/health/ready", "/health", "/info")}
+        paths = ("/health/live", "/health/startup", "/health/ready", "/health", "/info")
+        answers = {path: client.get(path) for path in paths}
         free.set()
-        while client.get("/health/ready").status_code == 503:
+        while client.get("/health/startup").status_code == 503:
             pass
-    assert answers == {"/health/live": 200, "/health/ready": 503, "/health": 503, "/info": 503}
+        assert client.get("/health/ready").status_code == 200
+    assert [answer.status_code for answer in answers.values()] == [200, 503, 503, 503, 503]
+    problem = answers["/health/startup"].json()
+    assert (problem["error_type"], problem["detail"]) == ("not_ready", f"The model is not ready: {stage}.")
+
+
+def test_a_device_that_is_stuck_is_not_ready_and_then_not_live(spawn):
+    process = spawn("sticks", wait=False, canary_s=0.05)
+    statuses = []
+    while not statuses or statuses[-1] != (503, 503):
+        ready, live = (process.client.get(f"/health/{probe}") for probe in ("ready", "live"))
+        if not statuses or statuses[-1] != (ready.status_code, live.status_code):
+            statuses.append((ready.status_code, live.status_code))
+    assert statuses[-2:] == [(503, 200), (503, 503)]
+    assert "Restart this process" in live.json()["detail"]
+
+
+def test_a_device_that_fails_is_not_ready_until_it_works_again(running):
+    works = threading.Event()
+
+    def before_batch() -> None:
+        if not works.is_set():
+            raise RuntimeError("lost")
+
+    with running(FakeEncoder(before_batch), canary_s=0.05, wait=False) as client:
+        while "a forward on the device has failed (RuntimeError)" not in client.get("/health/ready").text:
+            pass
+        works.set()
+        while client.get("/health/ready").status_code != 200:
+            pass
+        assert client.get("/health/live").status_code == 200
