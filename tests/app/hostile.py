@@ -223,6 +223,32 @@ HOSTILE = {
         NOT_USABLE,
         "strips or tiles than its picture needs",
     ),
+    "TIFF of tiles that share one stream": Hostile(
+        lambda: tiff(
+            {
+                256: [160],
+                257: [160],
+                258: [8],
+                259: [8],
+                262: [1],
+                322: [16],
+                323: [16],
+                324: [8] * 100,
+                325: [900] * 100,
+            },
+            zlib.compress(bytes(256)),
+        ),
+        NOT_USABLE,
+        "together are longer than the file",
+    ),
+    "TIFF of a JPEG of a hundred scans": Hostile(
+        lambda: tiff(
+            {256: [64], 257: [64], 258: [8], 259: [7], 262: [1], 273: [0], 278: [64]},
+            jpeg(progressive=True, scans=90),
+        ),
+        NOT_USABLE,
+        "more than 32 scans",
+    ),
     "TIFF of many tags": Hostile(
         lambda: grey_tiff(**{f"t{tag}": [1] for tag in range(1_000, 1_001 + MAX_TAGS)}), NOT_USABLE, "tags"
     ),

@@ -38,6 +38,7 @@ READ = {
         Header(40, 30),
     ),
     "TIFF, the other byte order": (headers.read_tiff, encoded(np.zeros((30, 40), ">u2"), "TIFF"), Header(40, 30)),
+    "TIFF, JPEG inside": (headers.read_tiff, encoded(BLANK, "TIFF", compression="jpeg"), Header(40, 30)),
     "BigTIFF": (headers.read_tiff, encoded(BLANK, "TIFF", big_tiff=True), Header(40, 30)),
     "TIFF whose pages go round": (
         headers.read_tiff,
