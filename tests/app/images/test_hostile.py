@@ -12,7 +12,7 @@ import pytest
 
 from app.config import Settings
 from tests.app.conftest import Running
-from tests.app.hostile import HOSTILE, NAMES, Hostile, mutated, noise
+from tests.app.images.hostile import HOSTILE, NAMES, Hostile, mutated, noise
 from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.avif import MAX_TABLE_BYTES
-from app.formats import FORMATS, MAX_READS
-from app.headers import (
+from app.images.avif import MAX_TABLE_BYTES
+from app.images.formats import FORMATS, MAX_READS
+from app.images.headers import (
     MAX_RUN_LENGTH_PIXELS,
     MAX_SCANS,
     MAX_SEGMENTS,

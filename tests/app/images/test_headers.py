@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import headers
-from app.headers import Header
-from tests.app.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
+from app.images import headers
+from app.images.headers import Header
+from tests.app.images.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
 from tests.app.pictures import encoded
 
 BLANK = Image.new("RGB", (40, 30))
