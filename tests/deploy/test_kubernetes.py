@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from app.config import Settings
+from app.main import create_app
 from tests.deploy.conftest import ROOT, image_environment, settings_of, tool
+from tests.fakes import FakeEncoder
 
 FOLDER = ROOT / "deploy/kubernetes"
 OVERLAYS = ["cpu", "gpu"]
@@ -107,6 +109,7 @@ def test_each_probe_asks_its_own_question(overlay: str) -> None:
     for name in ("startup", "liveness", "readiness"):
         path = {"startup": "startup", "liveness": "live", "readiness": "ready"}[name]
         assert container(overlay)[f"{name}Probe"]["httpGet"] == {"path": f"/health/{path}", "port": "http"}
+        assert f"/health/{path}" in create_app(Settings(), FakeEncoder()).openapi()["paths"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

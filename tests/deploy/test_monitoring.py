@@ -1,50 +1,26 @@
 """Dashboard, alerts and autoscaler: every expression parses, and asks for metrics that the service has."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
 
+from app.metrics import PUSHED, READ
 from tests.deploy.conftest import ROOT, tool
 
 DEPLOY = ROOT / "deploy"
-COUNTERS = {
-    "siglip_http_requests_total": {"route", "method", "status"},
-    "siglip_rejected_total": {"reason"},
-    "siglip_image_decode_failures_total": {"reason"},
-    "siglip_text_cache_hits_total": set(),
-    "siglip_text_cache_misses_total": set(),
-    "siglip_text_cache_evictions_total": set(),
-    "siglip_dropped_rows_total": {"tower"},
-    "siglip_forward_failures_total": {"tower"},
+ROWS = PUSHED + READ
+# Series -> its labels, each with the values that it may have, where these are known.
+SERIES: dict[str, Mapping[str, tuple[str, ...]]] = {
+    row.name + part: {**row.labels, **({"le": ()} if part == "_bucket" else {})}
+    for row in ROWS
+    for part in (("_bucket", "_sum", "_count") if row.type == "histogram" else ("",))
 }
-HISTOGRAMS = {
-    "siglip_http_request_duration_seconds": {"route", "method"},
-    "siglip_queue_wait_seconds": {"tower"},
-    "siglip_batch_size": {"tower"},
-    "siglip_preprocess_seconds": set(),
-    "siglip_inference_seconds": {"tower"},
-}
-GAUGES: dict[str, set[str]] = {
-    "siglip_queue_depth": set(),
-    "siglip_queue_bytes": set(),
-    "siglip_text_cache_bytes": set(),
-    "siglip_label_sets": set(),
-    "siglip_ready": set(),
-    "siglip_model_info": {"variant", "weights", "revision", "sha256", "dtype", "device"},
-}
-OTHERS: dict[str, set[str]] = {
-    "process_resident_memory_bytes": set(),
-    "process_open_fds": set(),
-    "process_cpu_seconds_total": set(),
-    "up": set(),
-}
-SERIES = COUNTERS | GAUGES | OTHERS
-SERIES |= {f"{name}_bucket": labels | {"le"} for name, labels in HISTOGRAMS.items()}
-SERIES |= {f"{name}_{part}": labels for name, labels in HISTOGRAMS.items() for part in ("sum", "count")}
+PROCESS = ("process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total")
+SERIES |= {name: {} for name in ("up", *PROCESS)}
 OF_THE_SCRAPE = {"job", "instance", "namespace", "pod"}
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/siglip.json").read_text(encoding="utf-8"))
@@ -72,7 +48,7 @@ def nodes(tree: promql_parser.Expr) -> list[promql_parser.Expr]:
 
 
 def strangers(expression: str) -> Iterator[str]:
-    """Yields the metrics, and the labels of metrics, that the service does not have."""
+    """Yields the metrics, their labels, and values of labels that the service does not have."""
     everything = nodes(parsed(expression))
     selectors = [node for node in everything if isinstance(node, promql_parser.VectorSelector)]
     labels = set(OF_THE_SCRAPE)
@@ -80,10 +56,13 @@ def strangers(expression: str) -> Iterator[str]:
         if selector.name not in SERIES:
             yield selector.name
             continue
-        labels |= SERIES[selector.name]
+        own = SERIES[selector.name]
+        labels |= own.keys()
         for matcher in selector.matchers.matchers:
-            if matcher.name not in SERIES[selector.name] | OF_THE_SCRAPE:
+            if matcher.name not in own.keys() | OF_THE_SCRAPE:
                 yield f"{selector.name}{{{matcher.name}}}"
+            if values := own.get(matcher.name):
+                yield from set(matcher.value.split("|")) - set(values)
     for node in everything:
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
             yield from set(node.modifier.labels) - labels
@@ -101,6 +80,7 @@ def test_every_expression_asks_for_what_there_is(name: str) -> None:
         ('siglip_ready{tower="image"}', ["siglip_ready{tower}"]),
         ("sum by (tower) (rate(siglip_rejected_total[5m]))", ["tower"]),
         ("rate(siglip_inference_seconds[5m])", ["siglip_inference_seconds"]),
+        ('siglip_rejected_total{reason=~"overloaded|busy"}', ["busy"]),
     ],
 )
 def test_a_typo_would_be_noticed(expression: str, unknown: list[str]) -> None:
@@ -114,9 +94,7 @@ def test_every_metric_of_ours_is_looked_at() -> None:
         for node in nodes(parsed(expression))
         if isinstance(node, promql_parser.VectorSelector)
     }
-    families = {name for name in COUNTERS | GAUGES if name in asked}
-    families |= {name for name in HISTOGRAMS if asked & {f"{name}_bucket", f"{name}_sum"}}
-    assert families == set(COUNTERS | GAUGES | HISTOGRAMS)
+    assert [row.name for row in ROWS if not asked & {row.name, f"{row.name}_bucket", f"{row.name}_sum"}] == []
 
 
 def test_the_autoscaler_counts_by_a_gauge_that_the_adapter_hands_on() -> None:
@@ -129,7 +107,7 @@ def test_the_autoscaler_counts_by_a_gauge_that_the_adapter_hands_on() -> None:
         "custom"
     ]
     assert metrics == {parsed(rule["seriesQuery"]).name}
-    assert metrics <= set(GAUGES)
+    assert metrics <= {row.name for row in ROWS if row.type == "gauge"}
 
 
 def test_panels_have_their_own_ids_and_places_and_the_provisioned_source() -> None:
