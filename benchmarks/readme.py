@@ -6,8 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.config import PREFIX, Settings, shown
-from app.errors import ServiceError
+from app.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DeadlineExceeded,
+    ImageTooLarge,
+    InvalidLabels,
+    InvalidRequest,
+    InvalidTemplate,
+    Overloaded,
+    ServiceError,
+)
+from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
+from app.label_sets.store import MAX_LABEL_SETS
+from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.metrics import PUSHED, READ
+from app.server import MAX_HEAD_BYTES
 from model.config import VARIANTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -91,12 +105,85 @@ def load_table() -> str:
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
+def limits_table() -> str:
+    """Returns what a request may not exceed."""
+    settings = Settings.model_fields
+    rows = [
+        ("bytes of a body", settings["max_body_bytes"].default, "MAX_BODY_BYTES", BodyTooLarge),
+        ("bytes of all bodies together", settings["max_queue_bytes"].default, "MAX_QUEUE_BYTES", Overloaded),
+        ("images waiting or being computed", settings["max_queue_items"].default, "MAX_QUEUE_ITEMS", Overloaded),
+        ("bytes of a request's head", MAX_HEAD_BYTES, "", InvalidRequest),
+        ("seconds for a body", settings["body_timeout_s"].default, "BODY_TIMEOUT_S", BodyTimeout),
+        ("seconds for a request", settings["request_timeout_s"].default, "REQUEST_TIMEOUT_S", DeadlineExceeded),
+        ("pixels of an image", settings["max_image_pixels"].default, "MAX_IMAGE_PIXELS", ImageTooLarge),
+        ("pixels a side", MAX_SIDE_PIXELS, "", ImageTooLarge),
+        ("frames of an image", MAX_FRAMES, "", ImageTooLarge),
+        ("images of a batch", settings["max_images"].default, "MAX_IMAGES", InvalidRequest),
+        ("labels, or texts to embed", settings["max_labels"].default, "MAX_LABELS", InvalidLabels),
+        ("characters of a label or a template", MAX_TEXT_CHARACTERS, "", InvalidLabels),
+        ("characters of a text or a label's own prompt", MAX_PROMPT_CHARACTERS, "", InvalidLabels),
+        ("templates, or prompts of one label", MAX_TEMPLATES, "", InvalidTemplate),
+        ("labels times templates", MAX_PROMPTS, "", InvalidTemplate),
+        ("label sets", MAX_LABEL_SETS, "", InvalidRequest),
+    ]
+    lines = [
+        f"| {what} | {limit:,.0f} | {f'`{PREFIX}{setting}`' if setting else ''} | {error.status} `{error.code}` |"
+        for what, limit, setting, error in rows
+    ]
+    return "\n".join(["| at most | default | set by | beyond it |", "|---|---|---|---|", *lines])
+
+
+def soak_table() -> str:
+    """Returns what the service held during many requests, as `benchmarks/soak.py` measured it."""
+    measured = json.loads((RESULTS / "soak.json").read_text(encoding="utf-8"))
+    samples = measured["samples"]
+    shown_samples = [samples[0], samples[len(samples) // 2 - 1], samples[-1]]
+    rows = [
+        f"| {sample['requests']:,} | {sample['resident_bytes'] / 1e6:.1f} MB | {sample['threads']} | "
+        f"{sample['open_files']} | {sum(measured['traces'])} |"
+        for sample in shown_samples
+    ]
+    head = f"| requests so far (`benchmarks/soak.py`, {measured['machine']}) | resident | threads | files | traces |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def overload_table() -> str:
+    """Returns how fast the service refused, as `benchmarks/overload.py` measured it."""
+    measured = json.loads((RESULTS / "overload.json").read_text(encoding="utf-8"))
+    rows = [
+        f"| {row['answer']} | {row['count']:,} | {row['median_ms']} ms | {row['p99_ms']} ms |"
+        for row in measured["rows"]
+    ]
+    where = f"{measured['clients']} clients, room for {measured['items']} images, {measured['machine']}"
+    return "\n".join(
+        [f"| answer (`benchmarks/overload.py`: {where}) | times | median | p99 |", "|---|---|---|---|", *rows]
+    )
+
+
+def decode_table() -> str:
+    """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
+    measured = json.loads((RESULTS / "decode_memory.json").read_text(encoding="utf-8"))
+    by_format: dict[str, dict[str, float]] = {}
+    for row in measured["rows"]:
+        name = row["form"].partition(",")[0]
+        if name not in by_format or row["peak_bytes"] > by_format[name]["peak_bytes"]:
+            by_format[name] = row
+    rows = [f"| {row['form']} | {row['peak_bytes'] / 1e6:.0f} MB |" for row in by_format.values()]
+    megapixels = f"{measured['pixels'] / 1e6:.0f} megapixels"
+    head = f"| dearest form of {megapixels} (`benchmarks/decode_memory.py`, {measured['machine']}) | peak |"
+    return "\n".join([head, "|---|---|", *rows])
+
+
 TABLES = {
     "load": load_table,
     "errors": errors_table,
     "variants": variants_table,
     "settings": settings_table,
     "metrics": metrics_table,
+    "limits": limits_table,
+    "soak": soak_table,
+    "overload": overload_table,
+    "decode": decode_table,
 }
 
 

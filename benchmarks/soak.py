@@ -59,9 +59,9 @@ def held(process_id: int) -> dict[str, int]:
     return {"resident_bytes": fields["VmRSS"] * 1024, "threads": fields["Threads"], "open_files": files}
 
 
-def start(folder: str) -> tuple[subprocess.Popen[str], str]:
+def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     """Returns the service's process and its address, once it is ready."""
-    settings = {"PORT": "0", "DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"}
+    settings = {"PORT": "0", "DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"} | more
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     environment |= {f"SIGLIP_{name}": value for name, value in settings.items()}
     process = subprocess.Popen(

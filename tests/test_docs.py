@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,12 +70,23 @@ def test_the_first_command_gets_the_answer_that_is_shown(port: int) -> None:
     assert answer == shown
 
 
-def test_a_label_set_is_stored_and_asked_for_as_shown(port: int) -> None:
-    lines = BLOCKS["run: label_set"].replace("\\\n", "").replace("localhost:8000", f"127.0.0.1:{port}").splitlines()
-    stored, answer = (
+def answers(mark: str, port: int) -> list[Any]:
+    """Returns the answers to a block's commands, sent to our server."""
+    lines = BLOCKS[mark].replace("\\\n", "").replace("localhost:8000", f"127.0.0.1:{port}").splitlines()
+    return [
         json.loads(subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=True).stdout)
         for line in lines
-    )
+    ]
+
+
+def test_a_batch_and_an_embedding_come_as_shown(port: int) -> None:
+    batch, embedded = answers("run: more", port)
+    assert [result["scores"][0]["label"] for result in batch["results"]] == ["cat", "car"]
+    assert len(embedded["embeddings"]) == 1
+
+
+def test_a_label_set_is_stored_and_asked_for_as_shown(port: int) -> None:
+    stored, answer = answers("run: label_set", port)
     assert (stored["name"], stored["size"]) == ("pets", 2)
     assert [score["label"] for score in answer["scores"]] == ["cat", "dog"]
 
