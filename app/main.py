@@ -46,8 +46,13 @@ def create_app(
         return loaded
 
     async def load(engine: Engine) -> None:
+        def on_stage(stage: str) -> None:
+            engine.report(stage)
+            if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
+                log.info(stage)
+
         try:
-            await engine.load(lambda: load_encoder(engine.report))
+            await engine.load(lambda: load_encoder(on_stage))
         except Exception as error:
             log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_load_failure()

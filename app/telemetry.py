@@ -106,3 +106,5 @@ def configure_logging(log_format: Literal["text", "json"] | None) -> None:
     as_text = log_format == "text" or (log_format is None and output.stream.isatty())
     output.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(message)s") if as_text else JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
+    # The hub's client logs every request at INFO, with the signed addresses of its storage.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
