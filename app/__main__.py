@@ -8,11 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from app.config import SettingsError, load_settings, settings_table
-from app.engine import FAILED
-from app.main import create_app
+from app.server import serve
 from app.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -45,27 +42,15 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         epilog=f"settings, defaults and meanings:\n{settings_table()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=serve)
+    parser.set_defaults(run=run_serve)
 
 
-def serve(_options: argparse.Namespace) -> int:
-    """Serves until it is told to stop; 1 if the model cannot be loaded."""
+def run_serve(_options: argparse.Namespace) -> int:
+    """Serves until it is told to stop; 1 if the model cannot be loaded, or its device thread ends."""
     settings = load_settings()
     configure_logging(settings.log_format)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
-
-    def stop() -> None:
-        server.should_exit = True
-
-    app = create_app(settings, on_load_failure=stop)
-    # Logging is configured, and there is one line a request, by `telemetry`.
-    config = uvicorn.Config(app, settings.host, settings.port, log_config=None, access_log=False, server_header=False)
-    server = uvicorn.Server(config)
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        return 130
-    return 1 if app.state.engine.stage == FAILED else 0
+    return serve(settings)
 
 
 def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -10,17 +10,16 @@ This room knows rows of arrays, and nothing of images or texts.
 """
 
 import asyncio
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-T = TypeVar("T")
+from app.worker import Worker
 
 
 class QueueFull(Exception):
@@ -28,7 +27,7 @@ class QueueFull(Exception):
 
 
 class BatchFailed(Exception):
-    """The batch that a row was in could not be computed; the cause says why."""
+    """A row could not be computed, also not alone, or the worker has ended; the cause says why."""
 
 
 class Result(NamedTuple):
@@ -39,51 +38,26 @@ class Result(NamedTuple):
     compute_s: float
 
 
+class Observer(Protocol):
+    """Who is told what happens, on the worker's thread."""
+
+    def waited(self, seconds: float) -> None:
+        """A row was queued for so long."""
+
+    def dropped(self, rows: int) -> None:
+        """So many rows were not computed, because their callers had gone."""
+
+    def forward(self, rows: int, seconds: float) -> None:
+        """A batch was computed."""
+
+    def forward_failed(self, rows: int, error: Exception) -> None:
+        """A batch could not be computed."""
+
+
 class _Waiter(NamedTuple):
     row: np.ndarray
     future: asyncio.Future[Result]
     since_s: float
-
-
-class Worker:
-    """One thread that runs what it is given, in order. A daemon: a process told to stop does not wait for it."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def call(self, function: Callable[[], T]) -> Future[T]:
-        """Returns what `function` will have returned, or raised, on the worker's thread."""
-        future: Future[T] = Future()
-
-        def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._jobs.put(job)
-        return future
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    def stop(self) -> None:
-        """Ends the thread after the jobs that it has."""
-        self._jobs.put(None)
-
-    def join(self) -> None:
-        """Waits until the thread has ended."""
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
 
 
 class Batcher:
@@ -92,19 +66,28 @@ class Batcher:
     Args:
         compute: A batch [B, ...] to as many results [B, ...], 1 <= B <= `max_batch`; runs on the worker.
         worker: Whose thread computes; it may have other work.
+        observer: Who is told.
         max_batch: Rows computed together.
         max_queue_items: Rows that may be queued when a submission comes. It is taken as a whole, however long, so that
             a request larger than the bound is possible.
     """
 
     def __init__(
-        self, compute: Callable[[np.ndarray], np.ndarray], worker: Worker, *, max_batch: int, max_queue_items: int
+        self,
+        compute: Callable[[np.ndarray], np.ndarray],
+        worker: Worker,
+        observer: Observer,
+        *,
+        max_batch: int,
+        max_queue_items: int,
     ) -> None:
         self._compute = compute
         self._worker = worker
+        self._observer = observer
         self._max_batch = max_batch
         self._max_queue_items = max_queue_items
-        self._lock = threading.Lock()  # of the three below, which both threads change
+        # Of the three below, which both threads change. Reentrant: a worker that has ended finishes a job at once.
+        self._lock = threading.RLock()
         self._submissions: deque[deque[_Waiter]] = deque()
         self._queued = 0
         self._scheduled = False
@@ -130,21 +113,29 @@ class Batcher:
     def _schedule(self) -> None:
         if self._submissions and not self._scheduled:
             self._scheduled = True
-            self._worker.call(self._run_batch)
+            self._worker.call(self._run_batch).add_done_callback(self._finish)
 
     def _run_batch(self) -> None:
         batch = self._take()
-        try:
-            if batch:
-                self._answer(batch)
-        finally:
-            with self._lock:
-                self._scheduled = False
+        if batch:
+            self._answer(batch)
+
+    def _finish(self, job: Future[None]) -> None:
+        """Schedules the next batch; or, if the worker has ended, answers everyone who waits."""
+        with self._lock:
+            self._scheduled = False
+            if not job.exception():
                 self._schedule()
+                return
+            waiters = [waiter for submission in self._submissions for waiter in submission]
+            self._submissions.clear()
+            self._queued = 0
+        deliver(waiters, [failure(job.exception()) for _ in waiters], 0.0)
 
     def _take(self) -> list[_Waiter]:
         """Returns the rows of the next batch: one of each submission in turn, so that a long one holds up no short."""
         batch: list[_Waiter] = []
+        dropped = 0
         with self._lock:
             while self._submissions and len(batch) < self._max_batch:
                 submission = self._submissions.popleft()
@@ -152,31 +143,68 @@ class Batcher:
                 self._queued -= 1
                 if submission:
                     self._submissions.append(submission)
-                if not waiter.future.cancelled():
+                if waiter.future.cancelled():
+                    dropped += 1
+                else:
                     batch.append(waiter)
+        if dropped:
+            self._observer.dropped(dropped)
         return batch
 
     def _answer(self, batch: list[_Waiter]) -> None:
         """Computes a batch, and sees to it that each of its waiters hears of it."""
         started_s = time.perf_counter()
-        outcome: np.ndarray | BaseException
+        for waiter in batch:
+            self._observer.waited(started_s - waiter.since_s)
         try:
-            outcome = self._compute(np.stack([waiter.row for waiter in batch]))
-            if len(outcome) != len(batch):
-                outcome = ValueError(f"a batch of {len(batch)} rows gave {len(outcome)} results")
-        except BaseException as error:  # also what is not an Exception: a waiter who hears nothing waits for ever
-            outcome = error
-        compute_s = time.perf_counter() - started_s
+            outcomes = self._compute_rows([waiter.row for waiter in batch])
+        except BaseException as error:  # it ends the thread; a waiter who hears nothing would wait for ever
+            deliver(batch, [failure(error) for _ in batch], started_s)
+            raise
+        deliver(batch, outcomes, started_s)
 
-        def deliver() -> None:
-            for index, waiter in enumerate(batch):
-                if waiter.future.done():  # cancelled meanwhile
-                    continue
-                if isinstance(outcome, BaseException):
-                    failure = BatchFailed(f"a batch of {len(batch)} could not be computed")
-                    failure.__cause__ = outcome
-                    waiter.future.set_exception(failure)
-                else:
-                    waiter.future.set_result(Result(outcome[index], started_s - waiter.since_s, compute_s))
+    def _compute_rows(self, rows: list[np.ndarray]) -> list[np.ndarray | BatchFailed]:
+        """Returns what became of each row. A batch that fails, say for want of memory, is halved and tried again."""
+        started_s = time.perf_counter()
+        try:
+            results = self._compute_batch(np.stack(rows))
+        except Exception as error:
+            self._observer.forward_failed(len(rows), error)
+            if len(rows) == 1:
+                return [failure(error)]
+        else:
+            self._observer.forward(len(rows), time.perf_counter() - started_s)
+            return [*results]
+        # Out here the failed batch and its traceback, which holds its arrays, have been given up.
+        half = len(rows) // 2
+        return self._compute_rows(rows[:half]) + self._compute_rows(rows[half:])
 
-        batch[0].future.get_loop().call_soon_threadsafe(deliver)
+    def _compute_batch(self, batch: np.ndarray) -> list[np.ndarray]:
+        results = self._compute(batch)
+        if len(results) != len(batch):
+            raise ValueError(f"a batch of {len(batch)} rows gave {len(results)} results")
+        return list(results)
+
+
+def failure(cause: BaseException | None) -> BatchFailed:
+    """Returns what one waiter is told; each has its own, for a traceback grows with every raise."""
+    failed = BatchFailed("a row could not be computed")
+    failed.__cause__ = cause
+    return failed
+
+
+def deliver(waiters: list[_Waiter], outcomes: list[np.ndarray | BatchFailed], started_s: float) -> None:
+    """Gives each waiter its outcome, on the event loop."""
+    compute_s = time.perf_counter() - started_s
+
+    def answer() -> None:
+        for waiter, outcome in zip(waiters, outcomes, strict=True):
+            if waiter.future.done():  # cancelled meanwhile
+                continue
+            if isinstance(outcome, BatchFailed):
+                waiter.future.set_exception(outcome)
+            else:
+                waiter.future.set_result(Result(outcome, started_s - waiter.since_s, compute_s))
+
+    if waiters:
+        waiters[0].future.get_loop().call_soon_threadsafe(answer)

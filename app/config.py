@@ -6,16 +6,29 @@ An unknown `SIGLIP_*` variable stops the start, so that a typo is not a silent d
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGLIP_"
 
 
 class SettingsError(Exception):
     """A setting is unknown or cannot be used; the message names it and says what would do."""
+
+
+def split(given: str) -> list[str]:
+    """Returns what stands between the commas."""
+    return [part for piece in given.split(",") if (part := piece.strip())]
+
+
+def split_text(given: object) -> object:
+    """Returns a variable's text split, and what is a list already as it is."""
+    return split(given) if isinstance(given, str) else given
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_text)]
 
 
 class Settings(BaseSettings):
@@ -47,12 +60,12 @@ class Settings(BaseSettings):
         default=None, description="keys, separated by commas, one of which a client must send; none: no key is needed"
     )
     api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
-    public_paths: str = Field(
-        default="/health,/info,/metrics,/docs,/openapi.json",
+    public_paths: CommaSeparated = Field(
+        default=["/health", "/info", "/metrics", "/docs", "/openapi.json"],
         description="paths, separated by commas, that need no key, with all below them",
     )
-    cors_origins: str = Field(
-        default="", description="origins, separated by commas, whose pages may call the service; * for all"
+    cors_origins: CommaSeparated = Field(
+        default=[], description="origins, separated by commas, whose pages may call the service; * for all"
     )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
@@ -73,6 +86,23 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text or json, one line a request; none: text on a terminal, else json"
     )
+
+    def read_keys(self) -> list[str]:
+        """Returns all API keys, of the variable and of the file.
+
+        Raises:
+            SettingsError: The file cannot be read, or keys are asked for and there is none.
+        """
+        keys = split(self.api_keys.get_secret_value()) if self.api_keys else []
+        if self.api_keys_file:
+            try:
+                lines = self.api_keys_file.expanduser().read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"{PREFIX}API_KEYS_FILE cannot be read: {error}") from None
+            keys += [key for line in lines if (key := line.strip())]
+        if not keys and (self.api_keys or self.api_keys_file):
+            raise SettingsError(f"{PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE is set, but holds no key")
+        return keys
 
 
 def load_settings() -> Settings:
@@ -97,7 +127,14 @@ def load_settings() -> Settings:
 def settings_table() -> str:
     """Returns one line a setting: its variable, its default, and what it means in which unit."""
     rows = [
-        (PREFIX + name.upper(), "-" if field.default is None else str(field.default), field.description or "")
+        (PREFIX + name.upper(), shown(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(f"  {variable:24} {default:10} {meaning}" for variable, default, meaning in rows)
+
+
+def shown(default: object) -> str:
+    """Returns a setting's default as its variable would hold it."""
+    if isinstance(default, list):
+        default = ",".join(default)
+    return str(default) if default not in (None, "") else "-"

@@ -2,8 +2,12 @@
 
     ServiceError
     ├── InvalidRequest         400 invalid_request
+    ├── Unauthorized           401 unauthorized
     ├── NotFound               404 not_found
+    ├── LabelSetNotFound       404 label_set_not_found
     ├── MethodNotAllowed       405 method_not_allowed
+    ├── BodyTimeout            408 body_timeout
+    ├── PreconditionFailed     412 precondition_failed
     ├── BodyTooLarge           413 body_too_large
     ├── ImageTooLarge          413 image_too_large
     ├── UnsupportedMediaType   415 unsupported_media_type
@@ -12,7 +16,9 @@
     ├── InvalidTemplate        422 invalid_template
     ├── Overloaded             429 overloaded
     ├── InternalError          500 internal_error
-    └── NotReady               503 not_ready
+    ├── NotReady               503 not_ready
+    ├── Draining               503 draining
+    └── DeadlineExceeded       504 deadline_exceeded
 
 Any room raises these; only this one turns them into an answer (RFC 9457). A message never repeats what the client
 sent: it may be large, private, or made to be misread in a log.
@@ -24,6 +30,7 @@ from typing import Any, ClassVar, NamedTuple
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 TYPE_PREFIX = "urn:siglip:error:"
 MAX_FAULTS = 10  # listed in one answer
@@ -69,12 +76,31 @@ class InvalidRequest(ServiceError):
     code, status, title = "invalid_request", 400, "The request is malformed"
 
 
+class Unauthorized(ServiceError):
+    code, status, title = "unauthorized", 401, "An API key is needed"
+
+
 class NotFound(ServiceError):
     code, status, title = "not_found", 404, "There is nothing at this path"
 
 
+class LabelSetNotFound(ServiceError):
+    code, status, title = "label_set_not_found", 404, "There is no label set of this name"
+
+    def __init__(self) -> None:
+        super().__init__("There is no label set of this name. GET /label-sets lists what there is.")
+
+
 class MethodNotAllowed(ServiceError):
     code, status, title = "method_not_allowed", 405, "This path does not take this method"
+
+
+class BodyTimeout(ServiceError):
+    code, status, title = "body_timeout", 408, "The request body did not arrive in time"
+
+
+class PreconditionFailed(ServiceError):
+    code, status, title = "precondition_failed", 412, "What was to be changed is not what you expect"
 
 
 class BodyTooLarge(ServiceError):
@@ -122,11 +148,40 @@ class NotReady(ServiceError):
     code, status, title = "not_ready", 503, "The service is not ready"
 
 
+class Draining(ServiceError):
+    code, status, title = "draining", 503, "The service is shutting down"
+
+
+class DeadlineExceeded(ServiceError):
+    code, status, title = "deadline_exceeded", 504, "The request took too long"
+
+
+# What any surface that takes a body may answer.
+OF_A_BODY = (
+    InvalidRequest,
+    Unauthorized,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    Overloaded,
+    InternalError,
+    NotReady,
+    Draining,
+    DeadlineExceeded,
+)
+
+
 def error_response(error: ServiceError, request_id: str) -> JSONResponse:
     """Returns the answer to a request that has failed."""
     return JSONResponse(
         error.problem(request_id), error.status, headers=error.headers, media_type="application/problem+json"
     )
+
+
+async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers, from a middleware, a request that has failed."""
+    scope["state"]["facts"]["error_type"] = error.code
+    await error_response(error, scope["state"]["request_id"])(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -8,24 +8,34 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__, errors
+from app.admission import Admission
+from app.browsers import SecurityHeaders, allow_origins
 from app.config import Settings
-from app.engine import Encoder, Engine
-from app.limits import BodyLimit
-from app.routes import classify, health, info
+from app.deadlines import Deadline
+from app.encoder import Encoder
+from app.engine import Engine
+from app.label_sets.store import LabelSets
+from app.limits import Limits
+from app.metrics import Metrics
+from app.routes import classify, embed, health, info, label_sets
 from app.telemetry import Telemetry
 
 log = logging.getLogger("app")
 
 
 def create_app(
-    settings: Settings, encoder: Encoder | None = None, on_load_failure: Callable[[], None] = lambda: None
+    settings: Settings, encoder: Encoder | None = None, on_failure: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """Returns the service, which loads its model once it runs and answers probes meanwhile.
 
     Args:
         settings: All of its numbers.
         encoder: What computes; None loads the configured checkpoint.
-        on_load_failure: Called when there will be no model; it should end the process, with a status other than 0.
+        on_failure: Called, on any thread, when there will be no model or its device thread has ended; it should end
+            the process, with a status other than 0.
+
+    Raises:
+        SettingsError: A file that the settings name cannot be used.
     """
 
     def load_encoder(on_stage: Callable[[str], None]) -> Encoder:
@@ -45,17 +55,17 @@ def create_app(
         )
         return loaded
 
-    async def load(engine: Engine) -> None:
+    async def load(engine: Engine, sets: LabelSets) -> None:
         def on_stage(stage: str) -> None:
-            engine.report(stage)
+            engine.stage = stage
             if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
                 log.info(stage)
 
         try:
-            await engine.load(lambda: load_encoder(on_stage))
+            await engine.load(lambda: load_encoder(on_stage), sets.load)
         except Exception as error:
-            log.error("cannot load the model: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
-            on_load_failure()
+            log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
+            on_failure()
             return
         facts = engine.encoder.info
         log.info("ready: %s %s on %s, %s", facts.variant, facts.weights, facts.device, facts.dtype)
@@ -65,16 +75,27 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = Engine(
+            admission=admission,
+            metrics=metrics,
             max_batch=settings.max_batch,
-            max_queue_items=settings.max_queue_items,
             text_cache_bytes=settings.text_cache_bytes,
+            canary_s=settings.canary_s,
+            on_death=on_failure,
         )
         app.state.engine = engine
-        app.state.loading = asyncio.create_task(load(engine))
+        app.state.label_sets = LabelSets(
+            engine,
+            data_dir=settings.data_dir,
+            preload_dir=settings.label_sets_dir,
+            max_labels=settings.max_labels,
+        )
+        app.state.loading = asyncio.create_task(load(engine, app.state.label_sets))
         yield
         app.state.loading.cancel()
         await engine.close()
 
+    admission = Admission(settings.max_queue_items, settings.max_queue_bytes)
+    metrics = Metrics()
     app = FastAPI(
         title="SigLIP zero-shot image classification",
         version=__version__,
@@ -83,9 +104,20 @@ def create_app(
         redirect_slashes=False,  # a redirect would make a client upload its image twice
     )
     app.state.settings = settings
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(Telemetry)  # added last, so outermost
+    # Added first is innermost.
+    app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
+    app.add_middleware(
+        Limits,
+        keys=settings.read_keys(),
+        public_paths=settings.public_paths,
+        admission=admission,
+        max_body_bytes=min(settings.max_body_bytes, settings.max_queue_bytes),
+        body_timeout_s=settings.body_timeout_s,
+    )
+    app.add_middleware(allow_origins, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Telemetry)
     errors.install(app)
-    for surface in (classify, health, info):
+    for surface in (classify, label_sets, embed, health, info):
         app.include_router(surface.router)
     return app

@@ -5,11 +5,12 @@ Unknown fields are refused, so that a typo is an error and not a silent default.
 """
 
 import difflib
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.encoder import EncoderInfo
 from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
 
 M = TypeVar("M", bound=BaseModel)
@@ -21,8 +22,9 @@ class ClassifyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     labels: Annotated[
-        list[str], Field(description="What may be in the image, each 1 to 256 characters after trimming.")
-    ]
+        list[str] | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
+    ] = None
+    label_set: Annotated[str | None, Field(description="The name of a stored label set, instead of `labels`.")] = None
     templates: Annotated[
         list[str] | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
@@ -31,6 +33,17 @@ class ClassifyOptions(BaseModel):
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="Answer only labels whose sigmoid is at least this.")
     ] = None
+
+    @model_validator(mode="after")
+    def has_one_source_of_labels(self) -> Self:
+        """Refuses labels beside a label set, neither of them, and templates beside a set, which has its own."""
+        if self.labels is None and self.label_set is None:
+            message = "labels is missing. Send labels, or label_set with the name of a stored set."
+            raise InvalidRequest(message, [Fault("/labels", message)])
+        if self.label_set is not None and (self.labels, self.templates) != (None, None):
+            message = "label_set takes the place of labels and templates. Send either."
+            raise InvalidRequest(message, [Fault("/label_set", message)])
+        return self
 
 
 class ClassifyBody(ClassifyOptions):
@@ -45,11 +58,54 @@ class ClassifyForm(ClassifyOptions):
     image: Annotated[bytes, Field(description="The image file.")]
 
 
+class BatchBody(ClassifyOptions):
+    """A request with several images as JSON."""
+
+    images: Annotated[list[str], Field(description="The image files as standard base64, without a `data:` prefix.")]
+
+
+class BatchForm(ClassifyOptions):
+    """A request with several images as a form."""
+
+    images: Annotated[list[bytes], Field(description="The image files; repeat the field.")]
+
+
+class EmbedImageOptions(BaseModel):
+    """There are none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EmbedImageBody(EmbedImageOptions):
+    """An image as JSON."""
+
+    image: Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+
+
+class EmbedImageForm(EmbedImageOptions):
+    """An image as a form."""
+
+    image: Annotated[bytes, Field(description="The image file.")]
+
+
+class EmbedTextBody(BaseModel):
+    """Texts to embed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: Annotated[list[str], Field(description="Texts as they are, each 1 to 1,024 characters.")]
+
+
 class ModelName(BaseModel):
     """Which weights have answered."""
 
     variant: str
     weights: str
+
+    @classmethod
+    def of(cls, info: EncoderInfo) -> Self:
+        """Returns the name of a loaded model."""
+        return cls(variant=info.variant, weights=info.weights)
 
 
 class ImageFacts(BaseModel):
@@ -70,12 +126,26 @@ class Score(BaseModel):
     softmax: float
 
 
+class ScoredImage(BaseModel):
+    """One image: labels by falling logit, equal ones in the order of the request."""
+
+    image: ImageFacts
+    scores: list[Score]
+
+
 class ClassifyResponse(BaseModel):
-    """Labels by falling logit, equal ones in the order of the request."""
+    """One image, and which model has scored it."""
 
     model: ModelName
     image: ImageFacts
     scores: list[Score]
+
+
+class EmbedResponse(BaseModel):
+    """One row for each image or text, L2-normalised."""
+
+    model: ModelName
+    embeddings: list[list[float]]
 
 
 class Problem(BaseModel):
@@ -89,6 +159,19 @@ class Problem(BaseModel):
     error_type: str
     errors: Annotated[list[dict[str, str]], Field(description="`pointer` into the request and `message`, each.")]
     request_id: str
+
+
+class FailedImage(BaseModel):
+    """An image of several that could not be used."""
+
+    error: Problem
+
+
+class BatchResponse(BaseModel):
+    """One result for each image, in the order of the request."""
+
+    model: ModelName
+    results: list[ScoredImage | FailedImage]
 
 
 def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
@@ -132,7 +215,10 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
     faults = []
     for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
         place = "/".join(map(str, fault["loc"]))
-        if fault["type"] == "extra_forbidden":
+        if fault["type"] == "extra_forbidden" and len(fault["loc"]) > 1:
+            place = "/".join(map(str, fault["loc"][:-1]))
+            faults.append(Fault("/" + place, f"{place}: unknown field"))
+        elif fault["type"] == "extra_forbidden":
             nearest = difflib.get_close_matches(place[:32], schema.model_fields, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
             faults.append(Fault("", f"unknown field; {hint}"))

@@ -36,7 +36,10 @@ class TextCache:
         self._compute = compute
         self._max_bytes = max_bytes
         self._entries: dict[bytes, np.ndarray] = {}  # the one used last is last
-        self._bytes = 0
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
         self._flights: dict[bytes, _Flight] = {}
 
     async def get(self, token_ids: np.ndarray) -> np.ndarray:
@@ -47,6 +50,8 @@ class TextCache:
         keys = [row.tobytes() for row in token_ids]
         rows = dict(zip(keys, token_ids, strict=True))
         found = {key: self._entries[key] for key in rows if key in self._entries}
+        self.hits += len(found)
+        self.misses += len(rows) - len(found)
         for key in found:
             self._entries[key] = self._entries.pop(key)
         self._start({key: row for key, row in rows.items() if key not in found and key not in self._flights})
@@ -78,16 +83,17 @@ class TextCache:
     def _land(self, key: bytes, future: asyncio.Future[Result]) -> None:
         if key in self._flights and self._flights[key].future is future:
             del self._flights[key]
-        if not future.cancelled() and not future.exception():
+        if not future.cancelled() and not future.exception() and np.isfinite(future.result().row).all():
             # A copy, because a row of a batch would keep the whole batch in memory.
             self._remember(key, future.result().row.copy())
 
     def _remember(self, key: bytes, embedding: np.ndarray) -> None:
         self._entries[key] = embedding
-        self._bytes += entry_bytes(key, embedding)
-        while self._bytes > self._max_bytes:
+        self.bytes += entry_bytes(key, embedding)
+        while self.bytes > self._max_bytes:
             oldest = next(iter(self._entries))
-            self._bytes -= entry_bytes(oldest, self._entries.pop(oldest))
+            self.evictions += 1
+            self.bytes -= entry_bytes(oldest, self._entries.pop(oldest))
 
 
 def entry_bytes(key: bytes, embedding: np.ndarray) -> int:

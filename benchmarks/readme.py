@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.config import PREFIX, Settings
+from app.config import PREFIX, Settings, shown
 from app.errors import ServiceError
 from model.config import VARIANTS
 
@@ -15,33 +15,45 @@ RESULTS = Path(__file__).parent / "results"
 # When each error is met, in the words of the contract; the class says the rest.
 WHEN = {
     "invalid_request": "malformed multipart or JSON, unknown field, wrong type",
+    "unauthorized": "a key is configured, and none or a wrong one was sent; told before the body is read",
     "not_found": "no such path",
+    "label_set_not_found": "no label set of this name is stored",
     "method_not_allowed": "the path does not take this method",
+    "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
+    "precondition_failed": "`If-Match` does not name the stored set, or `If-None-Match` does",
     "body_too_large": "more bytes than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
     "image_too_large": "too many pixels, too long a side or too many frames, by the header, before decoding",
     "unsupported_media_type": "the content type, a compressed body, or an image format outside the list",
     "invalid_image": "truncated, corrupt, empty, or not base64",
     "invalid_labels": "none, too many, or one that is empty or too long",
     "invalid_template": "none, too many, too long, or one without `{}`",
-    "overloaded": "the queue is full; `Retry-After` says how long",
+    "overloaded": "the queue is full, by images or by bytes; `Retry-After` says how long",
     "internal_error": "our fault; the log has it by `request_id`",
-    "not_ready": "loading; the message says the stage",
+    "not_ready": "loading, or the device fails; the message says the stage or the reason",
+    "draining": "told to stop; of the readiness probe alone, requests are still served",
+    "deadline_exceeded": "`X-Request-Timeout-Ms` or `SIGLIP_REQUEST_TIMEOUT_S` has passed",
 }
 
 
 def errors_table() -> str:
     """Returns every error a client can meet."""
-    rows = [f"| {e.status} | `{e.code}` | {WHEN[e.code]} |" for e in ServiceError.__subclasses__()]
+    errors = sorted(ServiceError.__subclasses__(), key=lambda error: error.status)
+    rows = [f"| {e.status} | `{e.code}` | {WHEN[e.code]} |" for e in errors]
     return "\n".join(["| status | `error_type` | when |", "|---|---|---|", *rows])
 
 
 def settings_table() -> str:
     """Returns every setting, its default and its meaning."""
     rows = [
-        f"| `{PREFIX}{name.upper()}` | {'' if field.default is None else f'`{field.default}`'} | {field.description} |"
+        f"| `{PREFIX}{name.upper()}` | {default(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def default(value: object) -> str:
+    """Returns a setting's default as a cell of the table."""
+    return "" if shown(value) == "-" else f"`{shown(value)}`"
 
 
 def variants_table() -> str:

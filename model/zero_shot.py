@@ -64,7 +64,9 @@ def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: flo
         scale: The temperature, already exponentiated.
         bias: Added after scaling.
     """
-    logits = np.float32(scale) * (class_embeddings @ image_embedding) + np.float32(bias)
+    # Not a matrix product, whose last bit depends on a row's place: the same label twice must score the same.
+    cosines = np.vecdot(class_embeddings, image_embedding)
+    logits = np.float32(scale) * cosines + np.float32(bias)
     exponentials = np.exp(logits - logits.max())
     return Scores(logits, sigmoid(logits), exponentials / exponentials.sum())
 

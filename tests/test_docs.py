@@ -26,7 +26,7 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Serves the embedded checkpoint as `make run` does, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -35,7 +35,12 @@ def port() -> Iterator[int]:
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],
         cwd=ROOT,
-        env=environment | {"SIGLIP_PORT": str(number), "SIGLIP_LOG_FORMAT": "text"},
+        env=environment
+        | {
+            "SIGLIP_PORT": str(number),
+            "SIGLIP_LOG_FORMAT": "text",
+            "SIGLIP_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -61,6 +66,16 @@ def test_the_first_command_gets_the_answer_that_is_shown(port: int) -> None:
             # Another processor adds in another order.
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
     assert answer == shown
+
+
+def test_a_label_set_is_stored_and_asked_for_as_shown(port: int) -> None:
+    lines = BLOCKS["run: label_set"].replace("\\\n", "").replace("localhost:8000", f"127.0.0.1:{port}").splitlines()
+    stored, answer = (
+        json.loads(subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        for line in lines
+    )
+    assert (stored["name"], stored["size"]) == ("pets", 2)
+    assert [score["label"] for score in answer["scores"]] == ["cat", "dog"]
 
 
 def test_the_library_lines_work_and_find_the_cat(monkeypatch: pytest.MonkeyPatch) -> None:

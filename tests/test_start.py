@@ -31,6 +31,7 @@ def served(log: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     settings = {"SIGLIP_PORT": port, "SIGLIP_MAX_BATCH": "3", "SIGLIP_DRAIN_S": "0"}
+    settings["SIGLIP_DATA_DIR"] = str(log.parent / "data")
     with log.open("w") as stderr:
         server = subprocess.Popen(
             [sys.executable, "-m", "app", "serve"], cwd=ROOT, env={**environment, **settings}, stderr=stderr
@@ -90,6 +91,7 @@ def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tm
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     settings = {
         "SIGLIP_WEIGHTS": str(directory),
+        "SIGLIP_DATA_DIR": str(tmp_path / "data"),
         "SIGLIP_PORT": "0",
         "SIGLIP_MAX_BATCH": "1",
         "SIGLIP_LOG_FORMAT": "text",
@@ -105,5 +107,5 @@ def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tm
     )
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
-    assert line.endswith("cannot load the model: self-test: not all numbers are finite in text_model.head.weight")
+    assert line.endswith("cannot start: self-test: not all numbers are finite in text_model.head.weight")
     assert "Traceback" not in done.stderr

@@ -1,81 +1,130 @@
 """The three bodies of a request read as one: a form, JSON, or the image itself with its options in the query."""
 
-import binascii
-import json
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.datastructures import ImmutableMultiDict, UploadFile
 
 from app.config import Settings
 from app.engine import Engine
-from app.errors import Fault, InvalidImage, InvalidRequest, UnsupportedMediaType
+from app.errors import Fault, InvalidRequest, UnsupportedMediaType
 from app.labels import MAX_TEMPLATES
-from app.schemas import ClassifyBody, ClassifyForm, ClassifyOptions, validated
+from app.schemas import validated
+from app.strict_json import parse_json
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
-LISTS = ("labels", "templates")  # repeated in a form or a query; the other fields come once
+LISTS = ("images", "labels", "templates")  # repeated in a form or a query; the other fields come once
+FILES = ("image", "images")
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741 (options)
 
 
-class ClassifyRequest(NamedTuple):
-    """What a client asks, whichever body it chose."""
+class Bodies(NamedTuple, Generic[O]):
+    """What the three bodies of one surface may say; `form` and `json` have the options and `image` or `images`."""
 
-    image: bytes
-    options: ClassifyOptions
+    options: type[O]
+    form: type[O]
+    json: type[O]
+
+    @property
+    def many(self) -> bool:
+        """Whether a request may have several images; then it cannot be an image itself."""
+        return "images" in self.form.model_fields
+
+    def openapi(self) -> dict[str, Any]:
+        """Returns what the contract says of them: `openapi_extra` of a route."""
+        content = {
+            "multipart/form-data": {"schema": self.form.model_json_schema()},
+            "application/json": {"schema": self.json.model_json_schema()},
+        }
+        if self.many:
+            return {"requestBody": {"required": True, "content": content}}
+        content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        properties = self.options.model_json_schema().get("properties", {})
+        description = "Only with the image itself as body."
+        parameters = [
+            {"name": name, "in": "query", "schema": schema, "description": description}
+            for name, schema in properties.items()
+        ]
+        return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
 
 
-async def read_request(request: Request, settings: Settings, engine: Engine) -> ClassifyRequest:
-    """Returns the request's image and options. Nothing is decoded yet.
+class PictureRequest(NamedTuple, Generic[O]):
+    """What a client asks, whichever body it chose. An image is a file's bytes, or still base64."""
+
+    images: list[bytes | str]
+    options: O
+
+
+async def read_request(request: Request, bodies: Bodies[O]) -> PictureRequest[O]:
+    """Returns the request's images and options. Nothing is decoded yet.
 
     Raises:
         InvalidRequest: The body is malformed, or a field is unknown, missing or of the wrong type.
-        UnsupportedMediaType: The body is none of the three, or compressed.
-        InvalidImage: The image is not base64.
+        UnsupportedMediaType: The body is none of the three.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type.startswith("image/") or media_type == "application/octet-stream":
-        options = validated(ClassifyOptions, fields(request.query_params), strict=False)
-        return ClassifyRequest(await request.body(), options)
+    media_type = media_type_of(request)
+    if not bodies.many and (media_type.startswith("image/") or media_type == "application/octet-stream"):
+        options = validated(bodies.options, fields(request.query_params), strict=False)
+        return PictureRequest([await request.body()], options)
     if media_type not in ("multipart/form-data", "application/json"):
-        problem = "This Content-Type is not accepted." if media_type else "The request has no Content-Type."
-        raise UnsupportedMediaType(f"{problem} Send {ACCEPTED}.")
+        raise unaccepted(media_type, "multipart/form-data or application/json" if bodies.many else ACCEPTED)
     if request.query_params:
         raise InvalidRequest("With a form or JSON the options belong in the body, not in the query.")
     if media_type == "application/json":
-        return await engine.in_thread(read_json, await request.body())
-    return await read_form(request, settings)
+        asked = await read_json(request, bodies.json)
+    else:
+        asked = await read_form(request, bodies.form)
+    images = asked.images if bodies.many else [asked.image]  # type: ignore[attr-defined]  # by `Bodies`
+    return PictureRequest(images, asked)
 
 
-async def read_form(request: Request, settings: Settings) -> ClassifyRequest:
-    """Returns a multipart form's image and options."""
-    max_fields = settings.max_labels + MAX_TEMPLATES + len(ClassifyForm.model_fields)
-    async with request.form(max_files=1, max_fields=max_fields, max_part_size=settings.max_body_bytes) as form:
-        image = form.get("image")
-        if isinstance(image, str):
-            message = "image must be a file. With curl: -F image=@cat.jpg"
-            raise InvalidRequest(message, [Fault("/image", message)])
+def media_type_of(request: Request) -> str:
+    """Returns the body's type, without parameters and in lower case, or ""."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def unaccepted(media_type: str, accepted: str) -> UnsupportedMediaType:
+    """Returns the error for another type than the accepted ones."""
+    problem = "This Content-Type is not accepted." if media_type else "The request has no Content-Type."
+    return UnsupportedMediaType(f"{problem} Send {accepted}.")
+
+
+async def read_form(request: Request, schema: type[O]) -> O:
+    """Returns a multipart form as its schema."""
+    settings: Settings = request.app.state.settings
+    max_files = settings.max_images if "images" in schema.model_fields else 1
+    max_fields = settings.max_labels + MAX_TEMPLATES + len(schema.model_fields)
+    async with request.form(max_files=max_files, max_fields=max_fields, max_part_size=settings.max_body_bytes) as form:
         values = fields(form)
-        if any(isinstance(value, UploadFile) for name in values if name != "image" for value in form.getlist(name)):
-            raise InvalidRequest("Only image may be a file; the other fields are text.")
-        if image is not None:
-            values["image"] = await image.read()
+        for name in values:
+            given = form.getlist(name)
+            if name in FILES and any(isinstance(value, str) for value in given):
+                message = f"{name} must be a file. With curl: -F {name}=@cat.jpg"
+                raise InvalidRequest(message, [Fault(f"/{name}", message)])
+            if name not in FILES and any(isinstance(value, UploadFile) for value in given):
+                raise InvalidRequest("Only images may be files; the other fields are text.")
+            if name in FILES:
+                contents = [await file.read() for file in given if isinstance(file, UploadFile)]
+                values[name] = contents if name in LISTS else contents[0]
     labels = values.get("labels", [])
     if len(labels) == 1 and labels[0].lstrip().startswith("["):
         values["labels"] = parse_json(labels[0], "labels")
-    options = validated(ClassifyForm, values, strict=False)
-    return ClassifyRequest(options.image, options)
+    return validated(schema, values, strict=False)
 
 
-def read_json(body: bytes) -> ClassifyRequest:
-    """Returns a JSON body's image and options."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest("The body is not JSON: it is not UTF-8.") from None
-    options = validated(ClassifyBody, parse_json(text, "The body"), strict=True)
-    return ClassifyRequest(decode_base64(options.image), options)
+async def read_json(request: Request, schema: type[O]) -> O:
+    """Returns a JSON body as its schema. In a thread: a body may have megabytes."""
+    if (media_type := media_type_of(request)) != "application/json":
+        raise unaccepted(media_type, "application/json")
+    engine: Engine = request.app.state.engine
+    body = await request.body()
+
+    def read() -> O:
+        return validated(schema, parse_json(body, "The body"), strict=True)
+
+    return await engine.in_thread(read)
 
 
 def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:
@@ -84,35 +133,6 @@ def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:
     for name in pairs:
         given = pairs.getlist(name)
         if name not in LISTS and len(given) > 1:
-            raise InvalidRequest("Only labels and templates may be repeated.")
+            raise InvalidRequest(f"Only {', '.join(LISTS)} may be repeated.")
         values[name] = given if name in LISTS else given[0]
     return values
-
-
-def parse_json(text: str, what: str) -> Any:
-    """Returns the value of strict JSON: no NaN, no key twice, and no deeper than Python can follow."""
-
-    def refuse(_constant: str) -> None:
-        raise InvalidRequest(f"{what} is not JSON: NaN and Infinity are not numbers.")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise InvalidRequest(f"{what} has a key twice.")
-        return dict(pairs)
-
-    try:
-        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"{what} is not JSON: {error.msg} at line {error.lineno} column {error.colno}.") from None
-    except (RecursionError, ValueError):  # ValueError: a number of thousands of digits
-        raise InvalidRequest(f"{what} is not JSON that can be read: too deep, or a number too long.") from None
-
-
-def decode_base64(text: str) -> bytes:
-    """Returns the bytes. URLs and paths are not followed: they are simply not base64."""
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        hint = " without its data: prefix" if text.startswith("data:") else "; URLs and paths are not followed"
-        message = f"image is not base64. Send the file's bytes as standard base64{hint}."
-        raise InvalidImage(message, [Fault("/image", message)]) from None

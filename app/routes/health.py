@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from app.engine import Engine
-from app.errors import NotReady
+from app.errors import Draining, NotReady
 from app.schemas import problem_responses
 
 router = APIRouter()
@@ -20,23 +20,22 @@ class Status(BaseModel):
 async def startup(request: Request) -> Status:
     """Answers 200 from the moment when the model was first ready, else 503 with the stage of the start."""
     engine: Engine = request.app.state.engine
-    engine.check_started()
+    _ = engine.encoder  # raises until the start is over, and never afterwards
     return Status(status="started")
 
 
 @router.get("/health/live", responses=problem_responses(NotReady))
 async def live(request: Request) -> Status:
-    """Answers 200 while the process and its device thread run, also during loading."""
+    """Answers 200 while a restart would not help: the device thread runs and is not stuck. Also during loading."""
     engine: Engine = request.app.state.engine
-    if not engine.alive:
-        raise NotReady("The device thread has ended. Restart this process.")
+    engine.check_live()
     return Status(status="live")
 
 
-@router.get("/health", responses=problem_responses(NotReady))
-@router.get("/health/ready", responses=problem_responses(NotReady))
+@router.get("/health", responses=problem_responses(NotReady, Draining))
+@router.get("/health/ready", responses=problem_responses(NotReady, Draining))
 async def ready(request: Request) -> Status:
-    """Answers 200 once the model is loaded and warm, else 503 with the stage of the start."""
+    """Answers 200 while requests may come: the model is loaded and warm, its device has computed lately, no drain."""
     engine: Engine = request.app.state.engine
     engine.check_ready()
     return Status(status="ready")

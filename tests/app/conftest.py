@@ -1,7 +1,13 @@
 """A running service: real sockets, a fake encoder."""
 
 import json
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,10 +31,10 @@ def anyio_backend() -> str:
 
 @contextmanager
 def serve(encoder: FakeEncoder | None = None, *, wait: bool = True, **settings: Any) -> Iterator[httpx.Client]:
-    """Runs the service on a free port; `wait` for it to be ready."""
-    app = create_app(Settings(**settings), encoder or FakeEncoder())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
-    with socket.socket() as listener:
+    """Runs the service on a free port, with a data folder of its own; `wait` for it to be ready."""
+    with tempfile.TemporaryDirectory() as data_dir, socket.socket() as listener:
+        app = create_app(Settings(**{"data_dir": data_dir} | settings), encoder or FakeEncoder())
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from here on a client is queued, not refused
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -42,6 +48,77 @@ def serve(encoder: FakeEncoder | None = None, *, wait: bool = True, **settings: 
         finally:
             server.should_exit = True
             thread.join()
+
+
+class Process:
+    """`python -m tests.serve_fake` on a free port, and what it logs."""
+
+    def __init__(self, behaviour: str, settings: dict[str, Any], variables: dict[str, str]) -> None:
+        variables |= {f"SIGLIP_{name.upper()}": str(value) for name, value in settings.items()}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.serve_fake", behaviour],
+            env=clean | {"SIGLIP_PORT": "0", "SIGLIP_LOG_FORMAT": "text"} | variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log: list[str] = []
+        started = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(started,))
+        self._reader.start()
+        started.wait()
+        found = re.search(r"running on (http://\S+)", "".join(self.log))
+        assert found, self.log
+        self.client = httpx.Client(base_url=found[1], timeout=30)
+
+    def _read(self, started: threading.Event) -> None:
+        assert self.popen.stderr
+        for line in self.popen.stderr:
+            self.log.append(line)
+            if "running on" in line:
+                started.set()
+        started.set()
+
+    def wait_until_ready(self) -> None:
+        while self.client.get("/health/ready").status_code != 200:
+            pass
+
+    def exit_status(self) -> int:
+        """Waits for the end."""
+        status = self.popen.wait(60)
+        self._reader.join()
+        return status
+
+    def exit_after_sigterm(self) -> int:
+        """Ends the process as an orchestrator does, and returns its exit status."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.exit_status()
+
+    def kill(self) -> None:
+        self.client.close()
+        self.popen.kill()
+        self.exit_status()
+        assert self.popen.stderr
+        self.popen.stderr.close()
+
+
+@pytest.fixture
+def spawn(tmp_path) -> Iterator[Callable[..., Process]]:
+    """Starts services as processes of their own: `spawn("slow", drain_s=1)`; see `tests.serve_fake`."""
+    processes = []
+
+    def start(
+        behaviour: str = "works", *, wait: bool = True, variables: dict[str, str] | None = None, **settings: Any
+    ) -> Process:
+        process = Process(behaviour, {"data_dir": tmp_path / "data", "drain_s": 0} | settings, variables or {})
+        processes.append(process)
+        if wait:
+            process.wait_until_ready()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
 
 
 @pytest.fixture(scope="session")

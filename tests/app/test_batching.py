@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.batching import Batcher, BatchFailed, QueueFull, Worker
+from app.batching import Batcher, BatchFailed, QueueFull
+from app.worker import Worker, WorkerEnded
 
 pytestmark = pytest.mark.anyio
 
@@ -54,8 +55,31 @@ def worker():
     worker.join()
 
 
-def make(compute, worker, max_batch=4, max_queue_items=100) -> Batcher:
-    return Batcher(compute, worker, max_batch=max_batch, max_queue_items=max_queue_items)
+class Notes:
+    """What a batcher has told."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.dropped_rows: list[int] = []
+        self.forwards: list[int] = []
+        self.failures: list[int] = []
+
+    def waited(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def dropped(self, rows: int) -> None:
+        self.dropped_rows.append(rows)
+
+    def forward(self, rows: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.forwards.append(rows)
+
+    def forward_failed(self, rows: int, error: Exception) -> None:
+        self.failures.append(rows)
+
+
+def make(compute, worker, max_batch=4, max_queue_items=100, notes=None) -> Batcher:
+    return Batcher(compute, worker, notes or Notes(), max_batch=max_batch, max_queue_items=max_queue_items)
 
 
 async def test_a_lone_row_waits_for_nobody(worker):
@@ -117,30 +141,56 @@ async def test_an_empty_submission_is_answered_at_once(worker):
     assert make(Doubling(), worker).submit([]) == []
 
 
-@pytest.mark.parametrize("error", [ValueError, MemoryError, asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-async def test_a_failed_batch_answers_every_waiter_and_the_next_succeeds(worker, error):
-    doubling = Doubling(fails=lambda batch: 1 in batch, error=error)
-    batcher = make(doubling, worker)
+@pytest.mark.parametrize("error", [ValueError, MemoryError])
+async def test_a_failed_batch_is_halved_until_only_what_fails_alone_has_failed(worker, error):
+    doubling, notes = Doubling(fails=lambda batch: 3 in batch, error=error), Notes()
+    batcher = make(doubling, worker, notes=notes)
     first = await doubling.hold(batcher)
-    futures = [batcher.submit([row(value)])[0] for value in (1, 2, 3)]
+    futures = [batcher.submit([row(value)])[0] for value in (1, 2, 3, 4)]
     doubling.free.set()
     outcomes = await asyncio.gather(first, *futures, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes[1:]] == [BatchFailed] * 3
-    assert len(set(map(id, outcomes[1:]))) == 3  # each its own, for a traceback grows with every raise
-    assert isinstance(outcomes[1].__cause__, error)
-    assert values(await asyncio.gather(*batcher.submit([row(4)]))) == [8]
-    assert worker.alive
+    assert doubling.batches == [[0], [1, 2, 3, 4], [1, 2], [3, 4], [3], [4]]
+    assert values(outcomes[:3] + outcomes[4:]) == [0, 2, 4, 8]
+    assert type(outcomes[3]) is BatchFailed
+    assert isinstance(outcomes[3].__cause__, error)
+    assert (notes.forwards, notes.failures) == ([1, 2, 1], [4, 2, 1])
+    assert values(await asyncio.gather(*batcher.submit([row(5)]))) == [10]
+
+
+async def test_a_batch_too_large_for_the_device_is_computed_in_pieces(worker):
+    doubling = Doubling(fails=lambda batch: len(batch) > 3, error=MemoryError)
+    futures = make(doubling, worker, max_batch=10).submit([row(value) for value in range(10)])
+    assert values(await asyncio.gather(*futures)) == list(range(0, 20, 2))
+    assert max(len(batch) for batch in doubling.batches[1:] if len(batch) <= 3) == 3
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_when_the_worker_ends_in_a_batch_everyone_hears_of_it(error):
+    doubling, died = Doubling(fails=lambda batch: 1 in batch, error=error), threading.Event()
+    worker = Worker("test", died.set)
+    one, two = make(doubling, worker, max_batch=2), make(doubling, worker)
+    first = await doubling.hold(one)
+    futures = one.submit([row(1), row(2), row(3)]) + two.submit([row(1)])
+    doubling.free.set()
+    outcomes = await asyncio.gather(first, *futures, return_exceptions=True)
+    assert values(outcomes[:1]) == [0]
+    assert [type(outcome) for outcome in outcomes[1:]] == [BatchFailed] * 4
+    assert len(set(map(id, outcomes[1:]))) == 4  # each its own, for a traceback grows with every raise
+    await asyncio.get_running_loop().run_in_executor(None, died.wait)
+    assert not worker.alive
+    late = await asyncio.gather(*one.submit([row(5)]), return_exceptions=True)
+    assert isinstance(late[0].__cause__, WorkerEnded)
 
 
 async def test_too_few_results_are_a_failure_and_not_a_mix_up(worker):
-    batcher = make(lambda rows: rows[:1], worker)
+    batcher = make(lambda rows: rows[1:], worker)
     outcomes = await asyncio.gather(*batcher.submit([row(1), row(2)]), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [BatchFailed] * 2
 
 
 async def test_a_cancelled_caller_is_not_computed(worker):
-    doubling = Doubling()
-    batcher = make(doubling, worker)
+    doubling, notes = Doubling(), Notes()
+    batcher = make(doubling, worker, notes=notes)
     first = await doubling.hold(batcher)
     gone, stays = batcher.submit([row(1)])[0], batcher.submit([row(2)])[0]
 
@@ -155,6 +205,7 @@ async def test_a_cancelled_caller_is_not_computed(worker):
     doubling.free.set()
     assert values([await first, await stays]) == [0, 4]
     assert doubling.batches == [[0], [2]]
+    assert (notes.dropped_rows, notes.forwards, len(notes.waits)) == ([1], [1, 1], 2)
 
 
 async def test_a_caller_cancelled_during_the_batch_spoils_nothing(worker):
@@ -165,21 +216,3 @@ async def test_a_caller_cancelled_during_the_batch_spoils_nothing(worker):
     (second,) = batcher.submit([row(5)])
     doubling.free.set()
     assert values([await second]) == [10]
-
-
-async def test_a_worker_hands_back_what_its_function_returned_or_raised(worker):
-    assert await asyncio.wrap_future(worker.call(lambda: threading.current_thread().name)) == "test"
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.wrap_future(worker.call(lambda: 1 // 0))
-
-
-async def test_a_call_that_is_cancelled_leaves_the_worker_alive(worker):
-    entered, free = threading.Event(), threading.Event()
-    running = asyncio.wrap_future(worker.call(lambda: (entered.set(), free.wait())))
-    queued = asyncio.wrap_future(worker.call(lambda: None))
-    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
-    running.cancel()
-    queued.cancel()
-    free.set()
-    assert await asyncio.wrap_future(worker.call(lambda: 7)) == 7
-    assert worker.alive

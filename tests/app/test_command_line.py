@@ -40,5 +40,5 @@ def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason():
         "serve", SIGLIP_MODEL="NoSuchModel", SIGLIP_PORT="0", SIGLIP_LOG_FORMAT="text", TF_CPP_MIN_LOG_LEVEL="3"
     )
     assert answer.returncode == 1
-    assert "ERROR cannot load the model:" in answer.stderr
+    assert "ERROR cannot start:" in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from app.engine import Classification, Engine
-from app.errors import NotReady
+from app.encoder import EncoderInfo
+from app.engine import MAX_QUEUED_ROWS, Classification, Engine, together
+from app.errors import InternalError, NotReady, Overloaded
 from model.zero_shot import Scores
+from tests.app.engines import make_engine
 from tests.app.pictures import BLUE, RED, picture
 from tests.fakes import FakeEncoder
 
@@ -21,40 +23,79 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 async def engine(encoder) -> AsyncIterator[Engine]:
-    engine = Engine(max_batch=4, max_queue_items=100, text_cache_bytes=1_000_000)
+    engine = make_engine()
     await engine.load(lambda: encoder)
     yield engine
     await engine.close()
 
 
+async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarray:
+    """Returns the logits of one request's way through the engine."""
+    classes, image = await together(
+        engine.embed_labels(labels, templates), engine.embed_image(encoder.prepare_image(picture(colour)))
+    )
+    return engine.classify(image.row, classes).scores.logits
+
+
 async def test_a_classification_scores_the_labels_in_their_order(engine, encoder):
-    classification = await engine.classify(picture(RED), ["cat", "dog"], ["a {}"])
+    logits = await classify(engine, encoder, RED, ["cat", "dog"], ["a {}"])
     expected = [encoder.logit(picture(RED), prompt) for prompt in ("a cat", "a dog")]
-    assert classification.scores.logits == pytest.approx(expected, abs=1e-5)
-    assert classification.timings_s.keys() == {"queue", "image", "text"}
+    assert logits == pytest.approx(expected, abs=1e-5)
 
 
 async def test_without_templates_siglips_own_is_used(engine, encoder):
-    classification = await engine.classify(picture(RED), ["cat"])
-    assert classification.scores.logits[0] == pytest.approx(
-        encoder.logit(picture(RED), "This is a photo of cat."), abs=1e-5
-    )
+    (logit,) = await classify(engine, encoder, RED, ["cat"])
+    assert logit == pytest.approx(encoder.logit(picture(RED), "This is a photo of cat."), abs=1e-5)
 
 
 async def test_known_texts_are_not_encoded_again(engine, encoder):
-    await engine.classify(picture(RED), ["cat", "dog"])
-    await engine.classify(picture(BLUE), ["Dog", "cat"])
+    await classify(engine, encoder, RED, ["cat", "dog"])
+    await classify(engine, encoder, BLUE, ["Dog", "cat"])
     assert sum(encoder.text_batches) == 2
     assert sum(encoder.image_batches) == 2
 
 
+async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
+    embeddings = await engine.embed_prompts([["a cat"], ["a dog", "ein Hund", "un chien"]])
+    cat, dog = (
+        encoder.encode_texts(encoder.prepare_text(["a cat"])),
+        encoder.prepare_text(["a dog", "ein Hund", "un chien"]),
+    )
+    mean = encoder.encode_texts(dog).mean(axis=0)
+    assert embeddings == pytest.approx(np.vstack([cat, mean / np.linalg.norm(mean)]), abs=1e-6)
+
+
+async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
+    by_templates = await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])
+    by_prompts = await engine.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
+    assert by_prompts == pytest.approx(by_templates, abs=1e-6)
+
+
+async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(encoder):
+    engine = make_engine()
+
+    async def load_label_sets(info: EncoderInfo) -> None:
+        assert (await engine.embed_prompts([["a cat"]])).shape == (1, info.embed_dim)
+        with pytest.raises(NotReady, match="label sets"):
+            engine.check_ready()
+
+    await engine.load(lambda: encoder, load_label_sets)
+    engine.check_ready()
+    await engine.close()
+
+
+async def test_texts_are_embedded_as_they_are(engine, encoder):
+    embeddings = await engine.embed_texts(["cat", "a {}"])
+    assert embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
+
+
 async def test_no_batch_is_larger_than_allowed(engine, encoder):
-    await engine.classify(picture(RED), [f"label {i}" for i in range(30)])
+    await engine.embed_labels([f"label {i}" for i in range(30)])
     assert max(encoder.text_batches) <= 4
 
 
 async def test_everything_on_the_device_runs_on_one_thread(engine, encoder):
-    await asyncio.gather(*[engine.classify(picture((i, 0, 0)), [f"label {i}"]) for i in range(20)])
+    await asyncio.gather(*[classify(engine, encoder, (i, 0, 0), [f"label {i}"]) for i in range(20)])
     assert encoder.threads == {"device"}
 
 
@@ -66,22 +107,53 @@ async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
         free.wait()
 
     encoder.before_batch = before_batch
-    request = asyncio.create_task(engine.classify(picture(RED), ["cat"]))
+    request = asyncio.create_task(classify(engine, encoder, RED, ["cat"]))
     await asyncio.get_running_loop().run_in_executor(None, entered.wait)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
     free.set()
-    classification = await engine.classify(picture(BLUE), ["cat"])
-    assert classification.scores.logits[0] == pytest.approx(
-        encoder.logit(picture(BLUE), "This is a photo of cat."), abs=1e-5
-    )
+    (logit,) = await classify(engine, encoder, BLUE, ["cat"])
+    assert logit == pytest.approx(encoder.logit(picture(BLUE), "This is a photo of cat."), abs=1e-5)
+
+
+async def test_a_full_queue_of_texts_refuses(engine, encoder):
+    entered, free = threading.Event(), threading.Event()
+    encoder.before_batch = lambda: (entered.set(), free.wait())
+    first = asyncio.create_task(engine.embed_texts([str(i) for i in range(MAX_QUEUED_ROWS + 4)]))
+    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+    with pytest.raises(Overloaded):
+        await engine.embed_texts(["cat"])
+    first.cancel()
+    free.set()
+
+
+class FaultyEncoder(FakeEncoder):
+    """Gives no numbers while it is told to."""
+
+    faulty = True
+
+    def encode(self, batch: np.ndarray, sizes: list[int]) -> np.ndarray:
+        embeddings = super().encode(batch, sizes)
+        return embeddings * np.nan if self.faulty else embeddings
+
+
+async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered():
+    encoder, engine = FaultyEncoder(), make_engine()
+    await engine.load(lambda: encoder)
+    for embed in (lambda: engine.embed_texts(["cat"]), lambda: engine.embed_image(encoder.prepare_image(picture()))):
+        with pytest.raises(InternalError):
+            await embed()
+    encoder.faulty = False
+    assert np.isfinite(await engine.embed_texts(["cat"])).all()
+    await engine.close()
 
 
 async def test_before_it_is_loaded_the_engine_says_so():
-    engine = Engine(max_batch=4, max_queue_items=100, text_cache_bytes=1_000_000)
+    engine = make_engine()
     with pytest.raises(NotReady, match="starting"):
-        await engine.classify(picture(RED), ["cat"])
+        await engine.embed_texts(["cat"])
+    engine.check_live()
     await engine.close()
 
 
@@ -89,7 +161,7 @@ async def test_a_failed_load_is_raised_and_remembered():
     def load() -> FakeEncoder:
         raise OSError("no such directory")
 
-    engine = Engine(max_batch=4, max_queue_items=100, text_cache_bytes=1_000_000)
+    engine = make_engine()
     with pytest.raises(OSError, match="no such directory"):
         await engine.load(load)
     with pytest.raises(NotReady, match="failed"):
@@ -99,12 +171,70 @@ async def test_a_failed_load_is_raised_and_remembered():
 
 async def test_closing_during_a_load_does_not_wait_for_it():
     free = threading.Event()
-    engine = Engine(max_batch=4, max_queue_items=100, text_cache_bytes=1_000_000)
+    engine = make_engine()
     loading = asyncio.create_task(engine.load(lambda: FakeEncoder(before_warm_up=free.wait)))
     await asyncio.sleep(0)
     await engine.close()
     free.set()
     loading.cancel()
+
+
+async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
+    works = True
+
+    def before_batch() -> None:
+        if not works:
+            raise RuntimeError
+
+    encoder = FakeEncoder(before_batch=before_batch)
+    engine = make_engine(canary_s=0.01)
+    await engine.load(lambda: encoder)
+    while not encoder.image_batches:
+        await asyncio.sleep(0.001)
+    engine.check_ready()
+    works = False
+
+    async def until_unready() -> None:
+        while True:
+            engine.check_ready()
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(NotReady, match=r"a forward on the device has failed \(RuntimeError\)"):
+        await until_unready()
+    await engine.close()
+
+
+async def test_a_device_thread_that_ends_is_told():
+    def end() -> None:
+        raise SystemExit
+
+    died = threading.Event()
+    engine = make_engine(on_death=died.set)
+    await engine.load(lambda: FakeEncoder(before_batch=end))
+    with pytest.raises(InternalError):
+        await engine.embed_texts(["cat"])
+    await asyncio.get_running_loop().run_in_executor(None, died.wait)
+    with pytest.raises(NotReady, match="The device thread has ended"):
+        engine.check_live()
+    await engine.close()
+
+
+async def test_of_two_things_together_one_that_fails_ends_the_other():
+    ended = asyncio.Event()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(ZeroDivisionError):
+        await together(fail(), last())
+    await ended.wait()
 
 
 @pytest.mark.parametrize(
@@ -114,10 +244,10 @@ async def test_closing_during_a_load_does_not_wait_for_it():
 async def test_labels_are_ordered_by_falling_logit_with_ties_in_order(top_k, threshold, order):
     logits = np.array([0.0, -1.0, 3.0, 0.0], np.float32)
     scores = Scores(logits, 1 / (1 + np.exp(-logits)), logits)
-    assert Classification(scores, {}).order(top_k, threshold).tolist() == order
+    assert Classification(scores).order(top_k, threshold).tolist() == order
 
 
 async def test_a_thousand_equal_labels_keep_their_order():
     logits = np.array([0, 1] * 500, np.float32)
-    order = Classification(Scores(logits, logits, logits), {}).order().tolist()
+    order = Classification(Scores(logits, logits, logits)).order().tolist()
     assert order == [*range(1, 1000, 2), *range(0, 1000, 2)]

@@ -1,5 +1,6 @@
 """One request for each error code, over HTTP: status and body."""
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,7 +28,12 @@ def raw(image: bytes = PNG, media_type: str = "image/png", **options) -> dict:
 REQUESTS = {
     "invalid_request": (400, raw(lables="cat")),
     "not_found": (404, {"method": "GET", "url": "/classfy"}),
+    "label_set_not_found": (404, {"method": "GET", "url": "/label-sets/zoo"}),
     "method_not_allowed": (405, {"method": "GET", "url": "/classify"}),
+    "precondition_failed": (
+        412,
+        {"method": "PUT", "url": "/label-sets/zoo", "json": {"labels": ["cat"]}, "headers": {"If-Match": "*"}},
+    ),
     "body_too_large": (413, raw(bytes(20_000_001))),
     "image_too_large": (413, raw(TOO_MANY_PIXELS)),
     "unsupported_media_type": (415, raw(media_type="text/html")),
@@ -35,7 +41,15 @@ REQUESTS = {
     "invalid_labels": (422, raw(labels=" ")),
     "invalid_template": (422, raw(templates="a photo")),
 }
-WITH_AN_ENCODER_OF_THEIR_OWN = {"overloaded", "internal_error", "not_ready"}
+IN_A_SERVICE_OF_THEIR_OWN = {
+    "unauthorized",
+    "body_timeout",
+    "overloaded",
+    "internal_error",
+    "not_ready",
+    "draining",
+    "deadline_exceeded",
+}
 
 
 def check_problem(answer, status: int, code: str) -> dict:
@@ -57,7 +71,7 @@ def test_a_failure_is_a_problem_with_its_code(client, code, status, request_):
 
 
 def test_every_code_has_its_request_here():
-    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | WITH_AN_ENCODER_OF_THEIR_OWN
+    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | IN_A_SERVICE_OF_THEIR_OWN
 
 
 def test_a_method_that_is_not_allowed_is_told_which_is(client):
@@ -113,3 +127,39 @@ def test_a_request_during_the_start_is_503_with_the_stage(running):
         free.set()
     problem = check_problem(answer, 503, "not_ready")
     assert problem["detail"] == "The model is not ready: compiling."
+
+
+def test_a_request_without_its_key_is_401(running):
+    with running(api_keys="sesame") as client:
+        answer = client.request(**raw())
+    check_problem(answer, 401, "unauthorized")
+    assert "sesame" not in answer.text
+
+
+def test_a_body_that_does_not_come_is_408(running):
+    def slow():
+        yield PNG[:10]
+        free.wait()
+
+    free = threading.Event()
+    with running(body_timeout_s=0.1) as client, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.request, **raw(slow()))
+        while not waiting.done() and not free.wait(0.3):
+            free.set()
+        check_problem(waiting.result(), 408, "body_timeout")
+
+
+def test_a_request_that_takes_too_long_is_504(running):
+    free = threading.Event()
+    with running(FakeEncoder(before_batch=free.wait), request_timeout_s=0.1) as client:
+        answer = client.request(**raw())
+        free.set()
+    check_problem(answer, 504, "deadline_exceeded")
+
+
+def test_a_probe_during_the_drain_is_503(spawn):
+    process = spawn(drain_s=60)
+    process.popen.send_signal(signal.SIGTERM)
+    while (answer := process.client.get("/health/ready")).status_code == 200:
+        pass
+    check_problem(answer, 503, "draining")

@@ -1,7 +1,28 @@
+import base64
+import math
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.errors import InvalidLabels, InvalidTemplate
-from app.labels import MAX_TEMPLATES, check_labels, check_templates
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.labels import (
+    MAX_PROMPTS,
+    MAX_TEMPLATES,
+    MAX_TEXT_CHARACTERS,
+    check_label_set,
+    check_labels,
+    check_prompts,
+    check_templates,
+    check_texts,
+)
+from model.zero_shot import prompts
+from tests.app.pictures import encoded, picture
+
+IMAGE = base64.b64encode(encoded(picture())).decode()
+labels_ = st.lists(st.text(max_size=300), max_size=12)
+templates_ = st.lists(st.text(alphabet=st.sampled_from("a{}0:_.!$% \n\u202e"), max_size=20), max_size=4)
 
 
 def test_labels_are_trimmed_and_kept_in_order_with_duplicates():
@@ -53,3 +74,106 @@ def test_labels_times_templates_is_bounded():
     assert len(check_templates(["{}"] * 10, 10_000)) == 10
     with pytest.raises(InvalidTemplate, match="110,000; at most 100,000"):
         check_templates(["{}"] * 11, 10_000)
+
+
+@pytest.mark.parametrize("texts", [[], ["cat"] * 4, ["cat", ""], [" \n"], ["x" * 1025]])
+def test_texts_that_cannot_be_used_are_pointed_at(texts):
+    with pytest.raises(InvalidLabels) as caught:
+        check_texts(texts, 3)
+    assert caught.value.faults[0].pointer.startswith("/texts")
+
+
+def test_texts_are_kept_as_they_are():
+    assert check_texts([" a {} ", "x" * 1024], 3) == [" a {} ", "x" * 1024]
+
+
+@given(labels_)
+def test_any_labels_are_trimmed_or_refused(labels):
+    trimmed = [label.strip() for label in labels]
+    usable = 1 <= len(labels) <= 10 and all(1 <= len(label) <= MAX_TEXT_CHARACTERS for label in trimmed)
+    if usable:
+        assert check_labels(labels, 10) == trimmed
+    else:
+        with pytest.raises(InvalidLabels) as caught:
+            check_labels(labels, 10)
+        assert caught.value.detail.isascii()  # it is our sentence, and not their label
+
+
+@given(st.lists(st.text(max_size=9), min_size=1, max_size=4), templates_)
+def test_any_template_is_replaced_literally_or_refused(labels, templates):
+    try:
+        checked = check_templates(templates, len(labels))
+    except InvalidTemplate:
+        assert not len(templates) >= 1 or not all(1 <= template.count("{}") <= 4 for template in templates)
+        return
+    made = prompts(labels, checked)
+    assert made == [label.join(template.split("{}")) for label in labels for template in templates]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(labels=st.lists(st.text(max_size=20), min_size=1, max_size=8), templates=st.none() | templates_)
+def test_any_labels_and_templates_are_scored_or_refused_over_http(client, labels, templates):
+    answer = client.post("/classify", json={"image": IMAGE, "labels": labels, "templates": templates})
+    if answer.status_code != 200:
+        assert (answer.status_code, answer.json()["error_type"]) in ((422, "invalid_labels"), (422, "invalid_template"))
+        return
+    scores = answer.json()["scores"]
+    assert sorted(score["label"] for score in scores) == sorted(label.strip() for label in labels)
+    assert [score["logit"] for score in scores] == sorted((score["logit"] for score in scores), reverse=True)
+    assert sum(score["softmax"] for score in scores) == pytest.approx(1, abs=1e-5)
+    assert all(score["sigmoid"] == pytest.approx(1 / (1 + math.exp(-score["logit"])), rel=1e-5) for score in scores)
+    equal = {label: {score["logit"] for score in scores if score["label"] == label} for label in labels}
+    assert all(len(logits) <= 1 for logits in equal.values())
+
+
+@pytest.mark.parametrize("label", ["\\ud800", "a\\udfff"])
+def test_half_a_character_is_refused(client, label):
+    body = f'{{"image": "{IMAGE}", "labels": ["{label}"]}}'
+    answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "label", ["\0", "a\x1b[31mred", "\u202egnp.exe", "👩‍👩‍👧‍👦", "e\u0301", "قطة", "猫", "\ufeffcat"]
+)
+def test_unusual_characters_are_labels_like_any_other(client, label):
+    answer = client.post("/classify", json={"image": IMAGE, "labels": [label, "dog"]})
+    assert {score["label"] for score in answer.json()["scores"]} == {label, "dog"}
+
+
+def test_prompts_are_trimmed_and_kept_in_order():
+    assert check_prompts({3: [" a cat", "eine Katze\n"]}, 0) == {3: ["a cat", "eine Katze"]}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "pointer", "message"),
+    [
+        ([], "/labels/7/prompts", "Label 7 has 0 prompts; it must have 1 to 100."),
+        (["x"] * 101, "/labels/7/prompts", "Label 7 has 101 prompts; it must have 1 to 100."),
+        (["x", " "], "/labels/7/prompts/1", "Prompt 1 of label 7 has 0 characters; it must have 1 to 1,024."),
+        (["x" * 1025], "/labels/7/prompts/0", "Prompt 0 of label 7 has 1,025 characters; it must have 1 to 1,024."),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_pointed_at(prompts, pointer, message):
+    with pytest.raises(InvalidLabels) as caught:
+        check_prompts({7: prompts}, 0)
+    assert (caught.value.faults[0].pointer, caught.value.detail) == (pointer, message)
+
+
+def test_the_prompts_of_all_labels_are_bounded_with_those_of_the_templates():
+    assert check_prompts({0: ["a cat"]}, MAX_PROMPTS - 1)
+    with pytest.raises(InvalidLabels, match="100,001 prompts in all; at most 100,000"):
+        check_prompts({0: ["a cat"]}, MAX_PROMPTS)
+
+
+def test_a_label_set_is_checked_by_all_the_rules():
+    cat = LabelWithPrompts(label=" cat ", prompts=[" a cat"])
+    checked = check_label_set(LabelSetDefinition(labels=[" dog", cat]), 2)
+    assert checked.labels == ["dog", LabelWithPrompts(label="cat", prompts=["a cat"])]
+    assert checked.prompts == [["This is a photo of dog."], ["a cat"]]
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=["dog", cat]), 1)
+    with pytest.raises(InvalidTemplate):
+        check_label_set(LabelSetDefinition(labels=[cat], templates=["no place"]), 1)
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=[LabelWithPrompts(label="cat", prompts=[])]), 1)

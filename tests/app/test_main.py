@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from app.config import Settings
+from app.engine import FAILED
 from app.main import create_app
 from tests.fakes import FakeEncoder, FakeInfo
 
@@ -17,20 +18,33 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("stage", ["before_warm_up", "before_self_test"])
-async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, stage):
+async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path, stage):
     ended = threading.Event()
-    app = create_app(Settings(), FakeEncoder(**{stage: fail}), ended.set)
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(**{stage: fail}), ended.set)
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading
     assert ended.is_set()
-    assert [record.message for record in caplog.records] == ["cannot load the model: the checkpoint is broken"]
+    assert [record.message for record in caplog.records] == ["cannot start: the checkpoint is broken"]
     assert caplog.records[0].exc_info is None
 
 
+async def test_a_mistake_in_the_operators_label_sets_is_one_line_and_ends_the_process(caplog, tmp_path):
+    (tmp_path / "zoo.txt").write_text("cat\n" + "x" * 300)
+    ended = threading.Event()
+    app = create_app(Settings(data_dir=tmp_path / "data", label_sets_dir=tmp_path), FakeEncoder(), ended.set)
+    async with app.router.lifespan_context(app):
+        await app.state.loading
+        assert app.state.engine.stage == FAILED
+    assert ended.is_set()
+    assert [record.message for record in caplog.records] == [
+        f"cannot start: {tmp_path}/zoo.txt, line 2: label 1 has 300 characters; it must have 1 to 256"
+    ]
+
+
 @pytest.mark.parametrize("demonstration", [False, True])
-async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, demonstration):
-    app = create_app(Settings(), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
+async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, tmp_path, demonstration):
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading

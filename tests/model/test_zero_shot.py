@@ -65,3 +65,10 @@ def test_the_sigmoid_does_not_overflow():
 def test_the_published_cat_is_a_third_sure():
     """Of base-224, two cats and "a photo of 2 cats": logit -0.7567, "31.9%"."""
     assert sigmoid(np.array([-0.7567, -10.3354])) == pytest.approx([0.31937, 3.2463e-5], rel=1e-3)
+
+
+@pytest.mark.parametrize(("count", "width"), [(1001, 768), (333, 192), (5, 1152)])
+def test_the_same_class_twice_scores_the_same_wherever_it_stands(count, width):
+    chance = np.random.default_rng(0)
+    image, label = chance.standard_normal((2, width)).astype(np.float32)
+    assert len(np.unique(scores(image, np.tile(label, (count, 1)), 1.0, 0.0).logits)) == 1

@@ -28,7 +28,7 @@ MALFORMED = {
     "a form without labels": (form(("image", "@")), "labels is missing."),
     "an image that is text": (form(("image", "cat.png"), ("labels", "cat")), "With curl: -F image=@cat.jpg"),
     "two images": (form(("image", "@"), ("image", "@"), ("labels", "cat")), "Too many files"),
-    "labels that are a file": (form(("labels", "@")), "Only image may be a file"),
+    "labels that are a file": (form(("labels", "@")), "Only images may be files"),
     "top_k twice": (form(("image", "@"), ("labels", "cat"), ("top_k", "1"), ("top_k", "2")), "may be repeated"),
     "a top_k of 0": (form(("image", "@"), ("labels", "cat"), ("top_k", "0")), "top_k: input should be greater than"),
     "a field mistyped": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
@@ -46,9 +46,14 @@ MALFORMED = {
     "a key twice": (text('{"labels": ["a"], "labels": ["b"]}'), "a key twice"),
     "JSON too deep": (text("[" * 200_000), "too deep"),
     "a number of thousands of digits": (text("1" * 10_000), "a number too long"),
-    "an unknown key": (body(hypothesis=SECRET), "unknown field; the fields are labels, templates, top_k"),
+    "an unknown key": (body(hypothesis=SECRET), "unknown field; the fields are labels, label_set, templates, top_k"),
     "an unknown key that is long": (body(**{SECRET: 1}), "unknown field"),
-    "a label set": (body(label_set="zoo"), "unknown field"),
+    "a label set beside labels": (body(label_set="zoo"), "label_set takes the place of labels and templates"),
+    "a label set beside templates": (
+        text(json.dumps({"image": BASE64, "label_set": "zoo", "templates": ["{}"]})),
+        "label_set takes the place of labels and templates",
+    ),
+    "a label set that is a list": (text(json.dumps({"image": BASE64, "label_set": ["zoo"]})), "label_set: input"),
     "no labels": (text(json.dumps({"image": BASE64})), "labels is missing"),
     "labels as one string": (body(labels=SECRET), "labels: input should be a valid list"),
     "a label that is a number": (body(labels=["cat", 3]), "labels/1: input should be a valid string"),
@@ -114,3 +119,37 @@ def test_other_content_types_are_refused(client, headers, message):
 def test_the_image_may_come_without_saying_which_kind(client):
     answer = client.post("/classify", params={"labels": "cat"}, **text(IMAGE, "application/octet-stream"))
     assert answer.json()["image"]["format"] == "PNG"
+
+
+def part(name: str, content: bytes, more_headers: bytes = b"", filename: str = "") -> bytes:
+    disposition = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
+    return b"--x\r\n" + disposition.encode() + b"\r\n" + more_headers + b"\r\n" + content + b"\r\n"
+
+
+GOOD_PARTS = part("image", IMAGE, filename="a.png") + part("labels", b"cat")
+END = b"--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (GOOD_PARTS + END, 200),
+        (GOOD_PARTS + END + bytes(1_000_000), 200),
+        (b"\r\n" * 500_000 + GOOD_PARTS + END, 200),
+        (b"preamble" * 100_000 + b"\r\n" + GOOD_PARTS + END, 400),
+        (part("image", IMAGE, b"X-A: b\r\n" * 10_000, filename="a.png") + part("labels", b"cat") + END, 400),
+        (part("image", IMAGE, b"X-A: " + b"b" * 1_000_000 + b"\r\n", filename="a.png") + END, 400),
+        (part("image" * 100_000, IMAGE, filename="a.png") + END, 400),
+        (GOOD_PARTS + part("x", b"") * 20_000 + END, 400),
+        (GOOD_PARTS + part("image", IMAGE, filename="b.png") + END, 400),
+        (GOOD_PARTS + part("labels", b"\xff\xfe") + END, 200),
+        (GOOD_PARTS + part("top_k", b"1" * 100_000) + END, 400),
+        (GOOD_PARTS + part("labels", b"[" * 100_000) + END, 422),
+        (part("labels", b"[" * 100_000) + part("image", IMAGE, filename="a.png") + END, 400),
+        (GOOD_PARTS + part("../../etc/passwd", b"x", filename="../../etc/passwd") + END, 400),
+    ],
+)
+def test_a_form_made_to_hurt_is_answered_and_the_next_is_served(client, content, status):
+    answer = client.post("/classify", **text(content, "multipart/form-data; boundary=x"))
+    assert answer.status_code == status, answer.text
+    assert client.post("/classify", **body()).status_code == 200

@@ -29,3 +29,31 @@ def test_during_the_start_the_service_is_live_and_says_its_stage(running, stage,
     assert [answer.status_code for answer in answers.values()] == [200, 503, 503, 503, 503]
     problem = answers["/health/startup"].json()
     assert (problem["error_type"], problem["detail"]) == ("not_ready", f"The model is not ready: {stage}.")
+
+
+def test_a_device_that_is_stuck_is_not_ready_and_then_not_live(spawn):
+    process = spawn("sticks", wait=False, canary_s=0.05)
+    statuses = []
+    while not statuses or statuses[-1] != (503, 503):
+        ready, live = (process.client.get(f"/health/{probe}") for probe in ("ready", "live"))
+        if not statuses or statuses[-1] != (ready.status_code, live.status_code):
+            statuses.append((ready.status_code, live.status_code))
+    assert statuses[-2:] == [(503, 200), (503, 503)]
+    assert "Restart this process" in live.json()["detail"]
+
+
+def test_a_device_that_fails_is_not_ready_until_it_works_again(running):
+    works = threading.Event()
+
+    def before_batch() -> None:
+        if not works.is_set():
+            raise RuntimeError("lost")
+
+    with running(FakeEncoder(before_batch), canary_s=0.05, wait=False) as client:
+        while "a forward on the device has failed (RuntimeError)" not in client.get("/health/ready").text:
+            pass
+        assert client.get("/health/startup").status_code == 200  # once is enough
+        works.set()
+        while client.get("/health/ready").status_code != 200:
+            pass
+        assert client.get("/health/live").status_code == 200

@@ -1,0 +1,89 @@
+"""For how long a request is worth computing: until its deadline, or until its client has left. Pure ASGI.
+
+Either cancels what the request is waiting for, and the queues behind drop what nobody waits for before the device
+computes it.
+"""
+
+import asyncio
+from typing import cast
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import DeadlineExceeded, Fault, InvalidRequest
+
+HEADER = "X-Request-Timeout-Ms"
+
+
+class Deadline:
+    """ASGI middleware that ends a request at its deadline (`DeadlineExceeded`) or when its client leaves.
+
+    Args:
+        app: The app behind it.
+        timeout_s: Seconds from the request's headers to its answer; `X-Request-Timeout-Ms` may ask for fewer.
+    """
+
+    def __init__(self, app: ASGIApp, timeout_s: float) -> None:
+        self.app = app
+        self.timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        timeout_s = self._timeout_s(Headers(scope=scope))
+        request = cast("asyncio.Task[None]", asyncio.current_task())  # we are inside one
+        departed = asyncio.Event()
+        watching: asyncio.Task[None] | None = None
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            departed.set()
+            request.cancel()
+
+        async def receive_watched() -> Message:
+            nonlocal watching
+            if watching:  # the body is complete: what else can come is the departure
+                await departed.wait()
+                return {"type": "http.disconnect"}
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                watching = asyncio.create_task(watch())
+            return message
+
+        async def send_unwatched(message: Message) -> None:
+            stop()  # an answer that has begun is sent whole
+            await send(message)
+
+        def stop() -> None:
+            timer.reschedule(None)
+            if watching:
+                watching.cancel()
+
+        try:
+            async with asyncio.timeout(timeout_s) as timer:
+                await self.app(scope, receive_watched, send_unwatched)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            detail = f"There was no answer within {timeout_s:g} s. Nothing is computed for it any more."
+            raise DeadlineExceeded(detail) from None
+        except asyncio.CancelledError:
+            if not departed.is_set():
+                raise
+            request.uncancel()
+            raise ClientDisconnect from None
+        finally:
+            if watching:
+                watching.cancel()
+
+    def _timeout_s(self, headers: Headers) -> float:
+        given = headers.get(HEADER)
+        if given is None:
+            return self.timeout_s
+        if not (given.isascii() and given.isdecimal() and 1 <= len(given) <= 9 and int(given) > 0):
+            message = f"{HEADER} must be a whole number of milliseconds, at least 1."
+            raise InvalidRequest(message, [Fault("", message)])
+        return min(int(given) / 1000, self.timeout_s)

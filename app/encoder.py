@@ -1,0 +1,68 @@
+"""What the service asks of a loaded model: the seam between `app` and `model.encoder`, and where tests put a fake."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class EncoderInfo(Protocol):
+    """What is loaded, in plain values."""
+
+    @property
+    def variant(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def embed_dim(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def preprocessing(self) -> str: ...
+    @property
+    def canonicalisation(self) -> str: ...
+    @property
+    def demonstration(self) -> bool: ...
+
+
+class Encoder(Protocol):
+    """The two towers on their device. `prepare_*` may run on any thread, all else on the device thread alone."""
+
+    @property
+    def info(self) -> EncoderInfo: ...
+    @property
+    def scale(self) -> float:
+        """The temperature, already exponentiated."""
+
+    @property
+    def bias(self) -> float: ...
+
+    def warm_up(self) -> None:
+        """Compiles every batch size."""
+
+    def self_test(self) -> None:
+        """Raises unless known inputs give what they must."""
+
+    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
+        """[H, W, 3] uint8 to [S, S, 3] uint8."""
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        """K texts to [K, L] int32."""
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        """[B, S, S, 3] uint8 to [B, E] float32, L2-normalised."""
+
+    def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
+        """[B, L] int32 to [B, E] float32, L2-normalised."""

@@ -1,0 +1,190 @@
+"""Named label sets, embedded once and kept: what is asked for by name costs no tokenising and no text tower.
+
+In memory a set is one value that is replaced as a whole, so whoever looks sees the old one or the new one. Writers of
+one name take turns from their precondition to their last byte on the disk; the disk itself takes one at a time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from app.encoder import EncoderInfo
+from app.engine import Engine
+from app.errors import InternalError, InvalidRequest, LabelSetNotFound
+from app.label_sets.definition import LabelSetDefinition
+from app.label_sets.files import NAME, LabelSetFiles
+from app.label_sets.folder import read_folder
+
+T = TypeVar("T")
+
+MAX_LABEL_SETS = 1000
+
+log = logging.getLogger("app")
+
+
+class LabelSet(NamedTuple):
+    """A definition and its class embeddings [K, E]."""
+
+    definition: LabelSetDefinition
+    embeddings: np.ndarray
+
+    @property
+    def etag(self) -> str:
+        """The content's entity tag: strong, and equal for equal definitions."""
+        return f'"{self.definition.digest}"'
+
+
+Precondition = Callable[[LabelSet | None], None]
+
+
+class LabelSets:
+    """All label sets of the service.
+
+    Args:
+        engine: What embeds, and has the threads for the files.
+        data_dir: Where the sets are kept.
+        preload_dir: An operator's folder, whose sets take the place of stored ones at the start.
+        max_labels: The most labels of a set.
+    """
+
+    def __init__(self, engine: Engine, *, data_dir: Path, preload_dir: Path | None, max_labels: int) -> None:
+        self._engine = engine
+        self._data_dir = data_dir
+        self._preload_dir = preload_dir
+        self._max_labels = max_labels
+        self._sets: dict[str, LabelSet] = {}
+        # A name's lock lives for as long as somebody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._disk = asyncio.Lock()
+
+    async def load(self, info: EncoderInfo) -> None:
+        """Makes all stored sets and the operator's ready to serve; embeds only what has not been embedded before.
+
+        Raises:
+            LabelSetFolderError: The operator's folder has a mistake.
+        """
+        in_thread = self._engine.in_thread
+        self._files = LabelSetFiles(self._data_dir, f"{info.sha256}-{info.dtype}", info.embed_dim)
+        given = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
+        stored = await in_thread(self._files.definitions, self._max_labels)
+        for name, definition in (stored | given).items():
+            embeddings = await in_thread(self._files.embeddings, definition)
+            if embeddings is None or stored.get(name) != definition:
+                if embeddings is None:
+                    embeddings = await self._embed(definition)
+                try:
+                    embeddings = await in_thread(self._files.write, name, definition, embeddings)
+                except OSError as error:
+                    log.warning("label set %s will be embedded again at the next start: %s", name, error)
+            self._sets[name] = LabelSet(definition, embeddings)
+        await self._tidy()
+
+    def get(self, name: str) -> LabelSet:
+        """Returns the set of this name.
+
+        Raises:
+            LabelSetNotFound: There is none.
+        """
+        if name not in self._sets:
+            raise LabelSetNotFound
+        return self._sets[name]
+
+    def all(self) -> list[tuple[str, LabelSet]]:
+        """Returns names and sets, by name."""
+        return sorted(self._sets.items())
+
+    async def put(self, name: str, definition: LabelSetDefinition, precondition: Precondition) -> tuple[LabelSet, bool]:
+        """Embeds and stores a set; returns it, and whether there was none of this name before.
+
+        Args:
+            name: What `check_name` has let through.
+            definition: What `check_label_set` has let through.
+            precondition: Called with the set in force, with nobody else writing this name; may raise.
+
+        Raises:
+            InvalidRequest: There are as many sets as there may be.
+            Overloaded: The queue is full.
+            InternalError: It could not be stored; the old set stays in force.
+        """
+        async with self._turn(name):
+            old = self._sets.get(name)
+            precondition(old)
+            if (
+                old is None and len(self._sets.keys() | self._turns.keys()) > MAX_LABEL_SETS
+            ):  # with those that are on their way
+                raise InvalidRequest(f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored.")
+            same = old is not None and old.definition == definition
+            embeddings = old.embeddings if old and same else await self._embed(definition)
+            return await to_the_end(self._store(name, definition, embeddings)), old is None
+
+    async def delete(self, name: str, precondition: Precondition) -> None:
+        """Removes a set.
+
+        Raises:
+            LabelSetNotFound: There is none of this name.
+            InternalError: It could not be removed; it stays in force.
+        """
+        async with self._turn(name):
+            precondition(self.get(name))
+            await to_the_end(self._remove(name))
+
+    async def _store(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> LabelSet:
+        async with self._disk:
+            try:
+                embeddings = await self._engine.in_thread(self._files.write, name, definition, embeddings)
+            except OSError:
+                log.exception("label set %s was not stored", name)
+                raise InternalError("The label set was not stored: it could not be written. The log has why.") from None
+            label_set = self._sets[name] = LabelSet(definition, embeddings)
+            await self._tidy()
+            return label_set
+
+    async def _remove(self, name: str) -> None:
+        async with self._disk:
+            try:
+                await self._engine.in_thread(self._files.delete, name)
+            except OSError:
+                log.exception("label set %s was not deleted", name)
+                raise InternalError(
+                    "The label set was not deleted: it could not be removed. The log has why."
+                ) from None
+            del self._sets[name]
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        await self._engine.in_thread(self._files.tidy, {kept.definition.digest for kept in self._sets.values()})
+
+    async def _embed(self, definition: LabelSetDefinition) -> np.ndarray:
+        prompts = await self._engine.in_thread(lambda: definition.prompts)
+        return await self._engine.embed_prompts(prompts)
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        return self._turns.setdefault(name, asyncio.Lock())
+
+
+def check_name(name: str) -> str:
+    """Returns the name.
+
+    Raises:
+        InvalidRequest: It is no name for a label set.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(
+            "A label set's name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit."
+        )
+    return name
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Returns what the work gives. A cancellation is raised once it is over: a write that has begun is completed."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

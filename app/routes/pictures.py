@@ -1,0 +1,88 @@
+"""One picture's way from the bytes that a client sent to its embedding, the same for every surface that takes one."""
+
+import asyncio
+import binascii
+import time
+from typing import NamedTuple
+
+import numpy as np
+from fastapi import Request
+
+from app import images
+from app.encoder import Encoder
+from app.engine import Engine
+from app.errors import Fault, ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
+from app.schemas import ImageFacts
+
+
+class Picture(NamedTuple):
+    """What the tower takes, [S, S, 3] uint8, and what the client is told."""
+
+    pixels: np.ndarray
+    facts: ImageFacts
+    decode_s: float
+
+
+class EmbeddedPicture(NamedTuple):
+    """An embedding, [E] float32, and what the client is told."""
+
+    embedding: np.ndarray
+    facts: ImageFacts
+
+
+async def embed_picture(request: Request, data: bytes | str, pointer: str = "/image") -> EmbeddedPicture:
+    """Returns the embedding of an image file, given as its bytes or as their base64.
+
+    Raises:
+        InvalidImage, ImageTooLarge, UnsupportedMediaType: It cannot be decoded; `pointer` says which one.
+        Overloaded: The queue is full.
+    """
+    engine: Engine = request.app.state.engine
+    max_image_pixels: int = request.app.state.settings.max_image_pixels
+    try:
+        picture = await engine.in_thread(read_picture, data, engine.encoder, max_image_pixels)
+    except (InvalidImage, ImageTooLarge, UnsupportedMediaType) as error:
+        engine.metrics.decode_failed(error.code)
+        error.faults = [Fault(pointer, error.detail)]
+        raise
+    engine.metrics.preprocess(picture.decode_s)
+    result = await engine.embed_image(picture.pixels)
+    timings_s = request.state.timings_s
+    for name, seconds in (("decode", picture.decode_s), ("queue", result.queue_s), ("image", result.compute_s)):
+        timings_s[name] = max(seconds, timings_s.get(name, 0.0))  # of several pictures, the slowest
+    return EmbeddedPicture(result.row, picture.facts)
+
+
+async def embed_pictures(request: Request, files: list[bytes | str]) -> list[EmbeddedPicture | ServiceError]:
+    """Returns what became of each of several pictures: one that cannot be used fails alone."""
+
+    async def attempt(index: int) -> EmbeddedPicture | ServiceError:
+        try:
+            return await embed_picture(request, files[index], f"/images/{index}")
+        except ServiceError as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(index)) for index in range(len(files))]
+    return [task.result() for task in tasks]
+
+
+def read_picture(data: bytes | str, encoder: Encoder, max_image_pixels: int) -> Picture:
+    """Returns a decoded and resized picture.
+
+    For a thread, and in one piece: of all that wait, only as many are decoded as there are threads.
+    """
+    started_s = time.perf_counter()
+    decoded = images.decode(decode_base64(data) if isinstance(data, str) else data, max_image_pixels)
+    height, width, _ = decoded.rgb.shape
+    facts = ImageFacts(width=width, height=height, format=decoded.format, notes=decoded.notes)
+    return Picture(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
+
+
+def decode_base64(text: str) -> bytes:
+    """Returns the bytes. URLs and paths are not followed: they are simply not base64."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        hint = " without its data: prefix" if text.startswith("data:") else "; URLs and paths are not followed"
+        raise InvalidImage(f"image is not base64. Send the file's bytes as standard base64{hint}.") from None

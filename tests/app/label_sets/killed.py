@@ -1,0 +1,49 @@
+"""What tests kill with SIGKILL: processes that one server forks in milliseconds, with everything imported."""
+
+import itertools
+import multiprocessing
+import socket
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import uvicorn
+
+from app.config import Settings
+from app.label_sets.definition import LabelSetDefinition
+from app.label_sets.files import LabelSetFiles
+from app.main import create_app
+from tests.fakes import EMBED_DIM, FakeEncoder
+
+# "forkserver" and not "fork": the test process has threads, whose locks a fork would copy as they are.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
+ANIMALS = LabelSetDefinition(labels=[f"animal {i}" for i in range(200)])
+PLANTS = LabelSetDefinition(labels=[f"plant {i}" for i in range(150)], templates=["a {}"])
+
+
+def embeddings(definition: LabelSetDefinition) -> np.ndarray:
+    """Returns embeddings [K, E] that only this definition has."""
+    values = np.random.default_rng(int(definition.digest, 16)).standard_normal((len(definition.labels), EMBED_DIM))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def files(data_dir: Path) -> LabelSetFiles:
+    return LabelSetFiles(data_dir, "checkpoint-float32", EMBED_DIM)
+
+
+def write_for_ever(data_dir: Path, written: Connection) -> None:
+    """Writes two definitions in turn under one name; says when it begins, and after each."""
+    store = files(data_dir)
+    arrays = [(definition, embeddings(definition)) for definition in (ANIMALS, PLANTS)]
+    for definition, array in itertools.cycle(arrays):
+        written.send_bytes(b"")
+        store.write("zoo", definition, array)
+        store.tidy({definition.digest})
+
+
+def serve(data_dir: Path, listener: socket.socket) -> None:
+    """Serves on a socket that stays open when this process is gone."""
+    app = create_app(Settings(data_dir=data_dir), FakeEncoder())
+    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none")).run([listener])

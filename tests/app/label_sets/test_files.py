@@ -1,0 +1,185 @@
+import json
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.files import LabelSetFiles
+from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, embeddings, files, write_for_ever
+from tests.fakes import EMBED_DIM
+
+CAT = LabelSetDefinition(labels=["cat", LabelWithPrompts(label="Kätzchen", prompts=["eine Katze"])])
+LONG = LabelSetDefinition(labels=[f"{i:0256}" for i in range(200)])
+
+
+@contextmanager
+def no_file_larger_than(limit_bytes: int) -> Iterator[None]:
+    """Makes the system refuse to write on, as a full disk does."""
+    _, hard = soft_hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, soft_hard)
+
+
+def names(folder) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    written = files(tmp_path / "new" / "folder").write("zoo", CAT, embeddings(CAT))
+    assert written == pytest.approx(embeddings(CAT))
+    store = files(tmp_path / "new" / "folder")
+    assert store.definitions(100) == {"zoo": CAT}
+    assert store.embeddings(CAT) == pytest.approx(embeddings(CAT))
+    assert isinstance(store.embeddings(CAT), np.memmap)
+
+
+def test_people_can_read_a_definition(tmp_path):
+    files(tmp_path).write("zoo", CAT, embeddings(CAT))
+    text = (tmp_path / "label-sets" / "zoo.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {
+        "format": 1,
+        "labels": ["cat", {"label": "Kätzchen", "prompts": ["eine Katze"]}],
+        "templates": ["This is a photo of {}."],
+    }
+    assert "Kätzchen" in text
+    assert text.count("\n") > 5
+
+
+def test_nothing_is_made_before_the_first_write(tmp_path):
+    store = files(tmp_path / "data")
+    assert store.definitions(100) == {}
+    assert store.embeddings(CAT) is None
+    store.delete("zoo")
+    store.tidy([])
+    assert not (tmp_path / "data").exists()
+
+
+def test_equal_definitions_share_their_embeddings_and_checkpoints_do_not(tmp_path):
+    store = files(tmp_path)
+    store.write("zoo", CAT, embeddings(CAT))
+    store.write("pets", CAT, embeddings(CAT))
+    assert len(names(tmp_path / "embeddings")) == 1
+    assert LabelSetFiles(tmp_path, "another-float32", EMBED_DIM).embeddings(CAT) is None
+
+
+def test_a_definition_is_removed(tmp_path):
+    store = files(tmp_path)
+    store.write("zoo", CAT, embeddings(CAT))
+    store.delete("zoo")
+    assert store.definitions(100) == {}
+
+
+def test_only_what_is_used_is_kept(tmp_path):
+    store = files(tmp_path)
+    LabelSetFiles(tmp_path, "another-float32", EMBED_DIM).write("zoo", CAT, embeddings(CAT))
+    for definition in (ANIMALS, CAT):
+        store.write("zoo", definition, embeddings(definition))
+    (tmp_path / "label-sets" / ".zoo.json.0.tmp").write_text("{")
+    (tmp_path / "embeddings" / "checkpoint-float32" / ".x.npy.0.tmp").write_text("")
+    (tmp_path / "embeddings" / "notes.txt").write_text("not ours")
+    store.tidy({CAT.digest})
+    kept = {"label-sets/zoo.json", f"embeddings/checkpoint-float32/{CAT.digest}.npy", "embeddings/notes.txt"}
+    assert names(tmp_path) == kept
+    assert not (tmp_path / "embeddings" / "another-float32").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("zoo.json", b"", "Expecting value"),
+        ("zoo.json", b'{"format": 1, "labels": ["cat"', "Expecting"),
+        ("zoo.json", b"\xff", "codec"),
+        ("zoo.json", b"[" * 100_000, "nested too deep"),
+        ("zoo.json", b"[]", "not of format 1"),
+        ("zoo.json", b'{"format": 2, "labels": ["cat"]}', "not of format 1"),
+        ("zoo.json", b'{"format": 1, "labels": []}', "There are 0 labels"),
+        ("zoo.json", b'{"format": 1, "labels": ["cat"], "more": 1}', "unknown field"),
+        ("Zoo.json", b'{"format": 1, "labels": ["cat"]}', "its name is none"),
+    ],
+)
+def test_a_damaged_definition_is_named_kept_and_harms_no_other(tmp_path, caplog, name, content, reason):
+    files(tmp_path).write("pets", CAT, embeddings(CAT))
+    path = tmp_path / "label-sets" / name
+    path.write_bytes(content)
+    assert files(tmp_path).definitions(100) == {"pets": CAT}
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert str(path) in record.message
+    assert reason in record.message
+    assert path.read_bytes() == content
+
+
+def test_a_folder_in_the_place_of_a_definition_is_damage(tmp_path, caplog):
+    (tmp_path / "label-sets" / "zoo.json").mkdir(parents=True)
+    assert files(tmp_path).definitions(100) == {}
+    assert "Is a directory" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes()[:40]),
+        lambda path: path.write_bytes(b"garbage" * 100),
+        lambda path: np.save(path, embeddings(CAT)[:1]),
+        lambda path: np.save(path, embeddings(CAT).astype(np.float64)),
+        lambda path: np.save(path, np.zeros_like(embeddings(CAT))),
+        lambda path: np.save(path, np.full_like(embeddings(CAT), np.nan)),
+        lambda path: np.save(path, np.array([{}, {}], object), allow_pickle=True),
+    ],
+)
+def test_damaged_embeddings_are_not_there(tmp_path, caplog, damage):
+    store = files(tmp_path)
+    store.write("zoo", CAT, embeddings(CAT))
+    path = tmp_path / "embeddings" / "checkpoint-float32" / f"{CAT.digest}.npy"
+    damage(path)
+    assert store.embeddings(CAT) is None
+    assert str(path) in caplog.text
+
+
+def test_a_disk_that_is_full_leaves_the_old_set_and_nothing_else(tmp_path):
+    store = files(tmp_path)
+    store.write("zoo", CAT, embeddings(CAT))
+    before = names(tmp_path)
+    for limit_bytes in (1_000, embeddings(ANIMALS).nbytes + 500):  # in the embeddings, then in the definition
+        with no_file_larger_than(limit_bytes), pytest.raises(OSError, match="File too large"):
+            store.write("zoo", LONG, embeddings(LONG))
+        assert store.definitions(1_000) == {"zoo": CAT}
+        store.tidy({CAT.digest})
+        assert names(tmp_path) == before
+
+
+def test_a_kill_at_any_moment_leaves_the_old_set_or_the_new_one(tmp_path, caplog):
+    chance = random.Random(0)
+    found = []
+    files(tmp_path).write("zoo", ANIMALS, embeddings(ANIMALS))
+    for _ in range(100):
+        written, its_end = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=write_for_ever, args=(tmp_path, its_end))
+        process.start()
+        for _ in range(chance.randint(1, 3)):
+            written.recv_bytes()
+        time.sleep(chance.uniform(0, 0.01))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        store = files(tmp_path)
+        (definition,) = store.definitions(1_000).values()
+        assert definition in (ANIMALS, PLANTS)
+        assert np.array_equal(store.embeddings(definition), embeddings(definition))
+        found.append(definition)
+    assert ANIMALS in found
+    assert PLANTS in found
+    assert caplog.records == []
+    store.tidy({definition.digest})
+    assert len(names(tmp_path)) == 2

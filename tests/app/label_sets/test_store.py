@@ -1,0 +1,261 @@
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import InternalError, InvalidRequest, LabelSetNotFound, PreconditionFailed
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.folder import LabelSetFolderError
+from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name
+from tests.app.engines import make_engine
+from tests.fakes import FakeEncoder, FakeInfo
+
+pytestmark = pytest.mark.anyio
+
+CAT = LabelSetDefinition(labels=["cat"])
+DOG = LabelSetDefinition(labels=["dog", LabelWithPrompts(label="hound", prompts=["a hound", "ein Hund", "un chien"])])
+
+Opened = Callable[..., AbstractAsyncContextManager[LabelSets]]
+
+
+def always(_label_set: LabelSet | None) -> None:
+    """A precondition that lets everything through."""
+
+
+@asynccontextmanager
+async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: Any) -> AsyncIterator[LabelSets]:
+    """Starts, as the service does, on what the folder has."""
+    engine = make_engine()
+    label_sets = LabelSets(engine, data_dir=data_dir, **{"preload_dir": None, "max_labels": 1_000} | options)
+    try:
+        await engine.load(lambda: encoder or FakeEncoder(), label_sets.load)
+        yield label_sets
+    finally:
+        await engine.close()
+
+
+def prompt_embedding(*prompts: str) -> np.ndarray:
+    encoder = FakeEncoder()
+    mean: np.ndarray = encoder.encode_texts(encoder.prepare_text(prompts)).mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+async def test_a_set_is_embedded_by_templates_and_by_prompts_of_its_own(tmp_path):
+    async with opened(tmp_path) as label_sets:
+        stored, created = await label_sets.put("dogs", DOG, always)
+        assert created
+        assert label_sets.get("dogs") == stored
+        expected = [prompt_embedding("This is a photo of dog."), prompt_embedding("a hound", "ein Hund", "un chien")]
+        assert stored.embeddings == pytest.approx(np.array(expected), abs=1e-6)
+
+
+async def test_a_restart_has_all_sets_and_encodes_nothing(tmp_path):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", DOG, always)
+        await label_sets.put("cats", CAT, always)
+        before = label_sets.all()
+    encoder = FakeEncoder()
+    async with opened(tmp_path, encoder) as label_sets:
+        assert [(name, label_set.etag) for name, label_set in label_sets.all()] == [
+            (name, label_set.etag) for name, label_set in before
+        ]
+        assert label_sets.get("pets").embeddings == pytest.approx(before[1][1].embeddings)
+    assert encoder.text_batches == []
+
+
+@pytest.mark.parametrize("info", [FakeInfo(sha256="1" * 64), FakeInfo(dtype="bfloat16")])
+async def test_another_checkpoint_embeds_again_and_drops_the_old_embeddings(tmp_path, info):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", DOG, always)
+    for texts in (4, 0):  # the second time it has its own
+        encoder = FakeEncoder(info=info)
+        async with opened(tmp_path, encoder) as label_sets:
+            assert label_sets.get("pets").definition == DOG
+        assert sum(encoder.text_batches) == texts
+    assert [path.name for path in (tmp_path / "embeddings").iterdir()] == [f"{info.sha256}-{info.dtype}"]
+
+
+async def test_lost_embeddings_are_made_again(tmp_path):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", DOG, always)
+        expected = np.array(label_sets.get("pets").embeddings)
+    (path,) = tmp_path.rglob("*.npy")
+    path.write_bytes(b"")
+    async with opened(tmp_path) as label_sets:
+        assert label_sets.get("pets").embeddings == pytest.approx(expected)
+    assert np.load(path) == pytest.approx(expected)
+
+
+async def test_what_a_set_no_longer_needs_is_removed(tmp_path):
+    async with opened(tmp_path) as label_sets:
+        for name in ("a", "b"):
+            await label_sets.put(name, CAT, always)
+        await label_sets.put("a", DOG, always)
+        assert len(list(tmp_path.rglob("*.npy"))) == 2  # b still needs the cat
+        await label_sets.delete("b", always)
+        assert len(list(tmp_path.rglob("*.npy"))) == 1
+        with pytest.raises(LabelSetNotFound):
+            label_sets.get("b")
+    async with opened(tmp_path) as label_sets:
+        assert [name for name, _ in label_sets.all()] == ["a"]
+
+
+async def test_the_same_again_is_not_encoded_again(tmp_path):
+    encoder = FakeEncoder()
+    async with opened(tmp_path, encoder) as label_sets:
+        await label_sets.put("pets", DOG, always)
+        encoder.text_batches.clear()
+        stored, created = await label_sets.put("pets", DOG.model_copy(), always)
+    assert (stored.definition, created) == (DOG, False)
+    assert encoder.text_batches == []
+
+
+async def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path, caplog):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", CAT, always)
+        (tmp_path / "label-sets").rename(tmp_path / "aside")
+        (tmp_path / "label-sets").touch()
+        with pytest.raises(InternalError, match="was not stored"):
+            await label_sets.put("pets", DOG, always)
+        with pytest.raises(InternalError, match="was not deleted"):
+            await label_sets.delete("pets", always)
+        assert label_sets.get("pets").definition == CAT
+        (tmp_path / "label-sets").unlink()
+        (tmp_path / "aside").rename(tmp_path / "label-sets")
+    assert "Not a directory" in caplog.text
+    async with opened(tmp_path) as label_sets:
+        assert label_sets.get("pets").definition == CAT
+
+
+async def test_the_number_of_sets_is_bounded_also_for_those_on_their_way(tmp_path):
+    (tmp_path / "label-sets").mkdir()
+    for number in range(MAX_LABEL_SETS - 3):
+        (tmp_path / "label-sets" / f"{number}.json").write_text('{"format": 1, "labels": ["cat"]}')
+    async with opened(tmp_path) as label_sets:
+        outcomes = await asyncio.gather(
+            *[label_sets.put(f"set-{i}", CAT, always) for i in range(6)], return_exceptions=True
+        )
+        assert len(label_sets.all()) == MAX_LABEL_SETS
+        refused = [outcome for outcome in outcomes if isinstance(outcome, InvalidRequest)]
+        assert len(refused) == 3
+        assert "no more can be stored" in refused[0].detail
+        await label_sets.put("0", DOG, always)
+
+
+async def test_writers_of_one_name_take_turns_and_see_what_the_last_has_left(tmp_path):
+    def expecting_nothing(label_set: LabelSet | None) -> None:
+        if label_set is not None:
+            raise PreconditionFailed("there is one")
+
+    definitions = [LabelSetDefinition(labels=[f"label {i}"]) for i in range(8)]
+    async with opened(tmp_path) as label_sets:
+        outcomes = await asyncio.gather(
+            *[label_sets.put("one", definition, expecting_nothing) for definition in definitions],
+            return_exceptions=True,
+        )
+        assert sum(isinstance(outcome, PreconditionFailed) for outcome in outcomes) == 7
+        (winner,) = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        assert label_sets.get("one") == winner[0]
+
+
+async def test_a_put_that_is_cancelled_while_it_is_embedded_leaves_the_old_set(tmp_path):
+    entered, free = threading.Event(), threading.Event()
+    encoder = FakeEncoder()
+
+    def before_batch() -> None:
+        entered.set()
+        free.wait()
+
+    async with opened(tmp_path, encoder) as label_sets:
+        await label_sets.put("pets", CAT, always)
+        encoder.before_batch = before_batch
+        writing = asyncio.create_task(label_sets.put("pets", DOG, always))
+        await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+        assert label_sets.get("pets").definition == CAT
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        free.set()
+        assert label_sets.get("pets").definition == CAT
+        await label_sets.put("pets", DOG, always)
+    async with opened(tmp_path) as label_sets:
+        assert label_sets.get("pets").definition == DOG
+
+
+@pytest.mark.parametrize("turns", range(40))
+async def test_a_put_cancelled_at_any_moment_leaves_memory_and_disk_agreed(tmp_path, turns):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", CAT, always)
+        writing = asyncio.create_task(label_sets.put("pets", DOG, always))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        kept = label_sets.get("pets").definition
+        on_disk = json.loads((tmp_path / "label-sets" / "pets.json").read_text(encoding="utf-8"))
+    assert kept in (CAT, DOG)
+    assert on_disk == {"format": 1} | kept.model_dump()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    path = tmp_path / "given"
+    path.mkdir()
+    (path / "pets.txt").write_text("dog\nhound\n")
+    (path / "cats.json").write_text('["cat"]')
+    return path
+
+
+async def test_an_operators_folder_takes_the_place_of_stored_sets_and_is_embedded_once(tmp_path, folder):
+    async with opened(tmp_path / "data") as label_sets:
+        await label_sets.put("pets", CAT, always)
+        await label_sets.put("mine", CAT, always)
+    counts = []
+    for _ in range(2):
+        encoder = FakeEncoder()
+        async with opened(tmp_path / "data", encoder, preload_dir=folder) as label_sets:
+            assert {name: label_set.definition.names for name, label_set in label_sets.all()} == {
+                "cats": ["cat"],
+                "mine": ["cat"],
+                "pets": ["dog", "hound"],
+            }
+        counts.append(sum(encoder.text_batches))
+        files = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")}
+    assert counts == [2, 0]  # the cat was known by its definition, and the second start knew all
+    async with opened(tmp_path / "data", preload_dir=folder):
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")} == files
+
+
+async def test_without_a_folder_that_can_be_written_the_operators_sets_are_served(tmp_path, folder, caplog):
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING, "app"):
+        async with opened(tmp_path / "file" / "data", preload_dir=folder) as label_sets:
+            assert label_sets.get("pets").definition.names == ["dog", "hound"]
+            with pytest.raises(InternalError, match="was not stored"):
+                await label_sets.put("pets", DOG, always)
+    assert "label set pets will be embedded again at the next start: [Errno 17]" in caplog.text
+
+
+async def test_a_mistake_in_the_operators_folder_ends_the_start(tmp_path, folder):
+    (folder / "bad.txt").write_text("")
+    with pytest.raises(LabelSetFolderError, match=r"bad\.txt: There are 0 labels"):
+        async with opened(tmp_path / "data", preload_dir=folder):
+            pass
+
+
+@pytest.mark.parametrize("name", ["a", "0", "zoo.v1", "a..b", "a-b_c", "x" * 64])
+async def test_a_name_is_a_word_of_small_letters(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".a", "-a", "_a", "A", "é", "a b", "a/b", "a\n", "a\0", "x" * 65, "١"])
+async def test_other_names_are_refused(name):
+    with pytest.raises(InvalidRequest, match="begins with a letter or a digit"):
+        check_name(name)

@@ -1,0 +1,398 @@
+import base64
+import itertools
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import pytest
+
+from app.label_sets.definition import LabelSetDefinition
+from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, serve
+from tests.app.pictures import RED, encoded, picture
+from tests.fakes import FakeEncoder, embed
+
+RED_PNG = encoded(picture(RED))
+PETS = {"labels": ["cat", {"label": "dog", "prompts": ["a dog", "ein Hund", "un chien"]}, "cat"], "templates": ["a {}"]}
+
+
+def ask(client: httpx.Client, image: bytes = RED_PNG, **options) -> httpx.Response:
+    return client.post("/classify", json={"image": base64.b64encode(image).decode(), **options})
+
+
+@dataclass
+class CountingEncoder(FakeEncoder):
+    """Keeps how many texts it was given to tokenise, too."""
+
+    texts: list[int] = field(default_factory=list)
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        self.texts.append(len(texts))
+        return super().prepare_text(texts)
+
+
+@pytest.fixture
+def encoder() -> CountingEncoder:
+    return CountingEncoder()
+
+
+@pytest.fixture
+def client(running, encoder) -> Iterator[httpx.Client]:
+    """A client of a service of its own: sets stay."""
+    with running(encoder) as client:
+        yield client
+
+
+def test_a_set_is_stored_listed_read_replaced_and_removed(client):
+    created = client.put("/label-sets/pets", json=PETS)
+    summary = {"name": "pets", "size": 3, "etag": created.headers["ETag"]}
+    assert (created.status_code, created.json()) == (201, summary)
+    assert client.get("/label-sets").json() == {"label_sets": [summary]}
+    read = client.get("/label-sets/pets")
+    assert (read.json(), read.headers["ETag"]) == ({"name": "pets", **PETS}, summary["etag"])
+
+    replaced = client.put("/label-sets/pets", json={"labels": [" bird "]})
+    assert (replaced.status_code, replaced.json()["size"]) == (200, 1)
+    assert replaced.headers["ETag"] != created.headers["ETag"]
+    assert client.get("/label-sets/pets").json() == {
+        "name": "pets",
+        "labels": ["bird"],
+        "templates": ["This is a photo of {}."],
+    }
+
+    removed = client.delete("/label-sets/pets")
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert client.get("/label-sets/pets").status_code == 404
+    assert client.delete("/label-sets/pets").status_code == 404
+    assert client.get("/label-sets").json() == {"label_sets": []}
+
+
+def test_sets_are_listed_by_name(client):
+    for name in ("b", "a.2", "a"):
+        client.put(f"/label-sets/{name}", json=PETS)
+    listed = client.get("/label-sets").json()["label_sets"]
+    assert [label_set["name"] for label_set in listed] == ["a", "a.2", "b"]
+
+
+def test_equal_definitions_have_equal_etags_however_they_were_written(client):
+    bodies = [
+        '{"labels": ["cat"]}',
+        '{"templates": ["This is a photo of {}."],"labels":["\\u0063at "]}',
+        '{"labels": ["dog"]}',
+    ]
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    etags = [client.put("/label-sets/x", content=body, headers=headers).headers["ETag"] for body in bodies]
+    assert etags[0] == etags[1] != etags[2]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"json": {"image": base64.b64encode(RED_PNG).decode(), "label_set": "pets"}},
+        {"files": {"image": ("x", RED_PNG)}, "data": {"label_set": "pets"}},
+        {"content": RED_PNG, "params": {"label_set": "pets"}, "headers": {"Content-Type": "image/png"}},
+    ],
+)
+def test_a_set_is_asked_for_by_name_in_all_bodies_and_costs_no_text(client, encoder, request_):
+    client.put("/label-sets/pets", json=PETS)
+    answer = client.post("/classify", **request_)
+    assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # of the PUT
+    dog = encoder.encode_texts(encoder.prepare_text(["a dog", "ein Hund", "un chien"])).mean(axis=0)
+    cosine = embed(encoder.prepare_image(picture(RED))) @ dog / np.linalg.norm(dog)
+    expected = sorted(
+        [("cat", encoder.logit(picture(RED), "a cat"))] * 2 + [("dog", encoder.scale * cosine + encoder.bias)],
+        key=lambda score: -score[1],
+    )
+    scores = [(score["label"], score["logit"]) for score in answer.json()["scores"]]
+    assert [label for label, _ in scores] == [label for label, _ in expected]
+    assert [logit for _, logit in scores] == pytest.approx([logit for _, logit in expected], abs=1e-5)
+
+
+def test_the_other_options_go_with_a_set(client):
+    client.put("/label-sets/pets", json=PETS)
+    assert len(ask(client, label_set="pets", top_k=1, threshold=0).json()["scores"]) == 1
+
+
+def test_an_unknown_set_is_404_before_the_image_is_looked_at(client):
+    answer = ask(client, b"no image", label_set="../pets")
+    assert (answer.status_code, answer.json()["error_type"]) == (404, "label_set_not_found")
+    assert "pets" not in answer.text
+
+
+REFUSED = {
+    "no labels": ({}, 400, "labels is missing."),
+    "no list": ({"labels": "cat"}, 400, "labels: input should be a valid list."),
+    "a label that is a number": (
+        {"labels": ["cat", 3]},
+        400,
+        "labels/1: input should be a string, or an object with label and prompts.",
+    ),
+    "a label without prompts": ({"labels": [{"label": "cat"}]}, 400, "labels/0/prompts is missing."),
+    "a prompt that is a number": (
+        {"labels": [{"label": "cat", "prompts": [1]}]},
+        400,
+        "labels/0/prompts/0: input should be a valid string.",
+    ),
+    "a mistyped key": ({"labels": [], "template": []}, 400, "unknown field; did you mean templates?"),
+    "a mistyped key of a label": (
+        {"labels": [{"label": "cat", "prompts": [], "promts": []}]},
+        400,
+        "labels/0: unknown field.",
+    ),
+    "its name in the body": ({"labels": ["cat"], "name": "x"}, 400, "unknown field; the fields are labels, templates."),
+    "an empty list": ({"labels": []}, 422, "There are 0 labels; send 1 to 4."),
+    "too many labels": ({"labels": ["cat"] * 5}, 422, "There are 5 labels; send 1 to 4."),
+    "an empty label": ({"labels": [" "]}, 422, "Label 0 has 0 characters; it must have 1 to 256."),
+    "no prompts": ({"labels": [{"label": "cat", "prompts": []}]}, 422, "Label 0 has 0 prompts; it must have 1 to 100."),
+    "a bad template": ({"labels": ["cat"], "templates": ["a"]}, 422, "Template 0 must have {} for the label"),
+}
+
+
+@pytest.fixture(scope="module")
+def small(running) -> Iterator[httpx.Client]:
+    """A client of a service that takes four labels."""
+    with running(max_labels=4) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("body", "status", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_set_that_cannot_be_used_is_refused(small, body, status, message):
+    answer = small.put("/label-sets/refused", json=body)
+    assert (answer.status_code, answer.json()["detail"][: len(message)]) == (status, message)
+    assert small.get("/label-sets/refused").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"{", {"Content-Type": "application/json"}, 400),
+        (b'{"labels": ["a"], "labels": ["b"]}', {"Content-Type": "application/json"}, 400),
+        (b'{"labels": ["\\ud83d"]}', {"Content-Type": "application/json"}, 400),
+        (b'{"labels": ["cat"]}', {}, 415),
+        (b'{"labels": ["cat"]}', {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        (b'{"labels": ["cat"]}', {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+    ],
+)
+def test_a_put_takes_json_text_and_nothing_else(small, content, headers, status):
+    assert small.put("/label-sets/refused", content=content, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        (path, 400, b"A label set's name has 1 to 64")
+        for path in ("..", "%2e%2e", "a%0a", "a%00", "Pets", "x" * 65, "%20")
+    ]
+    + [(path, 404, b"There is nothing at this path") for path in ("", "a/b", "a%2fb", "%2e%2e%2fpets")],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_wrong_name_is_refused(small, method, path, status, message):
+    """Sent as it is, for a client would resolve the dots."""
+    body = b'{"labels": ["cat"]}'
+    head = f"{method} /label-sets/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    with socket.create_connection((small.base_url.host, small.base_url.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert message in answer
+
+
+def test_if_match_and_if_none_match_are_honoured(client):
+    url = "/label-sets/pets"
+    assert client.put(url, json=PETS, headers={"If-Match": "*"}).status_code == 412  # there is nothing yet
+    etag = client.put(url, json=PETS, headers={"If-None-Match": "*"}).headers["ETag"]
+    assert client.put(url, json=PETS, headers={"If-None-Match": "*"}).status_code == 412
+
+    for not_it in ('"other"', f"W/{etag}", etag.strip('"'), ""):
+        changed = client.put(url, json={"labels": ["bird"]}, headers={"If-Match": not_it})
+        assert (changed.status_code, changed.json()["error_type"]) == (412, "precondition_failed")
+        assert client.delete(url, headers={"If-Match": not_it}).status_code == 412
+    assert client.get(url).headers["ETag"] == etag
+
+    for named in ("*", etag, f'"other", {etag}'):
+        assert client.put(url, json=PETS, headers={"If-Match": named}).status_code == 200
+    for known in (etag, f"W/{etag}", "*"):
+        unchanged = client.get(url, headers={"If-None-Match": known})
+        assert (unchanged.status_code, unchanged.content, unchanged.headers["ETag"]) == (304, b"", etag)
+    assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.delete(url, headers={"If-Match": etag}).status_code == 204
+    assert client.delete(url, headers={"If-Match": "*"}).status_code == 404
+
+
+def test_of_many_who_read_the_same_only_one_writes(client):
+    etag = client.put("/label-sets/pets", json=PETS).headers["ETag"]
+
+    def replace(number: int) -> int:
+        body = {"labels": [f"label {number}"]}
+        return client.put("/label-sets/pets", json=body, headers={"If-Match": etag}).status_code
+
+    with ThreadPoolExecutor(8) as callers:
+        assert sorted(callers.map(replace, range(8))) == [200] + [412] * 7
+
+
+def expected_top(encoder: FakeEncoder, definition: LabelSetDefinition) -> tuple[str, float]:
+    """Returns a set's best label for the red picture, where each label has one prompt."""
+    (prompts,) = zip(*definition.prompts, strict=True)
+    return max(
+        ((name, encoder.logit(picture(RED), prompt)) for name, prompt in zip(definition.names, prompts, strict=True)),
+        key=lambda score: score[1],
+    )
+
+
+def test_who_asks_while_a_set_is_replaced_gets_the_old_one_or_the_new_one(client, encoder):
+    definitions = [LabelSetDefinition(labels=[f"{kind} {i}" for i in range(60)]) for kind in ("fish", "bird")]
+    tops = dict(expected_top(encoder, definition) for definition in definitions)
+    client.put("/label-sets/zoo", json=definitions[0].model_dump())
+    done = threading.Event()
+
+    def replace() -> None:
+        for definition in itertools.cycle(definitions):
+            assert client.put("/label-sets/zoo", json=definition.model_dump()).status_code == 200
+            if done.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as other:
+        replacing = other.submit(replace)
+        for _ in range(60):
+            scores = ask(client, label_set="zoo").json()["scores"]
+            assert len({score["label"].split()[0] for score in scores}) == 1
+            assert scores[0]["logit"] == pytest.approx(tops[scores[0]["label"]], abs=1e-5)
+        done.set()
+        replacing.result()
+
+
+def test_a_restart_serves_what_was_stored(running, tmp_path):
+    with running(data_dir=tmp_path) as client:
+        etag = client.put("/label-sets/pets", json=PETS).headers["ETag"]
+        before = ask(client, label_set="pets").json()
+    encoder = FakeEncoder()
+    with running(encoder, data_dir=tmp_path) as client:
+        assert client.get("/label-sets").json()["label_sets"] == [{"name": "pets", "size": 3, "etag": etag}]
+        assert client.get("/label-sets/pets").json() == {"name": "pets", **PETS}
+        assert ask(client, label_set="pets").json() == before
+    assert encoder.text_batches == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_failure_of_the_put_alone(running, tmp_path):
+    (tmp_path / "file").touch()
+    with running(data_dir=tmp_path / "file") as client:
+        answer = client.put("/label-sets/pets", json=PETS)
+        assert (answer.status_code, answer.json()["error_type"]) == (500, "internal_error")
+        assert answer.json()["detail"] == "The label set was not stored: it could not be written. The log has why."
+        assert str(tmp_path) not in answer.text
+        assert client.get("/label-sets").json() == {"label_sets": []}
+        assert ask(client, labels=["cat"]).status_code == 200
+
+
+def test_a_put_needs_a_permit(running):
+    entered, free = threading.Event(), threading.Event()
+
+    def before_batch() -> None:
+        entered.set()
+        free.wait()
+
+    with running(FakeEncoder(before_batch), max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.put, "/label-sets/pets", json=PETS)
+        entered.wait()
+        assert client.put("/label-sets/cats", json=PETS).status_code == 429
+        assert client.get("/label-sets").json() == {"label_sets": []}  # what is not embedded yet is not there yet
+        free.set()
+        assert waiting.result().status_code == 201
+
+
+def test_before_the_service_is_ready_sets_are_not_missing_but_not_ready(running):
+    free = threading.Event()
+    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
+        paths = [
+            ("GET", "/label-sets"),
+            ("GET", "/label-sets/a"),
+            ("PUT", "/label-sets/a"),
+            ("DELETE", "/label-sets/a"),
+        ]
+        statuses = [client.request(method, path).status_code for method, path in paths]
+        free.set()
+    assert statuses == [503] * 4
+
+
+def references(value: object) -> Iterator[str]:
+    """Yields every $ref in a JSON document."""
+    if isinstance(value, dict):
+        yield from (item for key, item in value.items() if key == "$ref")
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_openapi_describes_the_body_and_every_failure(client):
+    document = client.get("/openapi.json").json()
+    path = document["paths"]["/label-sets/{name}"]
+    assert set(path["put"]["responses"]) >= {
+        "200",
+        "201",
+        "400",
+        "401",
+        "412",
+        "413",
+        "415",
+        "422",
+        "429",
+        "500",
+        "503",
+    }
+    assert set(path["get"]["responses"]) >= {"200", "304", "400", "401", "404", "503"}
+    assert set(path["delete"]["responses"]) >= {"204", "400", "401", "404", "412", "500", "503"}
+    schema = path["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"].keys() == {"labels", "templates"}
+    places = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(path)) <= places
+
+
+def put_in_turns(client: httpx.Client, etags: list[str]) -> None:
+    """Replaces a set until the service is gone; adds the ETag that each answer must have before it is asked for."""
+    try:
+        for definition in itertools.cycle((PLANTS, ANIMALS)):
+            etags.append(f'"{definition.digest}"')
+            assert client.put("/label-sets/zoo", json=definition.model_dump()).headers["ETag"] == etags[-1]
+    except httpx.TransportError:
+        pass
+
+
+def test_a_service_killed_at_any_moment_comes_back_with_a_whole_set(tmp_path, encoder):
+    chance = random.Random(0)
+    definitions = {f'"{definition.digest}"': definition for definition in (ANIMALS, PLANTS)}
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # a client waits here while nobody serves
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        possible: list[str] = []  # what was last answered, and what came after it
+        for _ in range(12):
+            process = PROCESSES.Process(target=serve, args=(tmp_path, listener))
+            process.start()
+            with httpx.Client(base_url=url, timeout=30) as client:
+                while client.get("/health/ready").status_code != 200:
+                    pass
+                if possible:
+                    etag = client.get("/label-sets/zoo").headers["ETag"]
+                    stored = client.get("/label-sets/zoo").json()
+                    scores = ask(client, label_set="zoo").json()["scores"]
+                    label, logit = expected_top(encoder, definitions[etag])
+                    assert etag in possible
+                    assert stored == {"name": "zoo", **definitions[etag].model_dump()}
+                    assert sorted(score["label"] for score in scores) == sorted(definitions[etag].names)
+                    assert (scores[0]["label"], scores[0]["logit"]) == (label, pytest.approx(logit, abs=1e-5))
+                else:
+                    client.put("/label-sets/zoo", json=ANIMALS.model_dump())
+                etags: list[str] = [client.get("/label-sets/zoo").headers["ETag"]]
+                writer = threading.Thread(target=put_in_turns, args=(client, etags))
+                writer.start()
+                time.sleep(chance.uniform(0, 0.1))
+                process.kill()
+                process.join()
+                writer.join()
+                possible = etags[-2:]

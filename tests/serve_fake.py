@@ -1,0 +1,32 @@
+"""The service as a process of its own, over the fake encoder: `python -m tests.serve_fake [BEHAVIOUR]`."""
+
+import sys
+import threading
+import time
+
+from app.config import load_settings
+from app.server import serve
+from app.telemetry import configure_logging
+from tests.fakes import FakeEncoder
+
+
+def end_thread() -> None:
+    raise SystemExit
+
+
+def wait_for_ever() -> None:
+    threading.Event().wait()
+
+
+BEHAVIOURS = {
+    "works": FakeEncoder(),
+    "slow": FakeEncoder(before_batch=lambda: time.sleep(0.3)),
+    "dies": FakeEncoder(before_batch=end_thread),
+    "sticks": FakeEncoder(before_batch=wait_for_ever),
+    "never loads": FakeEncoder(before_warm_up=wait_for_ever),
+}
+
+if __name__ == "__main__":
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    sys.exit(serve(settings, BEHAVIOURS[sys.argv[1]]))
