@@ -5,7 +5,7 @@ VENV ?= .venv
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
 BIN := $(VENV)/bin
 
-.PHONY: run test check parity train clean
+.PHONY: run test check parity train image-check clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m app serve
@@ -27,6 +27,13 @@ train: $(VENV)/.train
 	$(BIN)/python -m training.train
 	$(BIN)/python -m training.evaluate --write-model-card
 	$(BIN)/python -m model.self_test --write
+
+# Builds and tries the image. IMAGE_TOOL may be podman, or a stand-in (deploy/image_check.py says what it must know);
+# BUILD is for more of its arguments, such as --build-arg TRACING=true.
+IMAGE_TOOL ?= docker
+FLAVOURS ?= cpu gpu
+image-check:
+	$(PYTHON) deploy/image_check.py --tool='$(IMAGE_TOOL)' --build='$(BUILD)' $(FLAVOURS)
 
 clean:
 	rm -rf $(VENV)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.config import SettingsError, load_settings, settings_table
+from app.logs import configure_logging
 from app.server import serve
-from app.telemetry import configure_logging
+from app.tracing import start_tracing
 
 if TYPE_CHECKING:
     from model.verify import Line
@@ -50,7 +51,7 @@ def run_serve(_options: argparse.Namespace) -> int:
     settings = load_settings()
     configure_logging(settings.log_format)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
-    return serve(settings)
+    return serve(settings, tracing=start_tracing())
 
 
 def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -69,7 +69,6 @@ class Limits:
             self.admission.hold(piece_bytes)
             received_bytes += piece_bytes
             complete = not message.get("more_body", False)
-            scope["state"]["facts"]["body_bytes"] = received_bytes
             return message
 
         async def send_closing(message: Message) -> None:

@@ -17,14 +17,18 @@ from app.engine import Engine
 from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
-from app.routes import classify, embed, health, info, label_sets
+from app.routes import classify, embed, health, info, label_sets, metrics
 from app.telemetry import Telemetry
+from app.tracing import Tracing
 
 log = logging.getLogger("app")
 
 
 def create_app(
-    settings: Settings, encoder: Encoder | None = None, on_failure: Callable[[], None] = lambda: None
+    settings: Settings,
+    encoder: Encoder | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Returns the service, which loads its model once it runs and answers probes meanwhile.
 
@@ -33,6 +37,7 @@ def create_app(
         encoder: What computes; None loads the configured checkpoint.
         on_failure: Called, on any thread, when there will be no model or its device thread has ended; it should end
             the process, with a status other than 0.
+        tracing: Where traces go, if they do; ended with the service.
 
     Raises:
         SettingsError: A file that the settings name cannot be used.
@@ -57,7 +62,7 @@ def create_app(
 
     async def load(engine: Engine, sets: LabelSets) -> None:
         def on_stage(stage: str) -> None:
-            engine.stage = stage
+            engine.report(stage)
             if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
                 log.info(stage)
 
@@ -76,7 +81,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = Engine(
             admission=admission,
-            metrics=metrics,
+            metrics=app.state.metrics,
             max_batch=settings.max_batch,
             text_cache_bytes=settings.text_cache_bytes,
             canary_s=settings.canary_s,
@@ -89,21 +94,26 @@ def create_app(
             preload_dir=settings.label_sets_dir,
             max_labels=settings.max_labels,
         )
+        app.state.metrics.watch(lambda: engine.snapshot(len(app.state.label_sets.all())))
         app.state.loading = asyncio.create_task(load(engine, app.state.label_sets))
         yield
         app.state.loading.cancel()
         await engine.close()
+        if tracing:
+            await asyncio.to_thread(tracing.shutdown)
 
     admission = Admission(settings.max_queue_items, settings.max_queue_bytes)
-    metrics = Metrics()
     app = FastAPI(
         title="SigLIP zero-shot image classification",
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would make a client upload its image twice
+        # FastAPI's own spans and logs would have queries, and so labels, and exceptions' messages.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
+    app.state.metrics = Metrics()
     # Added first is innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
@@ -116,8 +126,8 @@ def create_app(
     )
     app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Telemetry)
+    app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing)
     errors.install(app)
-    for surface in (classify, label_sets, embed, health, info):
+    for surface in (classify, label_sets, embed, health, info, metrics):
         app.include_router(surface.router)
     return app

@@ -80,8 +80,8 @@ class Snapshot(NamedTuple):
 
 # In the order of Snapshot's fields; then what needs no asking.
 READ = (
-    Row("siglip_queue_depth", "gauge", "requests waiting or being computed"),
-    Row("siglip_queue_bytes", "gauge", "bytes of their bodies"),
+    Row("siglip_queue_depth", "gauge", "images waiting or being computed"),
+    Row("siglip_queue_bytes", "gauge", "bytes of the request bodies that are here"),
     Row("siglip_text_cache_bytes", "gauge", "memory of the cached text embeddings"),
     Row("siglip_text_cache_hits_total", "counter", "texts whose embedding was known"),
     Row("siglip_text_cache_misses_total", "counter", "texts whose embedding had to be computed"),

@@ -24,13 +24,14 @@ from app.config import Settings
 from app.encoder import Encoder
 from app.errors import InvalidRequest
 from app.main import create_app
+from app.tracing import Tracing
 
 MAX_HEAD_BYTES = 65_536
 
 
-def serve(settings: Settings, encoder: Encoder | None = None) -> int:
+def serve(settings: Settings, encoder: Encoder | None = None, tracing: Tracing | None = None) -> int:
     """Serves until told to stop, and returns the exit status: 1 if there is nothing to serve with, any more or yet."""
-    app = create_app(settings, encoder, on_failure=lambda: server.fail())  # noqa: PLW0108 (made next)
+    app = create_app(settings, encoder, lambda: server.fail(), tracing)  # noqa: PLW0108 (made next)
     server = Server(app, settings)
     server.run()
     return int(server.failed)

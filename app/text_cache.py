@@ -8,12 +8,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from app.batching import Result
 
 ENTRY_BYTES = 400  # what Python needs for an entry beside the key's and the embedding's own bytes, measured
+
+
+class Found(NamedTuple):
+    """Embeddings [N, E], and how many of the different texts were known and how many were not."""
+
+    embeddings: np.ndarray
+    hits: int
+    misses: int
 
 
 @dataclass
@@ -42,16 +51,17 @@ class TextCache:
         self.evictions = 0
         self._flights: dict[bytes, _Flight] = {}
 
-    async def get(self, token_ids: np.ndarray) -> np.ndarray:
-        """Returns embeddings [N, E] for token ids [N, L], in order; equal rows are computed once.
+    async def get(self, token_ids: np.ndarray) -> Found:
+        """Returns embeddings for token ids [N, L], in order; equal rows are computed once.
 
         A failure is raised to all who waited for it and is not remembered.
         """
         keys = [row.tobytes() for row in token_ids]
         rows = dict(zip(keys, token_ids, strict=True))
         found = {key: self._entries[key] for key in rows if key in self._entries}
-        self.hits += len(found)
-        self.misses += len(rows) - len(found)
+        hits = len(found)
+        self.hits += hits
+        self.misses += len(rows) - hits
         for key in found:
             self._entries[key] = self._entries.pop(key)
         self._start({key: row for key, row in rows.items() if key not in found and key not in self._flights})
@@ -59,7 +69,7 @@ class TextCache:
         if flights:
             await self._wait(flights)
         found |= {key: flight.future.result().row for key, flight in flights.items()}
-        return np.stack([found[key] for key in keys])
+        return Found(np.stack([found[key] for key in keys]), hits, len(rows) - hits)
 
     def _start(self, rows: dict[bytes, np.ndarray]) -> None:
         for key, future in zip(rows, self._compute(list(rows.values())), strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.config import PREFIX, Settings, shown
 from app.errors import ServiceError
+from app.metrics import PUSHED, READ
 from model.config import VARIANTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -56,6 +57,14 @@ def default(value: object) -> str:
     return "" if shown(value) == "-" else f"`{shown(value)}`"
 
 
+def metrics_table() -> str:
+    """Returns every metric."""
+    rows = [
+        f"| `{m.name}` | {m.type} | {', '.join(map('`{}`'.format, m.labels))} | {m.meaning} |" for m in PUSHED + READ
+    ]
+    return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *rows])
+
+
 def variants_table() -> str:
     """Returns every published checkpoint by name."""
     rows = []
@@ -82,7 +91,13 @@ def load_table() -> str:
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
-TABLES = {"load": load_table, "errors": errors_table, "variants": variants_table, "settings": settings_table}
+TABLES = {
+    "load": load_table,
+    "errors": errors_table,
+    "variants": variants_table,
+    "settings": settings_table,
+    "metrics": metrics_table,
+}
 
 
 def blocks(text: str) -> Iterator[tuple[str, str, str]]:

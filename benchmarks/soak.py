@@ -38,8 +38,8 @@ GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last: les
 def serve() -> int:
     """Serves, as `python -m app serve` does, and says at the end how often each tower was traced."""
     from app.config import load_settings
+    from app.logs import configure_logging
     from app.server import serve as serve_until_told
-    from app.telemetry import configure_logging
     from model.encoder import load_encoder
 
     settings = load_settings()

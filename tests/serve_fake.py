@@ -5,8 +5,8 @@ import threading
 import time
 
 from app.config import load_settings
+from app.logs import configure_logging
 from app.server import serve
-from app.telemetry import configure_logging
 from tests.fakes import FakeEncoder
 
 

@@ -120,9 +120,10 @@ async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
         return Classes(label_set.definition.names, label_set.embeddings)
     labels = check_labels(options.labels or [], request.app.state.settings.max_labels)
     templates = None if options.templates is None else check_templates(options.templates, len(labels))
-    embeddings = await engine.embed_labels(labels, templates)
+    found = await engine.embed_labels(labels, templates)
     request.state.timings_s["text"] = time.perf_counter() - started_s
-    return Classes(labels, embeddings)
+    request.state.facts.update(cache_hits=found.hits, cache_misses=found.misses)
+    return Classes(labels, found.embeddings)
 
 
 def score(engine: Engine, picture: EmbeddedPicture, classes: Classes, options: ClassifyOptions) -> ScoredImage:

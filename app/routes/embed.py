@@ -61,9 +61,9 @@ async def embed_text(request: Request) -> Response:
     body = await read_json(request, EmbedTextBody)
     texts = check_texts(body.texts, request.app.state.settings.max_labels)
     with engine.admission.permit():
-        embeddings = await engine.embed_texts(texts)
-    request.state.facts.update(texts=len(texts))
-    return await answer(engine, model, embeddings)
+        found = await engine.embed_texts(texts)
+    request.state.facts.update(texts=len(texts), cache_hits=found.hits, cache_misses=found.misses)
+    return await answer(engine, model, found.embeddings)
 
 
 async def answer(engine: Engine, model: ModelName, embeddings: np.ndarray) -> Response:

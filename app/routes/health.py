@@ -20,7 +20,7 @@ class Status(BaseModel):
 async def startup(request: Request) -> Status:
     """Answers 200 from the moment when the model was first ready, else 503 with the stage of the start."""
     engine: Engine = request.app.state.engine
-    _ = engine.encoder  # raises until the start is over, and never afterwards
+    engine.check_started()
     return Status(status="started")
 
 

@@ -19,6 +19,7 @@ import uvicorn
 
 from app.config import Settings
 from app.main import create_app
+from app.tracing import Tracing
 from tests.fakes import FakeEncoder
 
 Running = Callable[..., AbstractContextManager[httpx.Client]]
@@ -30,10 +31,12 @@ def anyio_backend() -> str:
 
 
 @contextmanager
-def serve(encoder: FakeEncoder | None = None, *, wait: bool = True, **settings: Any) -> Iterator[httpx.Client]:
+def serve(
+    encoder: FakeEncoder | None = None, *, wait: bool = True, tracing: Tracing | None = None, **settings: Any
+) -> Iterator[httpx.Client]:
     """Runs the service on a free port, with a data folder of its own; `wait` for it to be ready."""
     with tempfile.TemporaryDirectory() as data_dir, socket.socket() as listener:
-        app = create_app(Settings(**{"data_dir": data_dir} | settings), encoder or FakeEncoder())
+        app = create_app(Settings(**{"data_dir": data_dir} | settings), encoder or FakeEncoder(), tracing=tracing)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from here on a client is queued, not refused

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from app.device import MAX_QUEUED_ROWS
 from app.encoder import EncoderInfo
-from app.engine import MAX_QUEUED_ROWS, Classification, Engine, together
+from app.engine import Classification, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
 from model.zero_shot import Scores
 from tests.app.engines import make_engine
@@ -34,7 +35,7 @@ async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarra
     classes, image = await together(
         engine.embed_labels(labels, templates), engine.embed_image(encoder.prepare_image(picture(colour)))
     )
-    return engine.classify(image.row, classes).scores.logits
+    return engine.classify(image.row, classes.embeddings).scores.logits
 
 
 async def test_a_classification_scores_the_labels_in_their_order(engine, encoder):
@@ -66,7 +67,7 @@ async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
 
 
 async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
-    by_templates = await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])
+    by_templates = (await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])).embeddings
     by_prompts = await engine.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
     assert by_prompts == pytest.approx(by_templates, abs=1e-6)
 
@@ -85,8 +86,8 @@ async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(en
 
 
 async def test_texts_are_embedded_as_they_are(engine, encoder):
-    embeddings = await engine.embed_texts(["cat", "a {}"])
-    assert embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
+    found = await engine.embed_texts(["cat", "a {}"])
+    assert found.embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
 
 
 async def test_no_batch_is_larger_than_allowed(engine, encoder):
@@ -145,7 +146,7 @@ async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered()
         with pytest.raises(InternalError):
             await embed()
     encoder.faulty = False
-    assert np.isfinite(await engine.embed_texts(["cat"])).all()
+    assert np.isfinite((await engine.embed_texts(["cat"])).embeddings).all()
     await engine.close()
 
 
@@ -177,46 +178,6 @@ async def test_closing_during_a_load_does_not_wait_for_it():
     await engine.close()
     free.set()
     loading.cancel()
-
-
-async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
-    works = True
-
-    def before_batch() -> None:
-        if not works:
-            raise RuntimeError
-
-    encoder = FakeEncoder(before_batch=before_batch)
-    engine = make_engine(canary_s=0.01)
-    await engine.load(lambda: encoder)
-    while not encoder.image_batches:
-        await asyncio.sleep(0.001)
-    engine.check_ready()
-    works = False
-
-    async def until_unready() -> None:
-        while True:
-            engine.check_ready()
-            await asyncio.sleep(0.001)
-
-    with pytest.raises(NotReady, match=r"a forward on the device has failed \(RuntimeError\)"):
-        await until_unready()
-    await engine.close()
-
-
-async def test_a_device_thread_that_ends_is_told():
-    def end() -> None:
-        raise SystemExit
-
-    died = threading.Event()
-    engine = make_engine(on_death=died.set)
-    await engine.load(lambda: FakeEncoder(before_batch=end))
-    with pytest.raises(InternalError):
-        await engine.embed_texts(["cat"])
-    await asyncio.get_running_loop().run_in_executor(None, died.wait)
-    with pytest.raises(NotReady, match="The device thread has ended"):
-        engine.check_live()
-    await engine.close()
 
 
 async def test_of_two_things_together_one_that_fails_ends_the_other():

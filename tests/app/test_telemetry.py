@@ -1,11 +1,13 @@
-import io
-import json
 import logging
-import sys
+import re
+import socket
+from collections.abc import Callable
 
 import pytest
+from fastapi import APIRouter, FastAPI
 
-from app.telemetry import JSONFormatter, TextFormatter, configure_logging
+from app.logs import JSONFormatter, TextFormatter
+from app.telemetry import route_template
 from tests.app.pictures import encoded, picture
 
 
@@ -22,10 +24,10 @@ def test_the_callers_valid_request_id_is_kept(client, headers, expected):
     assert client.get("/health/live", headers=headers).headers["X-Request-Id"] == expected
 
 
-@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "a/b", "é"])
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "a/b", "é", "a\u2028b", "a\tb"])
 def test_an_invalid_request_id_is_replaced(client, given):
-    answer = client.get("/health/live", headers={"X-Request-Id": given.encode("latin-1")})
-    assert answer.headers["X-Request-Id"] not in ("", given)
+    answer = client.get("/health/live", headers={"X-Request-Id": given.encode()})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
 
 
 @pytest.mark.parametrize(
@@ -42,14 +44,24 @@ def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict]:
 
 
 def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
+    image = encoded(picture())
     with caplog.at_level(logging.INFO, "app"):
-        client.post(
-            "/classify", params={"labels": "sesame"}, content=encoded(picture()), headers={"Content-Type": "image/png"}
-        )
+        headers = {"Content-Type": "image/png", "X-Secret": "sesame"}
+        answer = client.post("/classify", params={"labels": "sesame"}, content=image, headers=headers)
         client.get("/health/live")  # the line of an answer may come after it, but not after the next one's
     line = request_lines(caplog)[0]
-    assert {"request_id", "decode_ms", "queue_ms", "image_ms", "text_ms", "total_ms"} < set(line)
-    expected = {"method": "POST", "path": "/classify", "status": 200, "labels": 1, "image": "24x24", "format": "PNG"}
+    assert {"request_id", "receive_ms", "decode_ms", "queue_ms", "image_ms", "text_ms", "total_ms"} < set(line)
+    expected = {
+        "route": "/classify",
+        "method": "POST",
+        "path": "/classify",
+        "status": 200,
+        "request_bytes": len(image),
+        "response_bytes": len(answer.content),
+        "labels": 1,
+        "image": "24x24",
+        "format": "PNG",
+    }
     assert {name: line[name] for name in expected} == expected
     assert "sesame" not in str(line)
 
@@ -62,53 +74,127 @@ def test_a_refused_request_is_one_line_with_its_code(client, caplog):
     assert (line["status"], line["error_type"]) == (415, "unsupported_media_type")
 
 
-def record(**facts: object) -> logging.LogRecord:
-    made = logging.LogRecord("app", logging.INFO, "", 0, "request", None, None)
-    made.facts = facts
-    return made
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/%0a2030-01-01%20INFO%20forged%0d%0a",
+        b"/%1b[31m%07%00%7f%c2%9b",
+        b"/%e2%80%a8%e2%80%a9%e2%80%ae",
+        b"/%ff%fe%ed%a0%80",
+        b'/"%20status=200%20x="',
+        b"/" + b"a" * 30_000,
+    ],
+    ids=["new line", "terminal", "unicode", "no unicode", "quotes", "huge"],
+)
+def test_a_hostile_path_is_one_short_line_of_visible_characters(raw, client, caplog, path):
+    with caplog.at_level(logging.INFO, "app"):
+        status, _, _ = raw(b"GET " + path + b"?sesame HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.get("/health/live")
+    assert status == 404
+    (record,) = [record for record in caplog.records if record.message == "request" and record.facts["status"] == 404]
+    assert record.facts["route"] == "unknown"
+    for formatter in (TextFormatter(), JSONFormatter()):
+        line = formatter.format(record)
+        assert re.fullmatch(r"[\x20-\x7e]{1,2000}", line)
+        assert "sesame" not in line
+    assert " status=200" not in re.sub(r'"(\\.|[^"\\])*"', "", TextFormatter().format(record))  # outside of quotes
 
 
-def test_a_text_line_stays_one_line_whatever_the_client_sent():
-    line = TextFormatter("%(message)s").format(record(path="/a\nforged line", status=404))
-    assert line == r'request path="/a\nforged line" status=404'
-
-
-def test_a_json_line_is_one_object_with_its_facts():
-    line = JSONFormatter().format(record(path="/a\nb", status=404))
-    assert "\n" not in line
-    assert json.loads(line)["path"] == "/a\nb"
-    assert json.loads(line)["level"] == "INFO"
-
-
-def test_a_json_line_holds_its_traceback():
-    made = record()
-    try:
-        1 // 0  # noqa: B018 (for what it raises)
-    except ZeroDivisionError:
-        made.exc_info = sys.exc_info()
-    line = JSONFormatter().format(made)
-    assert "\n" not in line
-    assert "ZeroDivisionError" in json.loads(line)["traceback"]
+def value(client, series: str) -> float:
+    """Returns the value of one series now; 0 if there is none."""
+    found = re.search(rf"^{re.escape(series)} (.+)$", client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 @pytest.mark.parametrize(
-    ("log_format", "is_terminal", "expected"),
+    ("send", "labels"),
     [
-        (None, True, TextFormatter),
-        (None, False, JSONFormatter),
-        ("text", False, TextFormatter),
-        ("json", True, JSONFormatter),
+        (lambda client: client.get("/info"), ("/info", "GET", 200)),
+        (lambda client: client.delete("/info"), ("/info", "DELETE", 405)),
+        (lambda client: client.get("/nowhere"), ("unknown", "GET", 404)),
+        (lambda client: client.post("/classify", content=b"x" * 101), ("/classify", "POST", 413)),
+        (lambda client: client.post("/nowhere", content=b"x" * 101), ("unknown", "POST", 413)),
+        (lambda client: client.request("PROPFIND", "/info"), ("/info", "other", 405)),
     ],
 )
-def test_a_terminal_gets_text_and_a_collector_json_unless_told_otherwise(
-    monkeypatch, log_format, is_terminal, expected
-):
-    class Stream(io.StringIO):
-        def isatty(self) -> bool:
-            return is_terminal
+def test_an_answer_counts_on_its_route_whoever_gave_it(running, send, labels):
+    route, method, status = labels
+    with running(max_body_bytes=100) as client:
+        send(client)
+        series = f'siglip_http_requests_total{{method="{method}",route="{route}",status="{status}"}}'
+        assert value(client, series) == 1
+        series = f'siglip_http_request_duration_seconds_count{{method="{method}",route="{route}"}}'
+        assert value(client, series) == 1
 
-    root = logging.getLogger()
-    monkeypatch.setattr(sys, "stderr", Stream())
-    monkeypatch.setattr(root, "handlers", [])
-    configure_logging(log_format)
-    assert [type(handler.formatter) for handler in root.handlers] == [expected]
+
+def test_refused_work_is_counted_by_its_reason_and_a_probe_refuses_no_work(running):
+    with running(max_body_bytes=100) as client:
+        client.post("/classify", content=b"x" * 101)
+        client.post("/classify", content=b"x")  # its content type is not accepted: nobody was refused work
+        client.post("/health", content=b"x" * 101)
+        assert value(client, 'siglip_rejected_total{reason="body_too_large"}') == 1
+        assert value(client, 'siglip_rejected_total{reason="other"}') == 0
+
+
+def test_a_client_that_leaves_is_counted_and_has_its_line(running, caplog):
+    with caplog.at_level(logging.INFO, "app"), running() as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+            connection.sendall(b"POST /classify?labels=a HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n")
+            connection.sendall(b"Content-Length: 100\r\n\r\nten bytes.")
+        while not value(client, 'siglip_rejected_total{reason="departed"}'):
+            pass
+        assert value(client, 'siglip_http_requests_total{method="POST",route="/classify",status="499"}') == 1
+    (line,) = [line for line in request_lines(caplog) if line["route"] == "/classify"]
+    assert (line["status"], line["error_type"], line["request_bytes"]) == (499, "departed", 10)
+
+
+def test_an_image_that_cannot_be_decoded_is_counted(running):
+    with running() as client:
+        client.post("/classify?labels=a", content=b"no image", headers={"Content-Type": "image/png"})
+        assert value(client, 'siglip_image_decode_failures_total{reason="unsupported_media_type"}') == 1
+
+
+def test_paths_that_do_not_exist_add_no_series(client):
+    def series() -> int:
+        return len(client.get("/metrics").text.splitlines())
+
+    client.get("/first"), series()
+    before = series()
+    for number in range(200):
+        client.get(f"/nowhere/{number}", headers={"X-Request-Id": f"id-{number}"})
+    assert series() == before
+
+
+@pytest.fixture(scope="module")
+def template() -> Callable[[str, str], str]:
+    """Returns the template for a method and a path, in an app with parameters and prefixes."""
+
+    async def endpoint() -> None: ...
+
+    inner = APIRouter(prefix="/inner")
+    inner.get("/{name}")(endpoint)
+    router = APIRouter(prefix="/sets")
+    router.get("/special")(endpoint)
+    router.put("/{name}")(endpoint)
+    router.include_router(inner)
+    app = FastAPI()
+    app.include_router(router)
+    return lambda method, path: route_template({"type": "http", "app": app, "method": method, "path": path})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("PUT", "/sets/cats", "/sets/{name}"),
+        ("DELETE", "/sets/cats", "/sets/{name}"),  # 405
+        ("GET", "/sets/special", "/sets/special"),
+        ("PUT", "/sets/special", "/sets/{name}"),
+        ("GET", "/sets/inner/cats", "/sets/inner/{name}"),
+        ("GET", "/sets/cats/more", "unknown"),
+        ("GET", "/openapi.json", "/openapi.json"),
+        ("GET", "/sets", "unknown"),
+        ("GET", "", "unknown"),
+    ],
+)
+def test_a_route_is_its_template(template, method, path, expected):
+    assert template(method, path) == expected

@@ -51,8 +51,8 @@ async def started(cache: TextCache, *values: int) -> asyncio.Task:
 
 async def test_embeddings_come_in_the_order_of_the_rows():
     cache = TextCache(Computer(), 10 * ENTRY_BYTES)
-    assert (await cache.get(ids(3, 1, 2)) == [embedding(3), embedding(1), embedding(2)]).all()
-    assert (await cache.get(ids(2, 9, 3)) == [embedding(2), embedding(9), embedding(3)]).all()
+    assert ((await cache.get(ids(3, 1, 2))).embeddings == [embedding(3), embedding(1), embedding(2)]).all()
+    assert ((await cache.get(ids(2, 9, 3))).embeddings == [embedding(2), embedding(9), embedding(3)]).all()
 
 
 async def test_a_known_text_is_not_computed_again():
@@ -65,7 +65,7 @@ async def test_a_known_text_is_not_computed_again():
 
 async def test_equal_rows_are_computed_once():
     computer = Computer()
-    assert (await TextCache(computer, 10 * ENTRY_BYTES).get(ids(7, 7, 7)) == [embedding(7)] * 3).all()
+    assert ((await TextCache(computer, 10 * ENTRY_BYTES).get(ids(7, 7, 7))).embeddings == [embedding(7)] * 3).all()
     assert computer.asked == [7]
 
 
@@ -75,8 +75,8 @@ async def test_concurrent_callers_share_one_computation():
     one, two = await started(cache, 1, 2), await started(cache, 2, 3)
     assert computer.asked == [1, 2, 3]
     computer.resolve(1, 2, 3)
-    assert (await one == [embedding(1), embedding(2)]).all()
-    assert (await two == [embedding(2), embedding(3)]).all()
+    assert ((await one).embeddings == [embedding(1), embedding(2)]).all()
+    assert ((await two).embeddings == [embedding(2), embedding(3)]).all()
 
 
 async def test_the_one_used_longest_ago_leaves_when_the_bytes_are_full():
@@ -94,7 +94,7 @@ async def test_the_one_used_longest_ago_leaves_when_the_bytes_are_full():
 async def test_a_request_larger_than_the_cache_is_answered(max_bytes):
     cache = TextCache(Computer(), max_bytes)
     values = list(range(50))
-    assert (await cache.get(ids(*values)) == [embedding(value) for value in values]).all()
+    assert ((await cache.get(ids(*values))).embeddings == [embedding(value) for value in values]).all()
 
 
 async def test_a_failure_reaches_all_who_waited_and_is_not_remembered():
@@ -107,7 +107,7 @@ async def test_a_failure_reaches_all_who_waited_and_is_not_remembered():
         with pytest.raises(BatchFailed):
             await caller
     computer.automatic = True
-    assert (await cache.get(ids(1, 2)) == [embedding(1), embedding(2)]).all()
+    assert ((await cache.get(ids(1, 2))).embeddings == [embedding(1), embedding(2)]).all()
     assert computer.asked == [1, 2, 1]
 
 
@@ -124,7 +124,7 @@ async def test_a_refusal_leaves_nothing_behind():
     with pytest.raises(QueueFull):
         await cache.get(ids(1))
     refusing = False
-    assert (await cache.get(ids(1)) == [embedding(1)]).all()
+    assert ((await cache.get(ids(1))).embeddings == [embedding(1)]).all()
 
 
 async def test_the_last_caller_who_leaves_ends_the_computation():
@@ -146,7 +146,7 @@ async def test_a_caller_who_leaves_does_not_take_the_others_answer():
     leaves.cancel()
     await asyncio.wait([leaves])
     computer.resolve(1)
-    assert (await stays == [embedding(1)]).all()
+    assert ((await stays).embeddings == [embedding(1)]).all()
 
 
 async def test_a_cancelled_computation_does_not_poison_its_key():
@@ -156,7 +156,7 @@ async def test_a_cancelled_computation_does_not_poison_its_key():
     leaves.cancel()
     next_caller = await started(cache, 1)  # asks in the same turn of the loop as the cancellation
     computer.resolve(1)
-    assert (await next_caller == [embedding(1)]).all()
+    assert ((await next_caller).embeddings == [embedding(1)]).all()
     assert leaves.cancelled()
     assert computer.asked == [1, 1]
 
@@ -169,5 +169,20 @@ async def test_an_answered_text_is_kept_though_its_caller_left():
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait([caller])
-    assert (await cache.get(ids(1)) == [embedding(1)]).all()
+    assert ((await cache.get(ids(1))).embeddings == [embedding(1)]).all()
     assert computer.asked == [1, 2]
+
+
+async def test_it_is_told_how_many_of_the_different_texts_were_known():
+    cache = TextCache(Computer(), 10 * ENTRY_BYTES)
+    assert (await cache.get(ids(1, 2, 1)))[1:] == (0, 2)
+    assert (await cache.get(ids(1, 3, 3, 2)))[1:] == (2, 1)
+    assert (cache.hits, cache.misses) == (2, 3)
+
+
+async def test_what_is_forgotten_is_counted():
+    cache = TextCache(Computer(), 2 * ENTRY_BYTES)
+    for value in (1, 2, 3, 4):
+        await cache.get(ids(value))
+    assert cache.evictions == 2
+    assert cache.bytes == 2 * ENTRY_BYTES

@@ -1,0 +1,183 @@
+"""What an AVIF announces, in its boxes and in the AV1 stream inside them.
+
+libavif believes the boxes and scales whatever the stream holds to them: 849 bytes that say 64 x 64 may decode to
+hundreds of megapixels, once for each item and frame. So both are read here. Nothing is decoded.
+
+Source: ISO/IEC 14496-12 and 23008-12 (boxes), AV1 Bitstream Specification, 5.3 to 5.5 (OBUs).
+"""
+
+import struct
+from collections.abc import Iterator
+
+from app.errors import InvalidImage
+from app.headers import MAX_FRAMES, Header
+
+MAX_TABLE_BYTES = 65_536  # libavif searches each item in all the others: 40,000 take 2.6 s
+MAX_HEADERS = 16  # of sequences and frames in one picture: layers, and frames that are never shown; encoders write two
+MAX_OBUS = 1_000  # of one picture; encoders write three, or one a tile
+SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6  # kinds of OBU
+
+CONTAINERS = {
+    b"meta": 4,
+    b"iprp": 0,
+    b"ipco": 0,
+    b"moov": 0,
+    b"trak": 0,
+    b"mdia": 0,
+    b"minf": 0,
+    b"stbl": 0,
+    b"iinf": 6,
+}
+
+
+def read_avif(data: bytes) -> Header:
+    """Returns the header: the largest size that any box or stream of the file says."""
+    file = memoryview(data)
+    sizes, frames = [(0, 0)], 1
+    av1_items: set[int] = set()
+    streams: list[memoryview] = []
+    places: dict[int, list[tuple[int, int]]] = {}
+    sample_bytes = len(data)
+    for kind, body in boxes(file):
+        if kind in (b"iinf", b"iloc", b"iref", b"ipma") and len(body) > MAX_TABLE_BYTES:
+            raise InvalidImage("The AVIF is made of too many items. Save it as one picture.")
+        match kind:
+            case b"ispe":
+                sizes.append(struct.unpack_from(">II", body, 4))
+            case b"infe":
+                wide = body[0] == 3
+                if bytes(body[10 if wide else 8 : 14 if wide else 12]) == b"av01":
+                    av1_items.add(struct.unpack_from(">I" if wide else ">H", body, 4)[0])
+            case b"iloc":
+                places |= item_places(body)
+            case b"stsz":
+                size, count = struct.unpack_from(">II", body, 4)
+                frames = max(frames, count)
+                sample_bytes = size or struct.unpack_from(">I", body, 12)[0]
+            case b"stco" | b"co64":
+                (start,) = struct.unpack_from(">I" if kind == b"stco" else ">Q", body, 8)
+                streams.append(file[start : start + sample_bytes])
+    pieces = [[file[start:stop] for start, stop in places[item]] for item in av1_items]
+    if sum(len(piece) for item in pieces for piece in item) > 2 * len(file):
+        raise InvalidImage("The AVIF uses the same bytes over and over. Save it again.")
+    coded = [*map(coded_size, streams), *(coded_size(b"".join(item)) for item in pieces)]
+    announced_pixels = max(width * height for width, height in sizes)
+    # A picture may come with an alpha, a preview, a gain map and padding; the preview of a small one may be larger.
+    if av1_items and sum(width * height for width, height in coded) > 8 * announced_pixels + 2**20:
+        raise InvalidImage("The AVIF holds far more pixels than it says. Save it again.")
+    width, height = max(sizes + coded, key=lambda size: size[0] * size[1])
+    return Header(width, height, min(frames, MAX_FRAMES + 1))
+
+
+def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yields the name and the content of every box of a file, and of those within the containers."""
+    position = 0
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        head = 8
+        if length == 1:
+            length, head = struct.unpack_from(">Q", data, position + 8)[0], 16
+        end = position + length if length >= head else len(data)
+        body = data[position + head : end]
+        yield name, body
+        if name in CONTAINERS:
+            wide_count = 2 if name == b"iinf" and body[0] > 0 else 0
+            yield from boxes(body[CONTAINERS[name] + wide_count :])
+        position = end
+
+
+def item_places(iloc: memoryview) -> dict[int, list[tuple[int, int]]]:
+    """Returns item -> from where to where it stands in the file, piece by piece; none for an item kept elsewhere."""
+    position = 4
+
+    def integer(length: int) -> int:
+        nonlocal position
+        position += length
+        if position > len(iloc):
+            raise EOFError
+        return int.from_bytes(iloc[position - length : position], "big")
+
+    version, sizes = iloc[0], integer(2)
+    offset_bytes, length_bytes, base_bytes, index_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    if not offset_bytes + length_bytes:
+        raise InvalidImage("The AVIF is damaged: its items have neither place nor length.")  # pieces without end
+    places = {}
+    for _ in range(integer(4 if version == 2 else 2)):
+        item = integer(4 if version == 2 else 2)
+        elsewhere = integer(2) & 15 if version else 0  # in a box of its own, or made of other items
+        integer(2)  # in which file: this one
+        base, pieces = integer(base_bytes), []
+        for _ in range(integer(2)):
+            integer(index_bytes if version else 0)
+            start = base + integer(offset_bytes)
+            pieces.append((start, start + integer(length_bytes)))
+        if not elsewhere:
+            places[item] = pieces
+    return places
+
+
+def coded_size(stream: bytes | memoryview) -> tuple[int, int]:
+    """Returns the largest width and height of an AV1 stream's sequence headers; refuses many frames."""
+    position = headers = width = height = 0
+    for obu in range(MAX_OBUS + 1):
+        if position >= len(stream):
+            break
+        head = stream[position]
+        position += 2 if head & 4 else 1  # with or without an extension
+        length = 0
+        if head & 2:  # LEB128: seven bits a byte, the lowest first
+            for shift in range(0, 56, 7):
+                byte = stream[position]
+                position += 1
+                length |= (byte & 0x7F) << shift
+                if byte < 0x80:
+                    break
+        else:
+            length = len(stream) - position
+        kind = head >> 3 & 15
+        if kind == SEQUENCE_HEADER:
+            sides = sequence_size(stream[position : min(position + length, position + 400)])
+            width, height = max(width, sides[0]), max(height, sides[1])
+        headers += kind in (SEQUENCE_HEADER, FRAME_HEADER, FRAME)
+        if headers > MAX_HEADERS or obu == MAX_OBUS:
+            raise InvalidImage("The AVIF codes one picture as too many frames. Save it again.")
+        position += length
+    return width, height
+
+
+def sequence_size(header: bytes | memoryview) -> tuple[int, int]:
+    """Returns the largest width and height that an AV1 sequence header allows its frames."""
+    bits = "".join(f"{byte:08b}" for byte in header)
+    position = 0
+
+    def read(count: int) -> int:
+        nonlocal position
+        position += count
+        if position > len(bits):
+            raise EOFError
+        return int(bits[position - count : position] or "0", 2)
+
+    read(4)  # profile, still picture
+    if read(1):  # reduced, as still pictures are
+        read(5)
+    else:
+        delay_bits = 0
+        if read(1):  # timing
+            read(64)
+            if read(1):  # equal intervals: as many zeros as bits follow the one
+                zeros = bits.index("1", position) - position
+                read(2 * zeros + 1)
+            if read(1):  # decoder model
+                delay_bits = read(5) + 1
+                read(42)
+        delayed = read(1)
+        for _ in range(read(5) + 1):  # operating points
+            read(12)
+            if read(5) > 7:
+                read(1)
+            if delay_bits and read(1):
+                read(2 * delay_bits + 1)
+            if delayed and read(1):
+                read(4)
+    width_bits, height_bits = read(4) + 1, read(4) + 1
+    return read(width_bits) + 1, read(height_bits) + 1

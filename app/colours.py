@@ -1,0 +1,120 @@
+"""Whatever a file's pixels are, to upright 8-bit RGB on white, strip by strip.
+
+A strip is a megapixel: the conversions need masks and copies, and a copy of the whole would double the memory of a
+large image. What a pixel becomes is what a viewer shows; how it was stored is said in `notes`.
+"""
+
+import numpy as np
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from app.errors import InvalidImage
+
+STRIP_PIXELS = 1_000_000
+
+# EXIF orientation -> what makes it upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+PHOTOMETRIC, MIN_SAMPLE, MAX_SAMPLE = 262, 340, 341  # TIFF tags
+
+
+def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -> np.ndarray:
+    """Returns a loaded image as [H, W, 3] uint8, upright and opaque.
+
+    Args:
+        image: The image; its pixels are loaded.
+        samples: How the file stores a pixel, such as "RGB;16B".
+        orientation: 1 to 8, as in EXIF.
+        notes: What is done to the pixels is added here.
+    """
+    check_colours(image, samples, notes)
+    width, height = image.size
+    rgb = np.empty((width, height, 3) if orientation > 4 else (height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    composited = False
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = opaque(image.crop((0, top, width, bottom)), image, samples)
+        if strip.mode == "RGBA":
+            composited |= strip.getchannel("A").getextrema() != (255, 255)
+            canvas = Image.new("RGB", strip.size, "white")
+            canvas.paste(strip, mask=strip)
+            strip = canvas
+        if orientation in UPRIGHT:
+            strip = strip.transpose(UPRIGHT[orientation])
+        lines(rgb, orientation, top, bottom)[:] = strip
+    if composited:
+        notes.append("alpha_composited_on_white")
+    if orientation > 1:
+        notes.append("exif_orientation_applied")
+    return rgb
+
+
+def lines(rgb: np.ndarray, orientation: int, top: int, bottom: int) -> np.ndarray:
+    """Returns the part of an upright array that the file's rows from `top` to `bottom` become: rows, or columns."""
+    count = rgb.shape[1 if orientation > 4 else 0]
+    part = slice(count - bottom, count - top) if orientation in (3, 4, 6, 7) else slice(top, bottom)
+    return rgb[:, part] if orientation > 4 else rgb[part]
+
+
+def check_colours(image: ImageFile, samples: str, notes: list[str]) -> None:
+    """Notes how the pixels are stored; refuses those that have no defined white."""
+    if ";16" in samples or ";12" in samples:
+        notes.append("reduced_from_16_bit")
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, tuple):  # Pillow has reduced the pixels, but not the colour that is transparent
+            image.info["transparency"] = tuple(value >> 8 for value in transparent)
+    elif image.mode == "F":
+        notes.append("reduced_from_float")
+    elif image.mode == "I":
+        raise InvalidImage("Signed or 32-bit integer pixels have no defined white. Save the image with 8 or 16 bits.")
+    elif image.mode == "CMYK":
+        notes.append("converted_from_cmyk")
+
+
+def opaque(strip: Image.Image, image: ImageFile, samples: str) -> Image.Image:
+    """Returns a strip of the image as RGB, or as RGBA if it has transparency."""
+    if image.mode.startswith("I;16"):
+        transparent = image.info.get("transparency")
+        values = np.asarray(strip)
+        strip = reduced_grey(values, 4 if ";12" in samples else 8, is_white_zero(image))
+        if isinstance(transparent, int):
+            strip.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    elif image.mode == "F":
+        strip = scaled_float(np.asarray(strip), image)
+    elif image.mode == "La":  # Pillow converts it no further
+        strip = strip.convert("LA")
+    return strip.convert("RGBA" if strip.has_transparency_data else "RGB")
+
+
+def reduced_grey(values: np.ndarray, shift: int, white_zero: bool) -> Image.Image:
+    """Returns the high 8 bits, which is what Pillow keeps of 16-bit colours too; its own conversion clips at 255."""
+    grey = (values >> shift).astype(np.uint8)
+    return Image.fromarray(255 - grey if white_zero else grey)
+
+
+def scaled_float(values: np.ndarray, image: ImageFile) -> Image.Image:
+    """Returns floats as 8-bit grey: black and white are those that the file declares, else 0 and 1."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    black, white = (float(np.ravel(tags.get(tag, default))[0]) for tag, default in ((MIN_SAMPLE, 0), (MAX_SAMPLE, 1)))
+    if not (white > black and values.min() >= black and values.max() <= white):  # also refuses NaN
+        raise InvalidImage(
+            f"The float pixels are not all between {black:g} and {white:g}. "
+            "Scale them to 0..1, or declare their range (SMinSampleValue, SMaxSampleValue)."
+        )
+    grey = np.rint((values - black) * (255 / (white - black))).astype(np.uint8)
+    return Image.fromarray(255 - grey if is_white_zero(image) else grey)
+
+
+def is_white_zero(image: ImageFile) -> bool:
+    """Returns whether 0 is white, which Pillow heeds for 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0

@@ -1,0 +1,213 @@
+"""What a file announces about itself, read from its bytes before a decoder sees them.
+
+Decoders trust headers: they allocate the announced canvas, walk every page, decode every scan and unpack every text.
+Here a header costs one pass with a bound, and what would cost seconds or gigabytes is refused by name. Nothing is
+decoded, and no imaging library is imported.
+"""
+
+import re
+import struct
+import zlib
+from contextlib import suppress
+from typing import NamedTuple
+
+from app.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
+
+MAX_SIDE_PIXELS = 32_768
+MAX_FRAMES = 1_000
+MAX_SCANS = 32  # of a JPEG; encoders write at most 18. One costs 0.07 s for 50 megapixels, and as little as 100 bytes.
+MAX_SEGMENTS = 1_000  # of a JPEG; a 20 MB one fills 300. Pillow joins those with EXIF one by one, which is quadratic.
+MAX_METADATA_BYTES = 16_000_000  # of a PNG's texts and profile, unpacked; Pillow keeps four times that for some texts
+MAX_RUN_LENGTH_PIXELS = 4_000_000  # of a BMP; Pillow unpacks its run lengths in Python, 0.1 s a megapixel
+MAX_TAGS = 4_096  # of a TIFF page
+
+# TIFF tags, and the compressions that are used in earnest: none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard.
+WIDTH, HEIGHT, COMPRESSION, STRIPS, SAMPLES, STRIP_ROWS, PLANES = 256, 257, 259, 273, 277, 278, 284
+TILE_WIDTH, TILE_HEIGHT, TILES = 322, 323, 324
+TIFF_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000}
+TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+class Header(NamedTuple):
+    """The size in pixels as it is stored, and the number of frames or pages, at most `MAX_FRAMES` + 1."""
+
+    width: int
+    height: int
+    frames: int = 1
+
+
+JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # one that starts a segment
+JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+
+
+def read_jpeg(data: bytes) -> Header:
+    """Returns the header; refuses more segments than a picture has, and more scans than encoders write."""
+    width = height = scans = 0
+    position = 2
+    for segment in range(MAX_SEGMENTS + 1):
+        marker = JPEG_MARKER.search(data, position)
+        if not marker or marker[1] == b"\xd9":
+            break
+        position = marker.end()
+        kind = data[position - 1]
+        scans += kind == 0xDA
+        if scans > MAX_SCANS or segment == MAX_SEGMENTS:
+            raise InvalidImage(f"The JPEG has more than {MAX_SCANS} scans or {MAX_SEGMENTS:,} segments. Save it again.")
+        if kind in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, position + 3)
+        (length,) = struct.unpack_from(">H", data, position)
+        position += length
+    return Header(width, height)
+
+
+def read_png(data: bytes) -> Header:
+    """Returns the header; refuses texts and profiles that unpack to more than a picture says of itself."""
+    width, height = struct.unpack_from(">II", data, 16)
+    frames, position, metadata_bytes = 1, 8, 0
+    with suppress(struct.error):  # cut short; what counts is whether the pixels are whole
+        while True:
+            length, kind = struct.unpack_from(">I4s", data, position)
+            if kind == b"IEND":
+                break
+            if kind == b"acTL":
+                (frames,) = struct.unpack_from(">I", data, position + 8)
+            elif kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+                metadata_bytes += unpacked_bytes(kind, data[position + 8 : position + 8 + length])
+                if metadata_bytes > MAX_METADATA_BYTES:
+                    raise InvalidImage(f"The PNG's texts and profile unpack to more than {MAX_METADATA_BYTES:,} bytes.")
+            position += length + 12
+    return Header(width, height, min(frames, MAX_FRAMES + 1))
+
+
+def unpacked_bytes(kind: bytes, body: bytes) -> int:
+    """Returns how long a PNG's text or profile is when unpacked, at most one more than `MAX_METADATA_BYTES`."""
+    _, _, rest = body.partition(
+        b"\0"
+    )  # after the keyword: [flag,] method, [language, 0, translation, 0,] what is packed
+    if kind in (b"zTXt", b"iCCP"):
+        packed = rest[1:]
+    elif kind == b"iTXt" and rest[:1] == b"\1":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    else:
+        return len(body)
+    with suppress(zlib.error):  # damaged: Pillow says so, or passes over it
+        return len(zlib.decompressobj().decompress(packed, MAX_METADATA_BYTES + 1))
+    return len(body)
+
+
+def read_webp(data: bytes) -> Header:
+    """Returns the header. Opening alone would allocate the canvas twice."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:
+        raise InvalidImage("The WEBP is damaged: it does not begin with a picture.")
+    frames, position = 0, 12
+    while kind == b"VP8X" and position + 8 <= len(data) and frames <= MAX_FRAMES:
+        name, length = struct.unpack_from("<4sI", data, position)
+        frames += name == b"ANMF"
+        position += 8 + length + length % 2
+    return Header(width, height, max(frames, 1))
+
+
+def read_gif(data: bytes) -> Header:
+    """Returns the header; the size covers the first frame too, since Pillow enlarges the canvas for it."""
+
+    def colours_bytes(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    width, height = struct.unpack_from("<HH", data, 6)
+    frames = 0
+    with suppress(IndexError):  # cut short; what counts is whether the first frame is whole
+        position = 13 + colours_bytes(data[10])
+        while frames <= MAX_FRAMES:
+            if data[position] == 0x2C:  # a frame: descriptor, colours, code size
+                frames += 1
+                if frames == 1:
+                    left, top, across, down = struct.unpack_from("<4H", data, position + 1)
+                    width, height = max(width, left + across), max(height, top + down)
+                position += 11 + colours_bytes(data[position + 9])
+            elif data[position] == 0x21:  # an extension
+                position += 2
+            else:  # the end
+                break
+            while data[position]:  # sub-blocks, each with its length in front
+                position += data[position] + 1
+            position += 1
+    return Header(width, height, frames)
+
+
+def read_bmp(data: bytes) -> Header:
+    """Returns the header; refuses run lengths where they would take seconds."""
+    (header_bytes,) = struct.unpack_from("<I", data, 14)
+    if header_bytes == 12:
+        return Header(*struct.unpack_from("<HH", data, 18))
+    width, height = map(abs, struct.unpack_from("<ii", data, 18))
+    (compression,) = struct.unpack_from("<I", data, 30)
+    if compression in (1, 2) and width * height > MAX_RUN_LENGTH_PIXELS:
+        raise ImageTooLarge(
+            f"A BMP with run-length encoding may have at most {MAX_RUN_LENGTH_PIXELS:,} pixels. Save it without."
+        )
+    return Header(width, height)
+
+
+def read_tiff(data: bytes) -> Header:
+    """Returns the header; refuses strips or tiles that would make decoding much more than the picture."""
+    order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
+    integer, entry_format, entry_bytes = ("Q", "HHQ", 20) if big else ("I", "HHI", 12)
+    integer_bytes = struct.calcsize(integer)
+    first, *others = tiff_pages(data, order, big)
+    tags: dict[int, tuple[int, int]] = {}  # tag -> how many values, and the first
+    for entry in range(first.start, first.stop, entry_bytes):
+        tag, kind, count = struct.unpack_from(order + entry_format, data, entry)
+        if kind in TIFF_INTEGERS and count and tag not in tags:
+            form, position = order + TIFF_INTEGERS[kind], entry + entry_bytes - integer_bytes
+            if count * struct.calcsize(form) > integer_bytes:
+                (position,) = struct.unpack_from(order + integer, data, position)
+            tags[tag] = count, struct.unpack_from(form, data, position)[0]
+    check_tiff_pieces(tags)
+    return Header(tags[WIDTH][1], tags[HEIGHT][1], 1 + len(others))
+
+
+def tiff_pages(data: bytes, order: str, big: bool) -> list[range]:
+    """Returns where the tags of each page stand, of at most `MAX_FRAMES` + 1 pages."""
+    count_format, integer, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
+    pages: dict[int, range] = {}
+    (page,) = struct.unpack_from(order + integer, data, 8 if big else 4)
+    while page not in pages and len(pages) <= MAX_FRAMES and (0 < page < len(data) or not pages):
+        (count,) = struct.unpack_from(order + count_format, data, page)
+        if count > MAX_TAGS:
+            raise InvalidImage(f"The TIFF has a page with more than {MAX_TAGS:,} tags.")
+        start = page + struct.calcsize(order + count_format)
+        pages[page] = range(start, start + count * entry_bytes)
+        with suppress(struct.error):  # cut short; what counts is whether the first page is whole
+            (page,) = struct.unpack_from(order + integer, data, pages[page].stop)
+    return list(pages.values())
+
+
+def check_tiff_pieces(tags: dict[int, tuple[int, int]]) -> None:
+    """Refuses a compression outside the list, and strips or tiles that are more or larger than the picture needs."""
+
+    def value(tag: int, default: int) -> int:
+        return tags[tag][1] if tag in tags else default
+
+    if value(COMPRESSION, 1) not in TIFF_COMPRESSIONS:
+        raise UnsupportedMediaType("This TIFF's compression is not accepted. Use none, LZW, deflate, JPEG or CCITT.")
+    width, height = value(WIDTH, 0), value(HEIGHT, 0)
+    planes = value(SAMPLES, 1) if value(PLANES, 1) == 2 else 1
+    tile_width, tile_height = value(TILE_WIDTH, 0), value(TILE_HEIGHT, 0)
+    if TILES in tags:
+        across, down = -(-width // tile_width), -(-height // tile_height)
+        padded_pixels = across * tile_width * down * tile_height
+    else:
+        across, down = 1, -(-height // (value(STRIP_ROWS, height) or height))
+        padded_pixels = width * height
+    pieces = tags.get(TILES, tags.get(STRIPS, (0, 0)))[0]
+    # Each piece may cover all of a picture, and 16 megapixels are the largest tile that a small picture comes in.
+    if pieces > across * down * planes or padded_pixels > 4 * width * height + 2**24:
+        raise InvalidImage("The TIFF has more or larger strips or tiles than its picture needs. Save it again.")

@@ -1,0 +1,57 @@
+"""How a log line looks. Whatever a client sent, a line stays one line, and nothing in it steers a terminal."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people: the message, then the facts. A traceback follows indented, so none of it passes for a line.
+
+    | from a client | shown as     |
+    |---------------|--------------|
+    | `a`, newline  | `"a\\n"`     |
+    | escape `[31m` | `"\\u001b[31m"` |
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        facts = getattr(record, "facts", {})
+        parts = [self.formatTime(record), record.levelname, printable(record.message)]
+        lines = [" ".join(parts + [f"{name}={quoted(value)}" for name, value in facts.items()])]
+        if record.exc_info:
+            lines += [f"    {printable(line)}" for line in self.formatException(record.exc_info).split("\n")]
+        return "\n".join(lines)
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line; its time is UTC, to the millisecond."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": time.replace("+00:00", "Z"), "level": record.levelname, "message": record.getMessage()}
+        line |= getattr(record, "facts", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return quoted(line)
+
+
+def quoted(value: Any) -> str:
+    """Returns JSON in printable ASCII. `json` escapes all other control characters, but not DEL."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def printable(text: str) -> str:
+    """Returns the text with what is no visible character or space as a backslash escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def configure_logging(log_format: Literal["text", "json"] | None) -> None:
+    """Sends all of the process's log lines to standard error: None is text on a terminal, else JSON."""
+    output = logging.StreamHandler()
+    as_text = log_format == "text" or (log_format is None and output.stream.isatty())
+    output.setFormatter(TextFormatter() if as_text else JSONFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
+    # The hub's client logs every request at INFO, with the signed addresses of its storage.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)

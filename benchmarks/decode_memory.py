@@ -1,0 +1,123 @@
+"""What decoding one large image costs: resident memory at its peak, above the imports, and seconds, form by form.
+
+    python benchmarks/decode_memory.py      writes benchmarks/results/decode_memory.json; 2 GB of memory
+
+Each form of a 50-megapixel picture is written by one process and decoded by another, whose peak the kernel counts; the
+file itself, which the request's body already holds, is not counted. The limit is the picture as the decoder holds it,
+in Pillow 1, 2 or 4 bytes a pixel, and 3 for the answer; more is said at the form. Linux only (/proc).
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.load_memory import resident_bytes
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results/decode_memory.json"
+WIDTH, HEIGHT = 8_000, 6_250
+
+# Name -> mode, format, options of the file, and the limit in bytes a pixel.
+CASES: dict[str, tuple[str, str, dict, float]] = {
+    "JPEG": ("RGB", "JPEG", {}, 7.5),
+    "JPEG, grey": ("L", "JPEG", {}, 4.5),
+    "JPEG, turned by EXIF": ("RGB", "JPEG", {"orientation": 6}, 7.5),
+    "JPEG, progressive": ("RGB", "JPEG", {"progressive": True}, 7.5),
+    # libjpeg holds all coefficients, 2 bytes each, beside the picture.
+    "JPEG, progressive, full chroma": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}, 10.5),
+    "JPEG, CMYK": ("CMYK", "JPEG", {}, 7.5),
+    "JPEG, CMYK, progressive": ("CMYK", "JPEG", {"progressive": True, "subsampling": 0}, 12.5),
+    "PNG, 1 bit": ("1", "PNG", {}, 4.5),
+    "PNG, grey": ("L", "PNG", {}, 4.5),
+    "PNG, palette": ("P", "PNG", {}, 4.5),
+    "PNG, 16-bit grey": ("I;16", "PNG", {}, 5.5),
+    "PNG, grey and alpha": ("LA", "PNG", {}, 7.5),
+    "PNG": ("RGB", "PNG", {}, 7.5),
+    "PNG, alpha": ("RGBA", "PNG", {}, 7.5),
+    "BMP": ("RGB", "BMP", {}, 7.5),
+    "GIF": ("P", "GIF", {}, 4.5),
+    "TIFF, LZW": ("RGB", "TIFF", {"compression": "tiff_lzw"}, 7.5),
+    "TIFF, turned by EXIF": ("RGB", "TIFF", {"orientation": 6}, 8.5),  # Pillow turns it as a whole: twice 4
+    "TIFF, float": ("F", "TIFF", {}, 7.5),
+    "WebP": ("RGB", "WEBP", {"method": 0}, 16.5),  # two canvases of the decoder, a copy, and Pillow's: four times 4
+    "WebP, alpha": ("RGBA", "WEBP", {"method": 0}, 16.5),
+    "AVIF": ("RGB", "AVIF", {"speed": 10}, 10),  # the planes and a copy of 3 beside Pillow's
+}
+
+
+def write(name: str, path: str) -> None:
+    """Writes a picture of 50 megapixels that is neither flat nor noise."""
+    from PIL import ExifTags, Image
+
+    mode, image_format, options, _ = CASES[name]
+    image = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
+    if mode in ("F", "I;16"):
+        image = image.convert("F").point(lambda value: value / 255) if mode == "F" else image.convert("I;16")
+    elif "A" in mode:
+        image = image.convert("RGB").convert(mode)
+        image.putalpha(Image.radial_gradient("L").resize((WIDTH, HEIGHT)))
+    else:
+        image = image.convert("RGB").convert(mode)
+    options = dict(options)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = options.pop("orientation", 1)
+    image.save(path, image_format, exif=exif, **options)
+
+
+def decode(path: str) -> None:
+    """Decodes the file, and prints what that took as JSON."""
+    from app import images
+
+    data = Path(path).read_bytes()
+    before_bytes, start_s = resident_bytes("VmRSS"), time.perf_counter()
+    image = images.decode(data, WIDTH * HEIGHT)
+    seconds = time.perf_counter() - start_s
+    peak_bytes = resident_bytes("VmHWM") - before_bytes
+    shape = list(image.rgb.shape)
+    print(json.dumps({"peak_bytes": peak_bytes, "decode_s": round(seconds, 2), "shape": shape, "notes": image.notes}))
+
+
+def measure(name: str) -> dict:
+    """Returns one row of the results."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "image"
+        child("write", name, str(path))
+        file_bytes = path.stat().st_size
+        row = json.loads(child("decode", str(path)))
+    per_pixel = round(row["peak_bytes"] / (WIDTH * HEIGHT), 2)
+    return {"form": name, "file_bytes": file_bytes, **row, "bytes_per_pixel": per_pixel, "limit": CASES[name][3]}
+
+
+def child(*arguments: str) -> str:
+    """Runs this script in a process of its own and returns what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks.decode_memory", *arguments]
+    return subprocess.run(command, check=True, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+
+def main() -> None:
+    """Measures every form, prints and saves it; exits with 1 if one is over its limit."""
+    rows = []
+    for name in CASES:
+        rows.append(row := measure(name))
+        print(f"{name}: peak {row['peak_bytes'] / 1e6:.0f} MB = {row['bytes_per_pixel']} a pixel, {row['decode_s']} s")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    RESULTS.write_text(
+        json.dumps({"machine": machine, "pixels": WIDTH * HEIGHT, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+    )
+    sys.exit(any(row["bytes_per_pixel"] > row["limit"] for row in rows))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["write", name, path]:
+            write(name, path)
+        case ["decode", path]:
+            decode(path)
+        case _:
+            main()

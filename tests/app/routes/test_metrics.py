@@ -1,0 +1,54 @@
+import threading
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from app.metrics import PUSHED, READ
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
+
+
+def test_every_metric_is_there_after_some_traffic(client):
+    client.post("/classify?labels=a", content=encoded(picture()), headers={"Content-Type": "image/png"})
+    client.get("/nowhere")
+    answer = client.get("/metrics")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in parse_text(answer.text)}
+    assert [row.name for row in PUSHED + READ if row.name.removesuffix("_total") not in families] == []
+    labels = [sample.labels for sample in families["siglip_http_requests"].samples]
+    assert {"route": "/classify", "method": "POST", "status": "200"} in labels
+    assert {"route": "unknown", "method": "GET", "status": "404"} in labels
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_openmetrics"),
+    [
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", True),
+        ("application/openmetrics-text; version=sesame", True),
+        ("text/plain;version=1.0.0;escaping=sesame", False),
+        ("*/*", False),
+        (",;;=", False),
+    ],
+)
+def test_the_form_is_what_accept_names_and_nothing_of_it_comes_back(client, accept, is_openmetrics):
+    answer = client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text") == is_openmetrics
+    assert "sesame" not in answer.headers["Content-Type"]
+    parse = parse_openmetrics if is_openmetrics else parse_text
+    assert "siglip_http_requests" in {family.name for family in parse(answer.text)}
+
+
+def test_the_metrics_are_there_before_the_model_is(running):
+    free = threading.Event()
+    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
+        answer = client.get("/metrics")
+        free.set()
+    assert answer.status_code == 200
+    assert "\nsiglip_ready 0.0\n" in answer.text
+
+
+def test_a_scrape_is_text_in_the_contract(client):
+    operation = client.get("/openapi.json").json()["paths"]["/metrics"]["get"]
+    assert {status: list(said["content"]) for status, said in operation["responses"].items()} == {"200": ["text/plain"]}

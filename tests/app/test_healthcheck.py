@@ -1,0 +1,81 @@
+"""The container's own probe, as a process of its own, against a real server."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from app.config import Settings
+from app.healthcheck import DEFAULT_PORT
+from tests.app.conftest import Running
+from tests.fakes import FakeEncoder
+
+
+def probe(port: int | None, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command as the image's HEALTHCHECK does."""
+    command = [sys.executable, *flags, "-m", "app.healthcheck"]
+    environment = os.environ | ({} if port is None else {"SIGLIP_PORT": str(port)})
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_ready_is_0_and_silent(running: Running) -> None:
+    with running() as client:
+        done = probe(client.base_url.port)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_loading_is_1_and_one_line_with_the_reason(running: Running) -> None:
+    loading = threading.Event()
+    with running(FakeEncoder(before_warm_up=lambda: loading.wait() and None), wait=False) as client:
+        done = probe(client.base_url.port)
+        loading.set()
+    assert done.returncode == 1
+    assert done.stdout.startswith("503: ")
+    assert "not_ready" in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_nobody_there_is_1_and_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it meanwhile
+        done = probe(taken.getsockname()[1])
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("ConnectionRefusedError")
+    assert done.stdout.count("\n") == 1
+
+
+def test_another_protocol_is_1_and_one_line() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = probe(listener.getsockname()[1])
+        thread.join()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("BadStatusLine")
+
+
+def test_its_port_is_that_of_the_settings() -> None:
+    assert Settings.model_fields["port"].default == DEFAULT_PORT
+
+
+@pytest.mark.parametrize("package", ["fastapi", "pydantic", "uvicorn", "numpy", "asyncio"])
+def test_it_imports_nothing_that_takes_time(package: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        done = probe(taken.getsockname()[1], "-X", "importtime")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "http.client" in imported
+    assert package not in imported

@@ -1,0 +1,103 @@
+"""docker-compose.yml: valid by the Compose specification's schema, and true of the image and the settings."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.conftest import ROOT, final_stage, image_environment, settings_of, tool
+
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+
+
+def plain(value: Any) -> str:
+    """Returns a value with its variables at their defaults, as in a shell that sets none."""
+    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value))
+
+
+def seconds(duration: str) -> int:
+    """Returns 80 for 80s."""
+    number, unit = re.fullmatch(r"(\d+)([sm])", duration).groups()  # type: ignore[union-attr]
+    return int(number) * {"s": 1, "m": 60}[unit]
+
+
+def test_the_schema_takes_it() -> None:
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_schema_would_notice(tmp_path: Path) -> None:
+    (tmp_path / "compose.yml").write_text("services: {a: {image: b, read_onyl: true}}")
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yml", folder=tmp_path)
+    assert done.returncode == 1
+    assert "read_onyl" in done.stdout
+
+
+def test_cpu_is_the_default_and_gpu_takes_its_place() -> None:
+    default = (ROOT / ".env").read_text(encoding="utf-8").splitlines()[-1]
+    assert default == "COMPOSE_PROFILES=cpu"
+    profiles = {name: service["profiles"] for name, service in SERVICES.items()}
+    # A service without a profile would start with every one.
+    assert profiles == {"cpu": ["cpu"], "gpu": ["gpu"], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["tmpfs"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert "init" not in service
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_is_published_beyond_this_host_unless_asked(name: str) -> None:
+    assert [plain(port).split(":")[0] for port in SERVICES[name]["ports"]] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_service_agrees_with_the_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, stage, environment = SERVICES[name], final_stage(), image_environment()
+    settings = settings_of({key: plain(value) for key, value in service["environment"].items()}, monkeypatch)
+    assert (settings.model, settings.weights, settings.device) == ("SigLIPBaseP16", "google_224", name)
+    assert plain(service["ports"][0]).split(":")[-1] == str(settings.port)
+    options, _, command = stage["HEALTHCHECK"].partition(" CMD ")
+    assert service["healthcheck"]["test"] == ["CMD", *json.loads(command)]
+    assert dict(re.findall(r"--([\w-]+)=(\w+)", options)) == {
+        key.replace("_", "-"): str(value) for key, value in service["healthcheck"].items() if key != "test"
+    }
+    mounted = [volume.split(":")[1] for volume in service["volumes"]]
+    assert mounted == [environment["HF_HOME"], environment["SIGLIP_DATA_DIR"]]
+    assert service["networks"]["default"]["aliases"] == ["siglip"]
+    assert service["image"].split(":")[1] == name
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_a_stop_leaves_time_for_the_drain_and_the_last_request(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = SERVICES[name]
+    settings = settings_of({key: plain(value) for key, value in service["environment"].items()}, monkeypatch)
+    assert seconds(service["stop_grace_period"]) > settings.drain_s + settings.request_timeout_s
+
+
+def test_the_gpu_service_is_built_for_one_and_gets_one() -> None:
+    assert SERVICES["gpu"]["build"]["args"] == {"FLAVOUR": "gpu"}
+    device, *others = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert others == []
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_the_monitoring_images_have_versions_and_their_files_exist(name: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    files = [volume.split(":") for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
+    assert files
+    for folder, _, mode in files:
+        assert (ROOT / folder).is_dir()
+        assert mode == "ro"

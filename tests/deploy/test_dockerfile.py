@@ -1,0 +1,81 @@
+"""The image's recipe: linted, and true of the service that it packs. `make image-check` builds and runs it."""
+
+import importlib.util
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import ROOT, final_stage, image_environment, instructions, settings_of, tool
+
+DOCKERFILE = ROOT / "Dockerfile"
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    done = tool("hadolint", "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_linter_would_notice(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN pip install numpy\nCMD python -m app\n")
+    done = tool("hadolint", "Dockerfile", folder=tmp_path)
+    assert done.returncode == 1
+    for rule in ("DL3007", "DL3013", "DL3025"):  # a moving tag, no version, no exec form
+        assert rule in done.stdout
+
+
+def test_the_server_is_process_1() -> None:
+    stage = final_stage()
+    assert json.loads(stage["ENTRYPOINT"]) + json.loads(stage["CMD"]) == ["python", "-m", "app", "serve"]
+
+
+def test_the_user_is_a_number_and_not_root() -> None:
+    user, group = final_stage()["USER"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+def test_the_health_check_is_our_module_without_a_shell() -> None:
+    _, _, command = final_stage()["HEALTHCHECK"].partition(" CMD ")
+    assert json.loads(command)[:2] == ["python", "-m"]
+    assert importlib.util.find_spec(json.loads(command)[2]) is not None
+
+
+def test_its_variables_are_settings_that_the_service_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of({}, monkeypatch)
+    assert settings.host == "0.0.0.0"
+    assert str(settings.port) == final_stage()["EXPOSE"]
+    assert settings.log_format == "json"
+    assert (settings.model, settings.weights) == (None, None)
+
+
+def test_baked_weights_are_served_and_never_asked_for() -> None:
+    environment = final_stage()["ENV"]
+    for pair in ("SIGLIP_MODEL=${BAKE_MODEL}", "SIGLIP_WEIGHTS=${BAKE_WEIGHTS}", "HF_HUB_OFFLINE=${BAKE_WEIGHTS:+1}"):
+        assert pair in environment.split()
+
+
+def test_the_folders_that_are_written_belong_to_the_user() -> None:
+    owned = [
+        rest.split()[-1]
+        for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8"))
+        if word == "COPY" and f"--chown={final_stage()['USER']}" in rest
+    ]
+    environment = image_environment()
+    assert sorted(owned) == sorted([environment["SIGLIP_DATA_DIR"], environment["HF_HOME"]])
+
+
+def test_what_is_copied_gets_past_the_ignore_file_and_nothing_else_does() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    copied = {
+        source
+        for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8"))
+        if word == "COPY" and "--from" not in rest
+        for source in rest.split()[:-1]
+    }
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
+    assert all((ROOT / source).exists() for source in copied)
+    assert any(fnmatch("app/__pycache__", rule) for rule in rules[1:])

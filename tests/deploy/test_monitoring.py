@@ -1,0 +1,174 @@
+"""Dashboard, alerts and autoscaler: every expression parses, and asks for metrics that the service has."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from tests.deploy.conftest import ROOT, tool
+
+DEPLOY = ROOT / "deploy"
+COUNTERS = {
+    "siglip_http_requests_total": {"route", "method", "status"},
+    "siglip_rejected_total": {"reason"},
+    "siglip_image_decode_failures_total": {"reason"},
+    "siglip_text_cache_hits_total": set(),
+    "siglip_text_cache_misses_total": set(),
+    "siglip_text_cache_evictions_total": set(),
+    "siglip_dropped_rows_total": {"tower"},
+    "siglip_forward_failures_total": {"tower"},
+}
+HISTOGRAMS = {
+    "siglip_http_request_duration_seconds": {"route", "method"},
+    "siglip_queue_wait_seconds": {"tower"},
+    "siglip_batch_size": {"tower"},
+    "siglip_preprocess_seconds": set(),
+    "siglip_inference_seconds": {"tower"},
+}
+GAUGES: dict[str, set[str]] = {
+    "siglip_queue_depth": set(),
+    "siglip_queue_bytes": set(),
+    "siglip_text_cache_bytes": set(),
+    "siglip_label_sets": set(),
+    "siglip_ready": set(),
+    "siglip_model_info": {"variant", "weights", "revision", "sha256", "dtype", "device"},
+}
+OTHERS: dict[str, set[str]] = {
+    "process_resident_memory_bytes": set(),
+    "process_open_fds": set(),
+    "process_cpu_seconds_total": set(),
+    "up": set(),
+}
+SERIES = COUNTERS | GAUGES | OTHERS
+SERIES |= {f"{name}_bucket": labels | {"le"} for name, labels in HISTOGRAMS.items()}
+SERIES |= {f"{name}_{part}": labels for name, labels in HISTOGRAMS.items() for part in ("sum", "count")}
+OF_THE_SCRAPE = {"job", "instance", "namespace", "pod"}
+
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/siglip.json").read_text(encoding="utf-8"))
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+RULES = [
+    rule
+    for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
+EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | {
+    f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]
+}
+
+
+def parsed(expression: str) -> promql_parser.Expr:
+    """Returns the tree of an expression, Grafana's variables replaced as Grafana would."""
+    return promql_parser.parse(expression.replace("$__rate_interval", "5m").replace("$instance", ".*"))
+
+
+def nodes(tree: promql_parser.Expr) -> list[promql_parser.Expr]:
+    """Returns every part of an expression."""
+    found: list[promql_parser.Expr] = []
+    promql_parser.walk(tree, found.append)
+    return found
+
+
+def strangers(expression: str) -> Iterator[str]:
+    """Yields the metrics, and the labels of metrics, that the service does not have."""
+    everything = nodes(parsed(expression))
+    selectors = [node for node in everything if isinstance(node, promql_parser.VectorSelector)]
+    labels = set(OF_THE_SCRAPE)
+    for selector in selectors:
+        if selector.name not in SERIES:
+            yield selector.name
+            continue
+        labels |= SERIES[selector.name]
+        for matcher in selector.matchers.matchers:
+            if matcher.name not in SERIES[selector.name] | OF_THE_SCRAPE:
+                yield f"{selector.name}{{{matcher.name}}}"
+    for node in everything:
+        if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+            yield from set(node.modifier.labels) - labels
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_every_expression_asks_for_what_there_is(name: str) -> None:
+    assert list(strangers(EXPRESSIONS[name])) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "unknown"),
+    [
+        ("siglip_que_depth > 3", ["siglip_que_depth"]),
+        ('siglip_ready{tower="image"}', ["siglip_ready{tower}"]),
+        ("sum by (tower) (rate(siglip_rejected_total[5m]))", ["tower"]),
+        ("rate(siglip_inference_seconds[5m])", ["siglip_inference_seconds"]),
+    ],
+)
+def test_a_typo_would_be_noticed(expression: str, unknown: list[str]) -> None:
+    assert list(strangers(expression)) == unknown
+
+
+def test_every_metric_of_ours_is_looked_at() -> None:
+    asked = {
+        node.name
+        for expression in EXPRESSIONS.values()
+        for node in nodes(parsed(expression))
+        if isinstance(node, promql_parser.VectorSelector)
+    }
+    families = {name for name in COUNTERS | GAUGES if name in asked}
+    families |= {name for name in HISTOGRAMS if asked & {f"{name}_bucket", f"{name}_sum"}}
+    assert families == set(COUNTERS | GAUGES | HISTOGRAMS)
+
+
+def test_the_autoscaler_counts_by_a_gauge_that_the_adapter_hands_on() -> None:
+    autoscalers = [
+        yaml.safe_load((DEPLOY / "kubernetes" / path).read_text(encoding="utf-8"))
+        for path in ("base/autoscaler.yaml", "overlays/gpu/autoscaler.yaml")
+    ]
+    metrics = {metric["pods"]["metric"]["name"] for found in autoscalers for metric in found["spec"]["metrics"]}
+    (rule,) = yaml.safe_load((DEPLOY / "kubernetes/prometheus-adapter.yaml").read_text(encoding="utf-8"))["rules"][
+        "custom"
+    ]
+    assert metrics == {parsed(rule["seriesQuery"]).name}
+    assert metrics <= set(GAUGES)
+
+
+def test_panels_have_their_own_ids_and_places_and_the_provisioned_source() -> None:
+    sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))
+    uids = {panel["datasource"]["uid"] for panel in PANELS}
+    assert uids == {source["uid"] for source in sources["datasources"]}
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells), "two panels overlap"
+    assert max(x for x, _ in cells) < 24
+
+
+def test_compose_mounts_the_dashboard_where_grafana_is_told_to_look() -> None:
+    grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["grafana"]
+    mounted = {inside: outside for outside, inside, *_ in (volume.split(":") for volume in grafana["volumes"])}
+    providers = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/siglip.yml").read_text(encoding="utf-8"))
+    folder = providers["providers"][0]["options"]["path"]
+    assert (ROOT / mounted[folder] / "siglip.json").is_file()
+    assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{folder}/siglip.json"
+
+
+def test_prometheus_takes_its_files_and_the_alerts_fire_when_they_should() -> None:
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = tool("promtool", *arguments, folder=DEPLOY / "prometheus")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_its_cases() -> None:
+    healthy, idle, trouble = yaml.safe_load((DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8"))[
+        "tests"
+    ]
+    names = {rule["alert"] for rule in RULES}
+    for case in (healthy, idle):
+        assert {alert["alertname"] for alert in case["alert_rule_test"]} == names
+    (expected,) = trouble["promql_expr_test"]
+    assert len(expected["exp_samples"]) == len(names)
