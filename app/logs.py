@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -55,3 +56,6 @@ def configure_logging(log_format: Literal["text", "json"] | None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
     # The hub's client logs every request at INFO, with the signed addresses of its storage.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # Pillow warns of damaged files in words that have numbers of theirs, and Python would keep each for ever. Set once,
+    # here, and not around a decode: filters belong to the process, whose threads decode at once.
+    warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -31,7 +31,7 @@ ENGINES = {"docker", "podman", "nerdctl"}
 HARDENED = shlex.split(
     "--read-only --tmpfs /tmp --tmpfs /data:mode=1777 --cap-drop ALL --security-opt no-new-privileges"
 )
-GPU_BUILD_BYTES = 20_000_000_000  # 13 GB were, once without a layer cache
+GPU_BUILD_BYTES = 20_000_000_000  # the image has 6.5 GB, and a build may hold it three times
 
 
 class CheckError(Exception):

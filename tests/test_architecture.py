@@ -25,9 +25,9 @@ DOORS = {
         "training/",
     ],
     "PIL": [
-        "app/images.py",
-        "app/formats.py",
-        "app/colours.py",
+        "app/images/__init__.py",
+        "app/images/formats.py",
+        "app/images/colours.py",
         "model/preprocess.py",
         "model/processor.py",
         "training/",

@@ -39,6 +39,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         | {
             "SIGLIP_PORT": str(number),
             "SIGLIP_LOG_FORMAT": "text",
+            "SIGLIP_DRAIN_S": "0",
             "SIGLIP_DATA_DIR": str(tmp_path_factory.mktemp("data")),
         },
         stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -46,7 +47,7 @@ def serve(
         try:
             with httpx.Client(base_url=f"http://{host}:{port}", timeout=30) as client:
                 while wait and client.get("/health/ready").status_code != 200:
-                    pass
+                    time.sleep(0.01)  # for the service, which shares the interpreter
                 yield client
         finally:
             server.should_exit = True
@@ -84,7 +85,7 @@ class Process:
 
     def wait_until_ready(self) -> None:
         while self.client.get("/health/ready").status_code != 200:
-            pass
+            time.sleep(0.01)
 
     def exit_status(self) -> int:
         """Waits for the end."""

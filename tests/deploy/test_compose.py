@@ -20,8 +20,7 @@ def plain(value: Any) -> str:
 
 def seconds(duration: str) -> int:
     """Returns 80 for 80s."""
-    number, unit = re.fullmatch(r"(\d+)([sm])", duration).groups()  # type: ignore[union-attr]
-    return int(number) * {"s": 1, "m": 60}[unit]
+    return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
 def test_the_schema_takes_it() -> None:

@@ -23,7 +23,8 @@ MAX_TAGS = 4_096  # of a TIFF page
 
 # TIFF tags, and the compressions that are used in earnest: none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard.
 WIDTH, HEIGHT, COMPRESSION, STRIPS, SAMPLES, STRIP_ROWS, PLANES = 256, 257, 259, 273, 277, 278, 284
-TILE_WIDTH, TILE_HEIGHT, TILES = 322, 323, 324
+STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 279, 322, 323, 324, 325
+JPEG_COMPRESSION = 7
 TIFF_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000}
 TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
@@ -37,6 +38,7 @@ class Header(NamedTuple):
 
 
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # one that starts a segment
+JPEG_SCAN = re.compile(rb"\xff\xda\0[\x06\x08\x0a\x0c][\1-\4]")  # one of one to four components
 JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 
 
@@ -156,22 +158,32 @@ def read_bmp(data: bytes) -> Header:
     return Header(width, height)
 
 
+class TiffTag(NamedTuple):
+    """A tag's number of values, the first of them, and how and where they stand in the file."""
+
+    values: int
+    value: int
+    form: str
+    position: int
+
+
 def read_tiff(data: bytes) -> Header:
     """Returns the header; refuses strips or tiles that would make decoding much more than the picture."""
     order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
     integer, entry_format, entry_bytes = ("Q", "HHQ", 20) if big else ("I", "HHI", 12)
     integer_bytes = struct.calcsize(integer)
     first, *others = tiff_pages(data, order, big)
-    tags: dict[int, tuple[int, int]] = {}  # tag -> how many values, and the first
+    tags: dict[int, TiffTag] = {}
     for entry in range(first.start, first.stop, entry_bytes):
         tag, kind, count = struct.unpack_from(order + entry_format, data, entry)
         if kind in TIFF_INTEGERS and count and tag not in tags:
             form, position = order + TIFF_INTEGERS[kind], entry + entry_bytes - integer_bytes
             if count * struct.calcsize(form) > integer_bytes:
                 (position,) = struct.unpack_from(order + integer, data, position)
-            tags[tag] = count, struct.unpack_from(form, data, position)[0]
-    check_tiff_pieces(tags)
-    return Header(tags[WIDTH][1], tags[HEIGHT][1], 1 + len(others))
+            (value,) = struct.unpack_from(form, data, position)
+            tags[tag] = TiffTag(count, value, form, position)
+    check_tiff_pieces(tags, data)
+    return Header(tags[WIDTH].value, tags[HEIGHT].value, 1 + len(others))
 
 
 def tiff_pages(data: bytes, order: str, big: bool) -> list[range]:
@@ -190,11 +202,11 @@ def tiff_pages(data: bytes, order: str, big: bool) -> list[range]:
     return list(pages.values())
 
 
-def check_tiff_pieces(tags: dict[int, tuple[int, int]]) -> None:
+def check_tiff_pieces(tags: dict[int, TiffTag], data: bytes) -> None:
     """Refuses a compression outside the list, and strips or tiles that are more or larger than the picture needs."""
 
     def value(tag: int, default: int) -> int:
-        return tags[tag][1] if tag in tags else default
+        return tags[tag].value if tag in tags else default
 
     if value(COMPRESSION, 1) not in TIFF_COMPRESSIONS:
         raise UnsupportedMediaType("This TIFF's compression is not accepted. Use none, LZW, deflate, JPEG or CCITT.")
@@ -202,12 +214,20 @@ def check_tiff_pieces(tags: dict[int, tuple[int, int]]) -> None:
     planes = value(SAMPLES, 1) if value(PLANES, 1) == 2 else 1
     tile_width, tile_height = value(TILE_WIDTH, 0), value(TILE_HEIGHT, 0)
     if TILES in tags:
+        offsets, lengths = tags[TILES], tags.get(TILE_BYTES)
         across, down = -(-width // tile_width), -(-height // tile_height)
         padded_pixels = across * tile_width * down * tile_height
     else:
+        offsets, lengths = tags[STRIPS], tags.get(STRIP_BYTES)
         across, down = 1, -(-height // (value(STRIP_ROWS, height) or height))
         padded_pixels = width * height
-    pieces = tags.get(TILES, tags.get(STRIPS, (0, 0)))[0]
     # Each piece may cover all of a picture, and 16 megapixels are the largest tile that a small picture comes in.
-    if pieces > across * down * planes or padded_pixels > 4 * width * height + 2**24:
+    if offsets.values > across * down * planes or padded_pixels > 4 * width * height + 2**24:
         raise InvalidImage("The TIFF has more or larger strips or tiles than its picture needs. Save it again.")
+    # Each is unpacked by itself, so that 50,000 which share one long stream would take hours.
+    if lengths and lengths.values <= offsets.values:
+        piece_bytes = struct.unpack_from(f"{lengths.form[0]}{lengths.values}{lengths.form[1]}", data, lengths.position)
+        if sum(min(length, len(data)) for length in piece_bytes) > 2 * len(data):
+            raise InvalidImage("The TIFF is damaged: its strips or tiles together are longer than the file.")
+    if value(COMPRESSION, 1) == JPEG_COMPRESSION and len(JPEG_SCAN.findall(data)) > MAX_SCANS + 4 * offsets.values:
+        raise InvalidImage(f"The TIFF's JPEG has more than {MAX_SCANS} scans. Save it again.")

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, features
 
-from app.colours import UPRIGHT
 from app.errors import ImageTooLarge
-from app.headers import MAX_FRAMES
 from app.images import decode
-from tests.app.hostile import gif, jpeg, png
+from app.images.colours import UPRIGHT
+from app.images.headers import MAX_FRAMES
+from tests.app.images.hostile import gif, jpeg, png
 from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
 
 MAX_PIXELS = 1_000_000

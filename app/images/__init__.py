@@ -11,10 +11,10 @@ import numpy as np
 from PIL import ExifTags
 from PIL.ImageFile import ImageFile
 
-from app.colours import to_rgb
 from app.errors import ImageTooLarge
-from app.formats import FORMATS, Metered, decoder_errors, identify
-from app.headers import MAX_FRAMES, MAX_SIDE_PIXELS
+from app.images.colours import to_rgb
+from app.images.formats import FORMATS, Metered, decoder_errors, identify
+from app.images.headers import MAX_FRAMES, MAX_SIDE_PIXELS
 
 __all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode"]
 

@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
-from app.formats import FORMATS, MAX_READS, Metered, decoder_errors, identify
-from tests.app.hostile import noise
+from app.images.formats import FORMATS, MAX_READS, Metered, decoder_errors, identify
+from tests.app.images.hostile import noise
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from app.colours import UPRIGHT
 from app.images import decode
-from tests.app.hostile import png, png_chunk
+from app.images.colours import UPRIGHT
+from tests.app.images.hostile import png, png_chunk
 from tests.app.pictures import RED, encoded, quarters
 
 MAX_PIXELS = 1_000_000

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.avif import MAX_TABLE_BYTES
-from app.formats import FORMATS, MAX_READS
-from app.headers import (
+from app.images.avif import MAX_TABLE_BYTES
+from app.images.formats import FORMATS, MAX_READS
+from app.images.headers import (
     MAX_RUN_LENGTH_PIXELS,
     MAX_SCANS,
     MAX_SEGMENTS,
@@ -222,6 +222,32 @@ HOSTILE = {
         ),
         NOT_USABLE,
         "strips or tiles than its picture needs",
+    ),
+    "TIFF of tiles that share one stream": Hostile(
+        lambda: tiff(
+            {
+                256: [160],
+                257: [160],
+                258: [8],
+                259: [8],
+                262: [1],
+                322: [16],
+                323: [16],
+                324: [8] * 100,
+                325: [900] * 100,
+            },
+            zlib.compress(bytes(256)),
+        ),
+        NOT_USABLE,
+        "together are longer than the file",
+    ),
+    "TIFF of a JPEG of a hundred scans": Hostile(
+        lambda: tiff(
+            {256: [64], 257: [64], 258: [8], 259: [7], 262: [1], 273: [0], 278: [64]},
+            jpeg(progressive=True, scans=90),
+        ),
+        NOT_USABLE,
+        "more than 32 scans",
     ),
     "TIFF of many tags": Hostile(
         lambda: grey_tiff(**{f"t{tag}": [1] for tag in range(1_000, 1_001 + MAX_TAGS)}), NOT_USABLE, "tags"

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from app.errors import InvalidImage
-from app.headers import MAX_FRAMES, Header
+from app.images.headers import MAX_FRAMES, Header
 
 MAX_TABLE_BYTES = 65_536  # libavif searches each item in all the others: 40,000 take 2.6 s
 MAX_HEADERS = 16  # of sequences and frames in one picture: layers, and frames that are never shown; encoders write two

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import headers
-from app.headers import Header
-from tests.app.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
+from app.images import headers
+from app.images.headers import Header
+from tests.app.images.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
 from tests.app.pictures import encoded
 
 BLANK = Image.new("RGB", (40, 30))
@@ -38,6 +38,7 @@ READ = {
         Header(40, 30),
     ),
     "TIFF, the other byte order": (headers.read_tiff, encoded(np.zeros((30, 40), ">u2"), "TIFF"), Header(40, 30)),
+    "TIFF, JPEG inside": (headers.read_tiff, encoded(BLANK, "TIFF", compression="jpeg"), Header(40, 30)),
     "BigTIFF": (headers.read_tiff, encoded(BLANK, "TIFF", big_tiff=True), Header(40, 30)),
     "TIFF whose pages go round": (
         headers.read_tiff,

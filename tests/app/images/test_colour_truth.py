@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from app.colours import UPRIGHT
-from app.formats import FORMATS
+from app.images.colours import UPRIGHT
+from app.images.formats import FORMATS
 from model.encoder import load_encoder
 from tests.app.conftest import serve
-from tests.app.hostile import png
+from tests.app.images.hostile import png
 from tests.app.pictures import encoded
 
 LABELS = ["cat", "dog", "car", "pizza", "guitar", "rainbow"]
@@ -26,7 +26,7 @@ EXACT = 0.0
 JPEG = 0.02  # quality 95, full chroma: measured 0.006
 LOSSY = 0.1  # WebP, whose chroma is always halved: measured 0.040; AVIF: 0.017
 
-RGB = Image.open(Path(__file__).parents[2] / "samples/cat.png").convert("RGB")
+RGB = Image.open(Path(__file__).parents[3] / "samples/cat.png").convert("RGB")
 GREY, BLACK_WHITE, PALETTE = RGB.convert("L"), RGB.convert("1"), RGB.quantize(64)
 OTHER = Image.new("RGB", RGB.size, "blue")  # the second frame of an animation
 

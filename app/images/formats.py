@@ -20,10 +20,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from app import headers
-from app.avif import read_avif
 from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
-from app.headers import Header
+from app.images import headers
+from app.images.avif import read_avif
+from app.images.headers import Header
 
 MAX_READS = 300_000  # a third of a second of Pillow's Python; a JPEG of 20 MB in pieces of 64 kB takes 400
 

@@ -3,10 +3,10 @@ import struct
 import pytest
 from PIL import Image
 
-from app.avif import boxes, coded_size, item_places, read_avif, sequence_size
 from app.errors import InvalidImage
-from app.headers import Header
-from tests.app.hostile import NAMES
+from app.images.avif import boxes, coded_size, item_places, read_avif, sequence_size
+from app.images.headers import Header
+from tests.app.images.hostile import NAMES
 from tests.app.pictures import encoded
 
 pytestmark = pytest.mark.skipif("AVIF" not in NAMES, reason="this Pillow has no AVIF")
