@@ -83,7 +83,7 @@ class Engine:
         load_encoder: Callable[[], Encoder],
         load_label_sets: Callable[[EncoderInfo], Awaitable[None]] | None = None,
     ) -> None:
-        """Loads and warms up on the device thread, then embeds what will be asked for by name.
+        """Loads, warms up and tests on the device thread, then embeds what will be asked for by name.
 
         `stage` says how far it is. What goes wrong is raised.
         """

@@ -54,6 +54,8 @@ def configure_logging(log_format: Literal["text", "json"] | None) -> None:
     as_text = log_format == "text" or (log_format is None and output.stream.isatty())
     output.setFormatter(TextFormatter() if as_text else JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
+    # The hub's client logs every request at INFO, with the signed addresses of its storage.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     # Pillow warns of damaged files in words that have numbers of theirs, and Python would keep each for ever. Set once,
     # here, and not around a decode: filters belong to the process, whose threads decode at once.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -61,8 +61,13 @@ def create_app(
         return loaded
 
     async def load(engine: Engine, sets: LabelSets) -> None:
+        def on_stage(stage: str) -> None:
+            engine.report(stage)
+            if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
+                log.info(stage)
+
         try:
-            await engine.load(lambda: load_encoder(engine.report), sets.load)
+            await engine.load(lambda: load_encoder(on_stage), sets.load)
         except Exception as error:
             log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_failure()

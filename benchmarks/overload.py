@@ -2,19 +2,20 @@
 
     python -m benchmarks.overload               writes benchmarks/results/overload.json; half a minute
 
-The service is a process of its own with the embedded model and room for eight images. Four times as many clients on
-loopback send a picture again and again, so that most are refused, while another asks the probes.
+The service is a process of its own with the embedded model and room for eight images. Three times as many clients, in
+another process on the same machine, send a picture again and again, so that most are refused; a lone client measures.
 """
 
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,47 +25,57 @@ from benchmarks.soak import start
 from benchmarks.soak_requests import PICTURES, PNG
 
 RESULTS = Path(__file__).parent / "results/overload.json"
-ITEMS, CLIENTS, SECONDS = 8, 32, 15
+ITEMS, CLIENTS, SECONDS = 8, 24, 15
 Times = dict[str, list[float]]
 
 
-def classify(address: str, ends_s: float, times: Times, lock: threading.Lock) -> None:
-    """Sends pictures until the time is over; a refused client waits a moment, as a polite one would."""
-    with httpx.Client(base_url=address, timeout=60) as client:
-        while time.perf_counter() < ends_s:
-            began_s = time.perf_counter()
-            answer = client.post("/classify", params={"labels": ["cat", "dog"]}, content=PICTURES[0], headers=PNG)
-            took_s = time.perf_counter() - began_s
-            with lock:
-                times[str(answer.status_code)].append(took_s)
-            if answer.status_code == 429:
-                time.sleep(0.05)
+def load(address: str, seconds: float) -> None:
+    """Keeps the service full, from a process of its own; a refused client waits a moment, as a polite one would."""
+    ends_s = time.perf_counter() + seconds
+
+    def send(_: int) -> None:
+        with httpx.Client(base_url=address, timeout=60) as client:
+            while time.perf_counter() < ends_s:
+                if classify(client).status_code == 429:
+                    time.sleep(0.05)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(send, range(CLIENTS)))
 
 
-def probe(address: str, ends_s: float, times: Times, lock: threading.Lock) -> None:
-    """Asks the probes until the time is over."""
+def classify(client: httpx.Client) -> httpx.Response:
+    """Sends one picture."""
+    return client.post("/classify", params={"labels": ["cat", "dog"]}, content=PICTURES[0], headers=PNG)
+
+
+def measure(address: str, seconds: float) -> Times:
+    """Returns how long each kind of answer took, one request at a time."""
+    times: Times = defaultdict(list)
+    ends_s = time.perf_counter() + seconds
+    requests: list[tuple[str, Callable[[httpx.Client], httpx.Response]]] = [
+        ("POST /classify", classify),
+        ("GET /health/live", lambda client: client.get("/health/live")),
+        ("GET /health/ready", lambda client: client.get("/health/ready")),
+    ]
     with httpx.Client(base_url=address, timeout=60) as client:
         while time.perf_counter() < ends_s:
-            for path in ("/health/live", "/health/ready"):
+            for name, request in requests:
                 began_s = time.perf_counter()
-                status = client.get(path).status_code
-                with lock:
-                    times[f"{path} {status}"].append(time.perf_counter() - began_s)
-            time.sleep(0.02)
+                answer = request(client)
+                times[f"{name}: {answer.status_code}"].append(time.perf_counter() - began_s)
+    return times
 
 
 def main() -> int:
     """Measures, prints and saves."""
     with tempfile.TemporaryDirectory() as folder:
         process, address = start(folder, MAX_QUEUE_ITEMS=str(ITEMS))
-        times: Times = defaultdict(list)
-        lock, ends_s = threading.Lock(), time.perf_counter() + SECONDS
+        loader = multiprocessing.get_context("spawn").Process(target=load, args=(address, SECONDS + 2))
         try:
-            with ThreadPoolExecutor(CLIENTS + 1) as pool:
-                work = [pool.submit(classify, address, ends_s, times, lock) for _ in range(CLIENTS)]
-                work.append(pool.submit(probe, address, ends_s, times, lock))
-                for done in work:
-                    done.result()
+            loader.start()
+            time.sleep(2)
+            times = measure(address, SECONDS)
+            loader.join()
         finally:
             process.terminate()
             process.wait()

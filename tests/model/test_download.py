@@ -1,8 +1,12 @@
 """The real hub client through `model.hub`, against a hub on the loopback; its settings are read once a process."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +74,22 @@ def test_a_download_counts_to_a_hundred_and_the_next_start_reads_the_cache_also_
         third = download(hub, tmp_path, HF_HUB_OFFLINE="1")
         assert (third.directory, hub.requests) == (first.directory, [])
     assert download(hub, tmp_path).directory == first.directory  # the hub is gone
+
+
+def test_without_a_listener_a_terminal_shows_the_clients_own_bar(tmp_path):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown = bytearray()
+    code = f"from model.hub import checkpoint_directory; checkpoint_directory(None, {HUB_ID!r})"
+    with Hub(DIRECTORY) as hub:
+        process = subprocess.Popen([sys.executable, "-c", code], env=hub.environment(tmp_path), stderr=theirs)
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # how Linux says that nobody is left to write
+            while piece := os.read(ours, 65_536):
+                shown += piece
+        assert process.wait() == 0
+    os.close(ours)
+    assert b"100%|" in shown
 
 
 def test_what_the_model_does_not_need_is_not_fetched(tmp_path):
