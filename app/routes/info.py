@@ -7,6 +7,7 @@ from app import __version__, images, labels
 from app.config import Settings
 from app.engine import Engine
 from app.errors import NotReady
+from app.label_sets.store import MAX_LABEL_SETS
 from app.schemas import problem_responses
 
 router = APIRouter()
@@ -19,8 +20,12 @@ class Limits(BaseModel):
     max_image_pixels: int
     max_side_pixels: int
     max_frames: int
+    max_images: int
     max_labels: int
     max_label_characters: int
+    max_text_characters: int
+    max_label_sets: int
+    request_timeout_s: float
     max_templates: int
     image_formats: list[str]
 
@@ -58,8 +63,12 @@ async def info(request: Request) -> Info:
         max_image_pixels=settings.max_image_pixels,
         max_side_pixels=images.MAX_SIDE_PIXELS,
         max_frames=images.MAX_FRAMES,
+        max_images=settings.max_images,
         max_labels=settings.max_labels,
         max_label_characters=labels.MAX_TEXT_CHARACTERS,
+        max_text_characters=labels.MAX_PROMPT_CHARACTERS,
+        max_label_sets=MAX_LABEL_SETS,
+        request_timeout_s=settings.request_timeout_s,
         max_templates=labels.MAX_TEMPLATES,
         image_formats=[form.name for form in images.FORMATS],
     )

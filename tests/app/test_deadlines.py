@@ -44,10 +44,13 @@ def test_at_its_deadline_a_request_is_504_and_never_computed(running):
         gate.free.set()
         assert waiting.result().status_code == 200
         assert client.post("/classify", **post(GREEN)).status_code == 200
+        counted = client.get("/metrics").text
     problem = answer.json()
     assert (answer.status_code, problem["error_type"]) == (504, "deadline_exceeded")
     assert problem["detail"] == "There was no answer within 0.05 s. Nothing is computed for it any more."
     assert sum(encoder.image_batches) == 2  # red and green
+    assert 'siglip_dropped_rows_total{tower="image"} 1.0' in counted
+    assert 'siglip_rejected_total{reason="deadline_exceeded"} 1.0' in counted
 
 
 @pytest.mark.parametrize(("timeout_s", "header"), [(0.05, {}), (0.05, {"X-Request-Timeout-Ms": "60000"})])
@@ -100,8 +103,12 @@ def test_a_request_whose_client_has_left_is_never_computed(running, caplog):
         gate.free.set()
         assert waiting.result().status_code == 200
         assert client.post("/classify", **post(GREEN)).status_code == 200
+        counted = client.get("/metrics").text
     assert sum(encoder.image_batches) == 2  # red and green
     assert sum(encoder.text_batches) == 1  # not of bird
+    for tower in ("image", "text"):
+        assert f'siglip_dropped_rows_total{{tower="{tower}"}} 1.0' in counted
+    assert 'siglip_rejected_total{reason="departed"} 1.0' in counted
 
 
 def test_a_client_that_leaves_during_the_batch_spoils_nothing(running, caplog):

@@ -1,6 +1,7 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import httpx
 import numpy as np
@@ -237,3 +238,29 @@ def test_more_images_than_there_are_permits_wait_for_their_turn(running):
         answer = client.post("/classify/batch", **batch_json([RED_PNG] * 8, labels=LABELS))
     assert answer.status_code == 200
     assert all("scores" in result for result in answer.json()["results"])
+
+
+@dataclass
+class SmallEncoder(FakeEncoder):
+    """Has no memory for more than two rows, and none at all for one picture."""
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        if len(images) > 2 or (images == BLUE).all(axis=-1).any():
+            raise MemoryError
+        return super().encode_images(images)
+
+
+def test_a_batch_without_memory_is_halved_and_only_what_fails_alone_is_an_error(running):
+    encoder, colours = SmallEncoder(), [RED, GREEN, BLUE, (1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    with running(encoder) as client:
+        images = [encoded(picture(colour)) for colour in colours]
+        results = client.post("/classify/batch", **batch_json(images, labels=["cat"])).json()["results"]
+        counted = client.get("/metrics").text
+        assert client.get("/health/live").status_code == 200
+    for colour, result in zip(colours, results, strict=True):
+        if colour == BLUE:
+            assert (result["error"]["status"], result["error"]["error_type"]) == (500, "internal_error")
+        else:
+            expected = expected_logits(encoder, picture(colour), ["cat"])
+            assert result["scores"][0]["logit"] == pytest.approx(expected["cat"], abs=1e-5)
+    assert 'siglip_forward_failures_total{tower="image"} 0.0' not in counted
