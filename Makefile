@@ -26,7 +26,7 @@ train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
 	$(BIN)/python -m training.train
 	$(BIN)/python -m training.evaluate --write-model-card
-	$(BIN)/python -m model.self_test --write
+	$(BIN)/python -m training.answers
 
 # Builds and tries the image. IMAGE_TOOL may be podman, or a stand-in (deploy/image_check.py says what it must know);
 # BUILD is for more of its arguments, such as --build-arg TRACING=true.

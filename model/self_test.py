@@ -4,15 +4,11 @@ Any checkpoint: its tensors are finite, its embeddings finite and of unit length
 neither on when it is asked for nor on its neighbours in the batch. The embedded checkpoint, known by its tensors, must
 also give stored answers at every stage, from an RGB picture and texts to the embeddings.
 
-    python -m model.self_test            tests the embedded checkpoint
-    python -m model.self_test --write    stores its answers anew, after it was trained anew
-
-The stored answers are ours; `tests/parity/test_self_test.py` compares them with the reference's.
+The stored answers are ours, by `training/answers.py`; `tests/parity/test_self_test.py` compares them with the reference's.
 """
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -154,18 +150,3 @@ def answers(encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
         "token_ids": token_ids.tolist(),
         "text_embeddings": text_embeddings.astype(float).round(6).tolist(),
     }
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Tests the embedded checkpoint in float32 on the CPU; with --write, its answers are stored first."""
-    from model.encoder import load_encoder  # here: it imports this file, and TensorFlow
-
-    encoder = load_encoder(device="cpu", dtype="float32")
-    if "--write" in arguments:
-        GOLDEN.write_text(json.dumps(answers(encoder, TEXTS), ensure_ascii=False) + "\n", encoding="utf-8")
-    encoder.self_test()
-    print(f"passed: {GOLDEN}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -83,7 +83,7 @@ def test_the_embedded_checkpoint_passes(dtype, max_batch):
 
 def test_the_stored_answers_are_those_of_the_embedded_tensors(embedded):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    assert embedded.info.sha256 == golden["sha256"], "trained anew? python -m model.self_test --write"
+    assert embedded.info.sha256 == golden["sha256"], "trained anew? python -m training.answers"
     assert golden["texts"] == list(self_test.TEXTS)
 
 
