@@ -4,7 +4,7 @@ Any checkpoint: its tensors are finite, its embeddings finite and of unit length
 neither on when it is asked for nor on its neighbours in the batch. The embedded checkpoint, known by its tensors, must
 also give stored answers at every stage, from an RGB picture and texts to the embeddings.
 
-The stored answers are ours, by `training/answers.py`; `tests/parity/test_self_test.py` compares them with the reference's.
+`training/answers.py` stores ours; `tests/parity/test_self_test.py` compares them with the reference's.
 """
 
 import hashlib
