@@ -85,6 +85,11 @@ class Device:
 
         return batcher("image", encoder.encode_images), batcher("text", encoder.encode_texts)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; also after `close`, if it is inside a long call."""
+        return self._worker.alive
+
     def suspect(self) -> None:
         """Says that an answer was no number, so that the device is tried at once."""
         if self._pulse:
@@ -97,7 +102,7 @@ class Device:
 
     def check_live(self) -> None:
         """Raises `NotReady` if nothing but a restart would help."""
-        if not self._worker.alive:
+        if not self.alive:
             raise NotReady("The device thread has ended. Restart this process.")
         if self._pulse and self._pulse.lost:
             raise NotReady(f"The device is lost: {self._pulse.unready_reason}. Restart this process.")

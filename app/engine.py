@@ -141,6 +141,11 @@ class Engine:
             return False
         return True
 
+    @property
+    def computing(self) -> bool:
+        """Whether the device thread runs; also after `close`, if it is inside a long call."""
+        return self._device.alive
+
     def check_live(self) -> None:
         """Raises `NotReady` if nothing but a restart would help."""
         self._device.check_live()

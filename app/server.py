@@ -34,6 +34,9 @@ def serve(settings: Settings, encoder: Encoder | None = None, tracing: Tracing |
     app = create_app(settings, encoder, lambda: server.fail(), tracing)  # noqa: PLW0108 (made next)
     server = Server(app, settings)
     server.run()
+    if app.state.engine.computing:
+        # A load under way, or a device that is stuck. The interpreter's end would abort a thread inside TensorFlow.
+        os._exit(int(server.failed))
     return int(server.failed)
 
 

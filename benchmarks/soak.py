@@ -1,6 +1,6 @@
 """Whether the service can be left alone: good and bad requests for a long time, and what it holds meanwhile.
 
-    python -m benchmarks.soak [REQUESTS]        writes benchmarks/results/soak.json; about a quarter of an hour
+    python -m benchmarks.soak [REQUESTS]     writes benchmarks/results/soak.json; about twenty minutes
 
 The service is a process of its own with the embedded model. Clients on loopback send what `KINDS` lists, in a seeded
 mix: every body and surface, broken and hostile files, deadlines that pass, clients that leave. Every so many requests
@@ -31,7 +31,7 @@ from benchmarks.soak_requests import KINDS, Answer, send
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/soak.json"
-REQUESTS, CLIENTS, SAMPLES = 24_000, 8, 24
+REQUESTS, CLIENTS, SAMPLES = 60_000, 8, 24
 GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last: less than the text cache may take
 
 

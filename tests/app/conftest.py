@@ -83,9 +83,20 @@ class Process:
                 started.set()
         started.set()
 
-    def wait_until_ready(self) -> None:
-        while self.client.get("/health/ready").status_code != 200:
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Returns once the condition holds; fails if the process ends before."""
+        while not condition():
+            assert self.popen.poll() is None, self.log
             time.sleep(0.01)
+
+    def wait_until_ready(self) -> None:
+        self.wait_for(lambda: self.client.get("/health/ready").status_code == 200)
+
+    def wait_until_draining(self) -> httpx.Response:
+        """Returns the first answer that says so."""
+        answers: list[httpx.Response] = []
+        self.wait_for(lambda: answers.append(self.client.get("/health/ready")) or answers[-1].status_code != 200)  # type: ignore[func-returns-value]
+        return answers[-1]
 
     def exit_status(self) -> int:
         """Waits for the end."""

@@ -78,3 +78,16 @@ async def test_what_the_towers_do_is_counted():
     shown = metrics.exposition("")[0].decode()
     assert 'siglip_queue_wait_seconds_count{tower="image"} 2.0' in shown
     assert float(shown.split('siglip_forward_failures_total{tower="image"} ')[1].split()[0]) >= 3
+
+
+async def test_a_device_inside_a_long_call_is_known_to_run_after_it_was_closed():
+    entered, free = threading.Event(), threading.Event()
+    engine = make_engine()
+    loading = asyncio.create_task(engine.load(lambda: FakeEncoder(lambda: None, lambda: (entered.set(), free.wait()))))
+    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+    await engine.close()
+    assert engine.computing
+    free.set()
+    loading.cancel()
+    while engine.computing:
+        await asyncio.sleep(0.001)

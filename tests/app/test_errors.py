@@ -160,6 +160,4 @@ def test_a_request_that_takes_too_long_is_504(running):
 def test_a_probe_during_the_drain_is_503(spawn):
     process = spawn(drain_s=60)
     process.popen.send_signal(signal.SIGTERM)
-    while (answer := process.client.get("/health/ready")).status_code == 200:
-        pass
-    check_problem(answer, 503, "draining")
+    check_problem(process.wait_until_draining(), 503, "draining")

@@ -25,8 +25,7 @@ def test_after_sigterm_the_service_is_unready_at_once_and_serves_until_the_drain
     with ThreadPoolExecutor(1) as other:
         under_way = other.submit(process.client.request, **CLASSIFY)
         process.popen.send_signal(signal.SIGTERM)
-        while (ready := process.client.get("/health/ready")).status_code == 200:
-            pass
+        ready = process.wait_until_draining()
         late, live = process.client.request(**CLASSIFY), process.client.get("/health/live")
         assert under_way.result().status_code == 200
     assert (ready.status_code, ready.json()["error_type"]) == (503, "draining")
@@ -40,9 +39,9 @@ def test_what_is_under_way_when_the_drain_ends_is_answered(spawn):
     with ThreadPoolExecutor(1) as other, socket.create_connection(address(process), timeout=30) as connection:
         body = CLASSIFY["content"]
         connection.sendall(head(len(body)) + body[:10])
+        process.wait_for(lambda: "siglip_queue_bytes 10.0" in process.client.get("/metrics").text)
         process.popen.send_signal(signal.SIGTERM)
-        while not any("Waiting for connections" in line for line in process.log):
-            pass
+        process.wait_for(lambda: any("Waiting for connections" in line for line in process.log))
         connection.sendall(body[10:])
         answer = other.submit(read_all, connection).result()
     assert answer.startswith(b"HTTP/1.1 200")
@@ -55,8 +54,7 @@ def test_a_second_signal_ends_at_once(spawn, first):
     with ThreadPoolExecutor(1) as other:
         stuck = other.submit(process.client.request, **CLASSIFY)
         process.popen.send_signal(first)
-        while process.client.get("/health/ready").status_code == 200:
-            pass
+        process.wait_until_draining()
         process.popen.send_signal(signal.SIGTERM)
         assert process.exit_status() == 128 + signal.SIGTERM
         assert stuck.exception()
