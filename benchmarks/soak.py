@@ -1,6 +1,6 @@
 """Whether the service can be left alone: good and bad requests for a long time, and what it holds meanwhile.
 
-    python -m benchmarks.soak [REQUESTS]     writes benchmarks/results/soak.json; about twenty minutes
+    python -m benchmarks.soak [REQUESTS]     writes benchmarks/results/soak.json; about ten minutes
 
 The service is a process of its own with the embedded model. Clients on loopback send what `KINDS` lists, in a seeded
 mix: every body and surface, broken and hostile files, deadlines that pass, clients that leave. Every so many requests

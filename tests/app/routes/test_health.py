@@ -32,7 +32,7 @@ def test_during_the_start_the_service_is_live_and_says_its_stage(running, stage,
 
 
 def test_a_device_that_is_stuck_is_not_ready_and_then_not_live(spawn):
-    process = spawn("sticks", wait=False, canary_s=0.05)
+    process = spawn("sticks", wait=False, canary_s=0.2)
     statuses = []
     while not statuses or statuses[-1] != (503, 503):
         ready, live = (process.client.get(f"/health/{probe}") for probe in ("ready", "live"))
