@@ -49,13 +49,6 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "If-Match",
-            "X-API-Key",
-            "X-Request-Id",
-            "X-Request-Timeout-Ms",
-        ],
-        expose_headers=["ETag", "Retry-After", "Server-Timing", "X-Request-Id"],
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=ANSWER_HEADERS,
     )

@@ -27,6 +27,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 READY, FAILED = "ready", "failed"
+MAX_TEXTS_AT_ONCE = 2_000  # of one request: looking up and queueing 100,000 in one go would hold up all others
 
 
 class Classification(NamedTuple):
@@ -169,17 +170,20 @@ class Engine:
             Overloaded: The queue is full.
         """
         encoder = self._encoder or self.encoder  # label sets are embedded before all is ready
-        token_ids = await self.in_thread(encoder.prepare_text, texts)
-        try:
-            found = await self._text_cache.get(token_ids)
-        except QueueFull:
-            raise Overloaded(self.admission.retry_after_s()) from None
-        except BatchFailed as error:
-            raise InternalError("The device could not compute these texts.") from error
-        if not np.isfinite(found.embeddings).all():
-            self._device.suspect()
-            raise InternalError("The model has given an embedding that is not a number.")
-        return found
+        found = []
+        for start in range(0, len(texts), MAX_TEXTS_AT_ONCE):
+            token_ids = await self.in_thread(encoder.prepare_text, texts[start : start + MAX_TEXTS_AT_ONCE])
+            try:
+                found.append(await self._text_cache.get(token_ids))
+            except QueueFull:
+                raise Overloaded(self.admission.retry_after_s()) from None
+            except BatchFailed as error:
+                raise InternalError("The device could not compute these texts.") from error
+            if not np.isfinite(found[-1].embeddings).all():
+                self._device.suspect()
+                raise InternalError("The model has given an embedding that is not a number.")
+        embeddings, hits, misses = zip(*found, strict=True)
+        return Found(await self.in_thread(np.concatenate, embeddings), sum(hits), sum(misses))
 
     async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> Found:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None for SigLIP's own."""

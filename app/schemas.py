@@ -5,6 +5,7 @@ Unknown fields are refused, so that a typo is an error and not a silent default.
 """
 
 import difflib
+from itertools import chain, islice
 from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
@@ -15,6 +16,9 @@ from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
 
 M = TypeVar("M", bound=BaseModel)
 
+# The first wrong element is told: a body of millions of them would make gigabytes of errors.
+Texts = Annotated[list[str], Field(fail_fast=True)]
+
 
 class ClassifyOptions(BaseModel):
     """Everything of a request but its image."""
@@ -22,11 +26,11 @@ class ClassifyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     labels: Annotated[
-        list[str] | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
+        Texts | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
     ] = None
     label_set: Annotated[str | None, Field(description="The name of a stored label set, instead of `labels`.")] = None
     templates: Annotated[
-        list[str] | None,
+        Texts | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
     ] = None
     top_k: Annotated[int | None, Field(ge=1, description="Answer only this many labels, the best first.")] = None
@@ -61,7 +65,7 @@ class ClassifyForm(ClassifyOptions):
 class BatchBody(ClassifyOptions):
     """A request with several images as JSON."""
 
-    images: Annotated[list[str], Field(description="The image files as standard base64, without a `data:` prefix.")]
+    images: Annotated[Texts, Field(description="The image files as standard base64, without a `data:` prefix.")]
 
 
 class BatchForm(ClassifyOptions):
@@ -93,7 +97,7 @@ class EmbedTextBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    texts: Annotated[list[str], Field(description="Texts as they are, each 1 to 1,024 characters.")]
+    texts: Annotated[Texts, Field(description="Texts as they are, each 1 to 1,024 characters.")]
 
 
 class ModelName(BaseModel):
@@ -197,10 +201,19 @@ def validated(schema: type[M], values: Any, *, strict: bool) -> M:
     Raises:
         InvalidRequest: A field is unknown, missing or of the wrong type.
     """
+    if isinstance(values, dict):
+        values = with_few_unknown(schema, values)
     try:
         return schema.model_validate(values, strict=strict)
     except ValidationError as error:
         raise invalid_request(schema, error) from None
+
+
+def with_few_unknown(schema: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields that the schema has, and as many of the others as are told: each makes an error."""
+    unknown = (name for name in values if name not in schema.model_fields)
+    names = chain((name for name in schema.model_fields if name in values), islice(unknown, MAX_FAULTS))
+    return {name: values[name] for name in names}
 
 
 def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidRequest:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from app.schemas import Texts, with_few_unknown
 from model import zero_shot
 
 
@@ -17,13 +18,13 @@ class LabelWithPrompts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: Annotated[str, Field(description="1 to 256 characters after trimming.")]
-    prompts: Annotated[list[str], Field(description="What the model reads, 1 to 1,024 characters each; averaged.")]
+    prompts: Annotated[Texts, Field(description="What the model reads, 1 to 1,024 characters each; averaged.")]
 
 
 def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelWithPrompts:
     """Returns a label, with faults that are pointed at as they were sent: Pydantic's own union names its branches."""
     if isinstance(value, dict):
-        return LabelWithPrompts.model_validate(value, strict=True)
+        return LabelWithPrompts.model_validate(with_few_unknown(LabelWithPrompts, value), strict=True)
     if not isinstance(value, str | LabelWithPrompts):
         raise PydanticCustomError("label_type", "Input should be a string, or an object with label and prompts")
     label: str | LabelWithPrompts = text(value)
@@ -37,10 +38,11 @@ class LabelSetDefinition(BaseModel):
 
     labels: Annotated[
         list[Annotated[str | LabelWithPrompts, WrapValidator(text_or_object)]],
+        Field(fail_fast=True),
         Field(description="Labels, or labels with prompts of their own; duplicates are kept."),
     ]
     templates: Annotated[
-        list[str], Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
+        Texts, Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
     ] = list(zero_shot.DEFAULT_TEMPLATES)
 
     @cached_property

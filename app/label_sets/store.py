@@ -183,8 +183,13 @@ def check_name(name: str) -> str:
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Returns what the work gives. A cancellation is raised once it is over: a write that has begun is completed."""
     task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:  # perhaps not the last: first the deadline, then the client leaves
+            cancelled = error
+    if cancelled:
+        task.exception()  # it is in the log, and nobody is left to be told
+        raise cancelled
+    return task.result()

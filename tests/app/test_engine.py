@@ -7,7 +7,7 @@ import pytest
 
 from app.device import MAX_QUEUED_ROWS
 from app.encoder import EncoderInfo
-from app.engine import Classification, Engine, together
+from app.engine import MAX_TEXTS_AT_ONCE, Classification, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
 from model.zero_shot import Scores
 from tests.app.engines import make_engine
@@ -90,6 +90,21 @@ async def test_texts_are_embedded_as_they_are(engine, encoder):
     assert found.embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
 
 
+async def test_a_request_of_many_texts_is_looked_up_and_queued_in_pieces(engine, encoder):
+    sizes = []
+
+    def prepare_text(texts, prepare=encoder.prepare_text):
+        sizes.append(len(texts))
+        return prepare(texts)
+
+    encoder.prepare_text = prepare_text
+    texts = [f"text {index}" for index in range(4_500)]
+    found = await engine.embed_texts(texts)
+    assert sizes == [MAX_TEXTS_AT_ONCE, MAX_TEXTS_AT_ONCE, 500]
+    assert (found.hits, found.misses) == (0, 4_500)
+    assert found.embeddings == pytest.approx(encoder.encode_texts(prepare_text(texts)))
+
+
 async def test_no_batch_is_larger_than_allowed(engine, encoder):
     await engine.embed_labels([f"label {i}" for i in range(30)])
     assert max(encoder.text_batches) <= 4
@@ -119,13 +134,14 @@ async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
 
 
 async def test_a_full_queue_of_texts_refuses(engine, encoder):
-    entered, free = threading.Event(), threading.Event()
-    encoder.before_batch = lambda: (entered.set(), free.wait())
-    first = asyncio.create_task(engine.embed_texts([str(i) for i in range(MAX_QUEUED_ROWS + 4)]))
-    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+    free = threading.Event()
+    encoder.before_batch = free.wait
+    texts = [[f"{i} {j}" for j in range(MAX_TEXTS_AT_ONCE)] for i in range(MAX_QUEUED_ROWS // MAX_TEXTS_AT_ONCE + 2)]
+    requests = [asyncio.create_task(engine.embed_texts(own)) for own in texts]
     with pytest.raises(Overloaded):
-        await engine.embed_texts(["cat"])
-    first.cancel()
+        await asyncio.gather(*requests)
+    for request in requests:
+        request.cancel()
     free.set()
 
 

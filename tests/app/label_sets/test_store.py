@@ -13,7 +13,7 @@ import pytest
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound, PreconditionFailed
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.label_sets.folder import LabelSetFolderError
-from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name
+from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name, to_the_end
 from tests.app.engines import make_engine
 from tests.fakes import FakeEncoder, FakeInfo
 
@@ -187,6 +187,27 @@ async def test_a_put_that_is_cancelled_while_it_is_embedded_leaves_the_old_set(t
         await label_sets.put("pets", DOG, always)
     async with opened(tmp_path) as label_sets:
         assert label_sets.get("pets").definition == DOG
+
+
+async def test_what_has_begun_is_not_left_alone_however_often_it_is_cancelled():
+    done = asyncio.Event()
+    over = []
+
+    async def work() -> None:
+        await done.wait()
+        over.append(True)
+        raise InternalError("for nobody")
+
+    waiting = asyncio.create_task(to_the_end(work()))
+    for _ in range(3):  # at the deadline, when the client leaves, when the service ends
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    done.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert over == [True]
 
 
 @pytest.mark.parametrize("turns", range(40))

@@ -2,7 +2,10 @@ import base64
 import json
 
 import pytest
+from starlette.datastructures import ImmutableMultiDict
 
+from app.routes.bodies import fields
+from app.schemas import EmbedTextBody, with_few_unknown
 from tests.app.pictures import encoded, picture
 
 IMAGE = encoded(picture())
@@ -81,7 +84,46 @@ def test_a_fault_is_pointed_at(client):
 
 
 def test_at_most_ten_faults_are_listed(client):
-    assert len(client.post("/classify", **body(labels=[1] * 1000)).json()["errors"]) == 10
+    unknown = {f"unknown{index}": 1 for index in range(1000)}
+    assert len(client.post("/classify", **body(**unknown)).json()["errors"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("POST", "/classify", {"image": BASE64, "labels": [1] * 1000}),
+        ("POST", "/classify/batch", {"images": [1] * 1000, "labels": ["cat"]}),
+        ("POST", "/embed/text", {"texts": [1] * 1000}),
+        ("PUT", "/label-sets/zoo", {"labels": [1] * 1000}),
+        ("PUT", "/label-sets/zoo", {"labels": [{"label": "cat", "prompts": [1] * 1000}]}),
+    ],
+)
+def test_of_a_list_only_the_first_wrong_element_is_told(client, method, path, content):
+    # Millions of them would make gigabytes of errors.
+    (fault,) = client.request(method, path, json=content).json()["errors"]
+    assert fault["pointer"].endswith("/0")
+
+
+def test_of_unknown_fields_only_those_that_are_told_are_looked_at():
+    unknown = {f"unknown{index}": 1 for index in range(1000)}
+    assert list(with_few_unknown(EmbedTextBody, unknown | {"texts": []})) == ["texts", *list(unknown)[:10]]
+
+
+class Name(str):
+    """A field's name that counts how often it is compared."""
+
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.comparisons += 1
+        return super().__eq__(other)
+
+
+def test_thousands_of_fields_are_not_compared_with_each_other():
+    names = [Name(index) for index in range(1000)]
+    assert fields(ImmutableMultiDict([(name, "x") for name in names])) == dict.fromkeys(names, "x")
+    assert Name.comparisons < 10_000
 
 
 @pytest.mark.parametrize(
@@ -124,6 +166,18 @@ def test_the_image_may_come_without_saying_which_kind(client):
 def part(name: str, content: bytes, more_headers: bytes = b"", filename: str = "") -> bytes:
     disposition = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
     return b"--x\r\n" + disposition.encode() + b"\r\n" + more_headers + b"\r\n" + content + b"\r\n"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "punycode", "iso-8859-1", "zip", '"'])
+def test_a_form_in_another_encoding_is_refused(client, charset):
+    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", '"UTF-8"', "us-ascii"])
+def test_a_form_may_say_that_it_is_utf_8(client, charset):
+    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert answer.status_code == 200
 
 
 GOOD_PARTS = part("image", IMAGE, filename="a.png") + part("labels", b"cat")
