@@ -162,3 +162,27 @@ def test_what_is_no_request_is_a_problem_too(spawn, sent, message):
     assert (problem["error_type"], problem["detail"]) == ("invalid_request", message)
     assert problem["request_id"].encode() in headers
     assert process.client.get("/health/live").status_code == 200
+
+
+CHUNKED = (
+    b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("framing", [b"1;" + b"x" * 200_000, b"0\r\n" + b"X: y\r\n" * 50_000])
+def test_a_body_that_is_all_framing_is_refused(spawn, framing):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection, suppress(ConnectionError):
+        connection.sendall(CHUNKED + framing)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"chunk extensions or trailers is larger than 65,536 bytes" in answer
+
+
+def test_chunk_extensions_and_trailers_are_ignored(spawn):
+    process = spawn()
+    body = b'c;a=b;c="d"\r\n{"texts":["a\r\n3\r\n"]}\r\n0\r\nContent-Type: text/plain\r\n\r\n'
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(CHUNKED + body)
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
