@@ -5,22 +5,26 @@ VENV ?= .venv
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
 BIN := $(VENV)/bin
 
-.PHONY: run test check parity train image-check clean
+.PHONY: run test check parity clients train image-check clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m app serve
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/clients
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/clients
 
 parity: $(VENV)/.parity
 	$(BIN)/python -m pytest tests/parity
+
+# Other people's clients as they are, old ones too, and the page in Chromium.
+clients: $(VENV)/.clients
+	$(BIN)/python -m pytest tests/clients
 
 train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
@@ -51,6 +55,17 @@ $(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-otel.txt
 
 $(VENV)/.parity: $(VENV)/.dev requirements-parity.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-parity.txt
+	touch $@
+
+# The generations of huggingface_hub whose requests differ, each in an environment of its own.
+OLD_HUBS := 0.25.2 0.26.5 0.28.1
+$(VENV)/.clients: $(VENV)/.dev requirements-clients.txt tests/clients/package.json
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-clients.txt
+	npm install --prefix tests/clients --no-package-lock --no-audit --no-fund
+	set -e; for version in $(OLD_HUBS); do \
+		$(BIN)/python -m venv $(VENV)/hub-$$version; \
+		$(VENV)/hub-$$version/bin/python -m pip install --disable-pip-version-check huggingface_hub==$$version; \
+	done
 	touch $@
 
 $(VENV)/.train: $(VENV)/.run requirements-train.txt

@@ -61,8 +61,8 @@ class Settings(BaseSettings):
     )
     api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
     public_paths: CommaSeparated = Field(
-        default=["/health", "/info", "/metrics", "/docs", "/openapi.json"],
-        description="paths, separated by commas, that need no key, with all below them",
+        default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
+        description="paths, separated by commas, that may be read without a key, with all below them",
     )
     cors_origins: CommaSeparated = Field(
         default=[], description="origins, separated by commas, whose pages may call the service; * for all"

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.admission import Admission
 from app.errors import BodyTimeout, BodyTooLarge, ServiceError, Unauthorized, UnsupportedMediaType, send_error
 
+READING = ("GET", "HEAD")  # what public paths are public for: the root is a page for some and an endpoint for others
+
 
 class Limits:
     """ASGI middleware that lets through what has a valid key and a body for which there is room and time.
@@ -22,7 +24,7 @@ class Limits:
     Args:
         app: The app behind it, which must answer a `ServiceError` that its `receive` raises.
         keys: The valid API keys; none: no key is needed.
-        public_paths: Paths that need no key, with all below them.
+        public_paths: Paths that are read without a key, with all below them; "/" is the root alone.
         admission: Keeps room for a body until its request is answered.
         max_body_bytes: The largest body.
         body_timeout_s: How long a body may take to arrive.
@@ -78,7 +80,7 @@ class Limits:
             await send(message)
 
         try:
-            self._check_key(scope["path"], headers)
+            self._check_key(scope["method"], scope["path"], headers)
             if not complete:
                 self._check_body(headers)
             await self.app(scope, receive_counted, send_closing)
@@ -87,8 +89,9 @@ class Limits:
         finally:
             self.admission.release(received_bytes)
 
-    def _check_key(self, path: str, headers: Headers) -> None:
-        if not self.keys or any(path == public or path.startswith(f"{public}/") for public in self.public_paths):
+    def _check_key(self, method: str, path: str, headers: Headers) -> None:
+        public = any(path == public or path.startswith(f"{public}/") for public in self.public_paths)
+        if not self.keys or (public and method in READING):
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")

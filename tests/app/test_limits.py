@@ -93,7 +93,13 @@ def test_each_key_opens_the_service_in_either_header(locked, headers):
         ({"X-API-Key": "wrong", "Authorization": "Bearer first"}, "This API key is not valid."),
     ],
 )
-@pytest.mark.parametrize("path", ["/classify", "/classify/batch", "/embed/text", "/nowhere", "/healthy", "/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/classify", "/classify/batch", "/embed/text", "/nowhere", "/healthy"),
+        *("/", "/health", "/v2/models/m/infer"),  # a public path is one to read, not one to send to
+    ],
+)
 def test_without_a_valid_key_nothing_is_answered_but_401(locked, path, headers, detail):
     answer = locked.post(path, **post(**headers))
     assert (answer.status_code, answer.json()["error_type"]) == (401, "unauthorized")
