@@ -1,4 +1,4 @@
-# The service as an image. `make image-check` builds and tries it; deploy/README.md says what was tried, and where.
+# The service as an image. `make image-check` builds and tries it; docs/deploying.md says what was tried, and where.
 #
 #   docker build -t siglip .                                   TensorFlow for the CPU
 #   docker build -t siglip:gpu --build-arg FLAVOUR=gpu .       TensorFlow with CUDA; the driver is the host's

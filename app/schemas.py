@@ -240,4 +240,5 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
         else:
             message = fault["msg"][0].lower() + fault["msg"][1:]
             faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: {message}"))
-    return InvalidRequest("; ".join(fault.message for fault in faults) + ".", faults)
+    sentence = "; ".join(fault.message for fault in faults)
+    return InvalidRequest(sentence if sentence.endswith("?") else f"{sentence}.", faults)

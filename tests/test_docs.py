@@ -1,110 +1,187 @@
-"""The README says what the code does: its tables, its commands and their answers."""
+"""README and guides say what the code does: their tables, their commands and the answers that they show.
 
+Every fenced block is run, in its document's order, in a folder that looks like a checkout, with the service at
+localhost:8000; a block that starts the service takes that place for the rest of the document. A block is left out
+below `<!-- not run: REASON -->`, and compared with what the block before it has printed below `<!-- answer -->`.
+"""
+
+import ast
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+import yaml
 
-from benchmarks.readme import README, blocks, filled
+from benchmarks.documents import DOCUMENTS, ROOT, TABLES, filled
+from tests.documents import Block, blocks, same
 
-ROOT = README.parent
-TEXT = README.read_text(encoding="utf-8")
-BLOCKS = {mark: content for mark, _, content in blocks(TEXT)}
+NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
+REASONS = ("needs real weights", "needs Docker", "needs a cluster", "needs SageMaker", "needs Vertex AI", "sets up")
 
 
-def test_the_tables_are_those_of_the_code() -> None:
-    assert filled(TEXT) == TEXT, "run: python -m benchmarks.readme"
+class Service:
+    """`python -m app serve` on a free port, with the embedded checkpoint."""
+
+    def __init__(self, folder: Path, data: Path, command: str = "python -m app serve") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        settings = {"SIGLIP_PORT": str(self.port), "SIGLIP_LOG_FORMAT": "text", "SIGLIP_DRAIN_S": "0"}
+        self.process = subprocess.Popen(
+            ["bash", "-ec", command],
+            cwd=folder,
+            env=environment() | settings | {"SIGLIP_DATA_DIR": str(data)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if " ready: " in line:
+                break
+        else:
+            pytest.fail(f"the service has ended with status {self.process.wait()}")
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.communicate(timeout=60)
+
+
+class Reader:
+    """Somebody who types a document's blocks."""
+
+    def __init__(self, folder: Path, service: Service) -> None:
+        self.folder = folder
+        for entry in ROOT.iterdir():
+            if not entry.name.startswith("."):
+                (folder / entry.name).symlink_to(entry)
+        self.service = self.first_service = service
+        self.printed = ""
+
+    def follow(self, block: Block) -> None:
+        """Runs a block, or checks it for what it is."""
+        if block.mark.startswith("not run: "):
+            assert block.mark.removeprefix("not run: ").startswith(REASONS), block
+            check_syntax(block)
+        elif block.mark == "answer":
+            assert same(block, self.printed), f"line {block.line} shows another answer than:\n{self.printed}"
+        elif block.language == "sh" and " -m app serve" in block.content:
+            self.close()
+            self.service = Service(self.folder, self.folder / "data", block.content)
+        elif block.language in ("sh", "python"):
+            self.run(block)
+        else:
+            check_syntax(block)
+
+    def run(self, block: Block) -> None:
+        content = block.content.replace("localhost:8000", f"127.0.0.1:{self.service.port}")
+        command = ["bash", "-euo", "pipefail", "-c", content] if block.language == "sh" else ["python", "-c", content]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment() | {"SIGLIP_PORT": str(self.service.port)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"line {block.line} has failed:\n{done.stdout}{done.stderr}"
+        self.printed = done.stdout
+
+    def close(self) -> None:
+        if self.service is not self.first_service:
+            self.service.stop()
+            self.service = self.first_service
+
+
+def environment() -> dict[str, str]:
+    """Returns this process's environment without settings of ours, and with its Python first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SIGLIP_", "AIP_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return kept | {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def check_syntax(block: Block) -> None:
+    """Fails unless a block is what it says that it is."""
+    match block.language:
+        case "sh":
+            subprocess.run(["bash", "-n"], input=block.content, text=True, check=True)
+        case "python":
+            ast.parse(block.content)
+        case "json":
+            json.loads(block.content)
+        case "yaml":
+            list(yaml.safe_load_all(block.content))
+        case other:
+            pytest.fail(f"line {block.line}: nothing says whether this {other or 'block'} is true")
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Serves the embedded checkpoint as `make run` does, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve"],
-        cwd=ROOT,
-        env=environment
-        | {
-            "SIGLIP_PORT": str(number),
-            "SIGLIP_LOG_FORMAT": "text",
-            "SIGLIP_DRAIN_S": "0",
-            "SIGLIP_DATA_DIR": str(tmp_path_factory.mktemp("data")),
-        },
-        stderr=subprocess.PIPE,
-        text=True,
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    started = Service(ROOT, tmp_path_factory.mktemp("data"))
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_every_block_works_and_gets_the_answer_that_is_shown(document: Path, service: Service, tmp_path: Path) -> None:
+    reader = Reader(tmp_path, service)
+    try:
+        for block in blocks(document):
+            reader.follow(block)
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "shown", "came", "equal"),
+    [
+        ("json", '{"a": [1.0, "x"]}', '{"a": [1.0001, "x"]}', True),
+        ("json", '{"a": [1.0, "x"]}', '{"a": [1.1, "x"]}', False),
+        ("json", '{"id": "...", "b": 1}', '{"id": "7f", "b": 1}', True),
+        ("json", '{"a": 1}', '{"a": 1, "b": 2}', False),
+        ("text", "cat  0.4953", "cat 0.4954", True),
+        ("text", "cat  0.4953", "dog 0.4953", False),
+    ],
+)
+def test_an_answer_that_differs_is_noticed(language: str, shown: str, came: str, equal: bool) -> None:
+    assert same(Block(1, "answer", language, shown), came) is equal
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_the_tables_are_those_of_the_code(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m benchmarks.documents"
+
+
+def test_every_table_stands_in_one_document() -> None:
+    marks = re.findall(
+        r"<!-- table: (\w+) -->", "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
     )
-    assert server.stderr is not None
-    for line in server.stderr:
-        if " ready: " in line:
-            break
-    else:
-        pytest.fail(f"the server has ended with status {server.wait()}")
-    yield number
-    server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=60)
+    assert sorted(marks) == sorted(TABLES)
 
 
-def test_the_first_command_gets_the_answer_that_is_shown(port: int) -> None:
-    command = BLOCKS["run: classify"].strip().replace("localhost:8000", f"127.0.0.1:{port}")
-    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)
-    answer, shown = json.loads(done.stdout), json.loads(BLOCKS["answer: classify"])
-    assert answer["scores"][0]["label"] == "cat"
-    assert [score["label"] for score in answer["scores"]] == [score["label"] for score in shown["scores"]]
-    for ours, theirs in zip(answer.pop("scores"), shown.pop("scores"), strict=True):
-        for name in ("logit", "sigmoid", "softmax"):
-            # Another processor adds in another order.
-            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
-    assert answer == shown
+@pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md", "CHANGELOG.md", "samples/README.md"])
+def test_every_relative_link_leads_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for file, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", text):
+        target = (ROOT / name).parent / file if file else ROOT / name
+        assert target.exists(), f"{name}: {file}"
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in map(anchor, titles), f"{name}: {file}#{heading}"
 
 
-def answers(mark: str, port: int) -> list[Any]:
-    """Returns the answers to a block's commands, sent to our server."""
-    lines = BLOCKS[mark].replace("\\\n", "").replace("localhost:8000", f"127.0.0.1:{port}").splitlines()
-    return [
-        json.loads(subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-        for line in lines
-    ]
-
-
-def test_a_batch_and_an_embedding_come_as_shown(port: int) -> None:
-    batch, embedded = answers("run: more", port)
-    assert [result["scores"][0]["label"] for result in batch["results"]] == ["cat", "car"]
-    assert len(embedded["embeddings"]) == 1
-
-
-def test_a_label_set_is_stored_and_asked_for_as_shown(port: int) -> None:
-    stored, answer = answers("run: label_set", port)
-    assert (stored["name"], stored["size"]) == ("pets", 2)
-    assert [score["label"] for score in answer["scores"]] == ["cat", "dog"]
-
-
-def test_the_library_lines_work_and_find_the_cat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    names: dict[str, object] = {}
-    exec(BLOCKS["run: library"], names)  # noqa: S102 (it is ours)
-    preds = np.asarray(names["preds"])
-    assert preds.shape == (3,)
-    assert preds.argmax() == 2
-
-
-def test_every_relative_link_leads_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-            assert (ROOT / Path(link)).exists(), f"{name}: {link}"
+def anchor(title: str) -> str:
+    """Returns the address of a heading within its page."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def test_the_house_in_contributing_is_the_house() -> None:

@@ -1,9 +1,13 @@
-"""Writes what the README takes from the code: `python -m benchmarks.readme`. `tests/test_docs.py` holds it to it."""
+"""Writes the tables that README and guides take from the code: `python -m benchmarks.documents`.
+
+`tests/test_docs.py` holds them to it.
+"""
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 from app.config import PREFIX, Settings, shown
 from app.errors import (
@@ -24,7 +28,8 @@ from app.metrics import PUSHED, READ
 from app.server import MAX_HEAD_BYTES
 from model.config import VARIANTS
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = Path(__file__).parent / "results"
 
 # When each error is met, in the words of the contract; the class says the rest.
@@ -174,7 +179,19 @@ def decode_table() -> str:
     return "\n".join([head, "|---|---|", *rows])
 
 
+def alerts_table() -> str:
+    """Returns every alert, with what to look at."""
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    rows = [
+        f"| `{rule['alert']}` | {rule['labels']['severity']} | {rule['for']} | {rule['annotations']['description']} |"
+        for group in groups
+        for rule in group["rules"]
+    ]
+    return "\n".join(["| alert | severity | after | what it means, and what to look at |", "|---|---|---|---|", *rows])
+
+
 TABLES = {
+    "alerts": alerts_table,
     "load": load_table,
     "errors": errors_table,
     "variants": variants_table,
@@ -187,20 +204,16 @@ TABLES = {
 }
 
 
-def blocks(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yields (mark, language, content) of each fenced block that stands below a mark `<!-- run: x -->`."""
-    for found in re.finditer(r"<!-- ((?:run|answer): \w+) -->\n```(\w+)\n(.*?)```", text, re.DOTALL):
-        yield found.group(1), found.group(2), found.group(3)
-
-
 def filled(text: str) -> str:
-    """Returns the README with its tables as the code has them now."""
-    for name, table in TABLES.items():
-        opening, closing = f"<!-- table: {name} -->\n", f"<!-- /table: {name} -->"
-        before, rest = text.split(opening)
-        text = before + opening + table() + "\n" + closing + rest.split(closing)[1]
-    return text
+    """Returns a document with its tables, each between its marks, as the code has them now."""
+    return re.sub(
+        r"(<!-- table: (\w+) -->\n).*?(<!-- /table: \2 -->)",
+        lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in DOCUMENTS:
+        document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
