@@ -32,6 +32,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:siglip:error:"
 MAX_FAULTS = 10  # listed in one answer
 
@@ -173,9 +174,7 @@ OF_A_BODY = (
 
 def error_response(error: ServiceError, request_id: str) -> JSONResponse:
     """Returns the answer to a request that has failed."""
-    return JSONResponse(
-        error.problem(request_id), error.status, headers=error.headers, media_type="application/problem+json"
-    )
+    return JSONResponse(error.problem(request_id), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -90,8 +90,7 @@ class Limits:
             self.admission.release(received_bytes)
 
     def _check_key(self, method: str, path: str, headers: Headers) -> None:
-        public = any(path == public or path.startswith(f"{public}/") for public in self.public_paths)
-        if not self.keys or (public and method in READING):
+        if not self.keys or is_public(method, path, self.public_paths):
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
@@ -115,3 +114,8 @@ class Limits:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is larger than the {self.max_body_bytes:,} bytes that this service accepts.")
+
+
+def is_public(method: str, path: str, public_paths: Sequence[str]) -> bool:
+    """Returns whether a request needs no key."""
+    return method in READING and any(path == public or path.startswith(f"{public}/") for public in public_paths)

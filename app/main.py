@@ -11,6 +11,7 @@ from app import __version__, errors
 from app.admission import Admission
 from app.browsers import SecurityHeaders, allow_origins
 from app.config import Settings
+from app.contract import completed
 from app.deadlines import Deadline
 from app.encoder import Encoder
 from app.engine import Engine
@@ -102,6 +103,7 @@ def create_app(
         if tracing:
             await asyncio.to_thread(tracing.shutdown)
 
+    keys = settings.read_keys()
     admission = Admission(settings.max_queue_items, settings.max_queue_bytes)
     app = FastAPI(
         title="SigLIP zero-shot image classification",
@@ -118,7 +120,7 @@ def create_app(
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
         Limits,
-        keys=settings.read_keys(),
+        keys=keys,
         public_paths=settings.public_paths,
         admission=admission,
         max_body_bytes=min(settings.max_body_bytes, settings.max_queue_bytes),
@@ -130,4 +132,6 @@ def create_app(
     errors.install(app)
     for surface in (classify, label_sets, embed, health, info, metrics):
         app.include_router(surface.router)
+    # The framework's own way to change its document.
+    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=settings.public_paths)  # type: ignore[method-assign]
     return app

@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.encoder import EncoderInfo
-from app.errors import MAX_FAULTS, Fault, InvalidRequest, ServiceError
+from app.errors import MAX_FAULTS, MEDIA_TYPE, Fault, InvalidRequest, ServiceError
+from app.examples import ERRORS, REQUEST_ID
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -182,11 +183,10 @@ def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str
     """Returns what OpenAPI says of the failures of a path, those of one status together."""
     responses: dict[int | str, dict[str, Any]] = {}
     for failure in failures:
-        line = f"`{failure.code}`: {failure.title}."
-        if failure.status in responses:
-            line = f"{responses[failure.status]['description']} {line}"
-        content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-        responses[failure.status] = {"description": line, "content": content}
+        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
+        response = responses.setdefault(failure.status, {"description": "", "content": content})
+        response["description"] += f" `{failure.code}`: {failure.title}."
+        response["content"][MEDIA_TYPE]["examples"][failure.code] = {"value": ERRORS[failure].problem(REQUEST_ID)}
     return responses
 
 

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.config import Settings
 from app.encoder import Encoder
-from app.errors import InvalidRequest
+from app.errors import MEDIA_TYPE, InvalidRequest
 from app.main import create_app
 from app.tracing import Tracing
 
@@ -140,7 +140,7 @@ class GuardedProtocol(HttpToolsProtocol):
         problem = InvalidRequest(msg).problem(request_id := uuid.uuid4().hex)
         body = json.dumps(problem).encode()
         head = (
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\nConnection: close\r\n"
             f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
