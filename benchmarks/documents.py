@@ -25,7 +25,7 @@ from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.metrics import PUSHED, READ
-from app.server import MAX_HEAD_BYTES
+from app.protocol import MAX_HEAD_BYTES
 from model.config import VARIANTS
 
 ROOT = Path(__file__).parent.parent

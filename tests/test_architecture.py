@@ -45,7 +45,7 @@ DOORS = {
         "app/telemetry.py",
         "app/errors.py",
     ],
-    "uvicorn": ["app/server.py"],
+    "uvicorn": ["app/server.py", "app/protocol.py"],
     "prometheus_client": ["app/metrics.py"],
     "opentelemetry": ["app/tracing.py"],
     "pydantic_settings": ["app/config.py"],
