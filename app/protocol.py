@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import math
+import socket
 import uuid
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import MEDIA_TYPE, InvalidRequest
@@ -13,29 +16,45 @@ MAX_HEAD_BYTES = 65_536
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, with our form for what is malformed, and a bound on the time and the bytes of what is no body."""
+    """uvicorn's HTTP, with our form for what is malformed, and a bound on the time and the bytes of what is no body.
 
-    def __init__(self, *args: Any, head_timeout_s: float, **kwargs: Any) -> None:
+    Args:
+        timeout_s: How long a head may take to arrive, and how long nothing of an answer may be taken.
+    """
+
+    def __init__(self, *args: Any, timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_timeout_s = head_timeout_s
+        self._timeout_s = timeout_s
         self._framing_bytes = 0  # that have come since a head has ended or a piece of a body has come
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts to wait for the first head."""
+        """Starts to wait for the first head, and bounds the wait for a client that takes nothing of its answer.
+
+        Only the kernel, which holds megabytes of an answer, knows what is taken. Linux can be told; others give up late.
+        """
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self._head_timeout_s, transport.close)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            timeout_ms = math.ceil(self._timeout_s * 1000)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        self._head_timer = self.loop.call_later(self._timeout_s, transport.close)
 
     def on_message_begin(self) -> None:
         """Starts to wait for the next head, on a connection that is kept."""
         super().on_message_begin()
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._head_timeout_s, self.transport.close)
+            self._head_timer = self.loop.call_later(self._timeout_s, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come, and refuses a head that does not end, and a body that is all framing."""
+        self._unset_keepalive_if_required()
         self._framing_bytes += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as wish:
+            self._refuse_upgrade(data[wish.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._framing_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             part = "head" if self._head_timer else "chunk extensions or trailers"
             self.send_400_response(f"The request's {part} is larger than {MAX_HEAD_BYTES:,} bytes.")
@@ -47,6 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stops waiting: the head is complete."""
+        if self.parser.should_upgrade():
+            return  # it will come again, without that
         self._framing_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
@@ -55,6 +76,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Takes a piece of the body."""
         self._framing_bytes = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a request, unless it will come again."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops waiting: nobody is there."""
@@ -71,6 +97,21 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _refuse_upgrade(self, rest: bytes) -> None:
+        """Takes a request that wishes for another protocol as the plain one that it also is (RFC 9110, 7.8).
+
+        Java's client wishes for HTTP/2 with every request. The parser has left the body to that protocol, so another
+        parser is given the same head without the wish, and then the body.
+        """
+        if (method := self.parser.get_method()) == b"CONNECT":
+            self.send_400_response("This is no proxy.")
+            return
+        lines = [b"%b %b HTTP/1.1" % (method, self.url)]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        self.data_received(rest)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer:

@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(GuardedProtocol, head_timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory will do
+            http=partial(GuardedProtocol, timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory will do
             ws="none",
             # Logging is configured, and there is one line a request, by `telemetry`.
             log_config=None,

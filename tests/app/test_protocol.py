@@ -1,12 +1,16 @@
 """What never becomes a request, or not by the rules, to a server that is a process of its own."""
 
 import json
+import re
 import socket
+import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from tests.app.test_server import address, read_all
+from tests.app.pictures import encoded, picture
+from tests.app.wire import address, read_all
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Slow: "])
@@ -69,3 +73,97 @@ def test_chunk_extensions_and_trailers_are_ignored(spawn):
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(CHUNKED + body)
         assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+PNG = encoded(picture())
+
+
+def wishing(start: bytes, fields: bytes = b"") -> bytes:
+    """Returns the head of a request as Java's client sends it, which would rather talk HTTP/2."""
+    return start + b" HTTP/1.1\r\nHost: x\r\n" + WISH + fields + b"\r\n"
+
+
+def upload(body: bytes, framing: bytes) -> bytes:
+    return wishing(b"POST /classify?labels=cat", b"Content-Type: image/png\r\n" + framing) + body
+
+
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PNG), PNG)
+WHOLE = upload(PNG, b"Content-Length: %d\r\n" % len(PNG))
+HEALTH = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("split", [len(WHOLE), WHOLE.index(PNG), WHOLE.index(PNG) + 9, 20, WHOLE.index(b"h2c")])
+def test_a_wish_for_another_protocol_is_passed_over(spawn, split):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (WHOLE[:split], WHOLE[split:]):
+            connection.sendall(piece)
+        connection.sendall(WHOLE + HEALTH)  # the connection goes on
+        answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1 ") == 3
+    assert answer.count(b'"scores"') == 2
+    assert process.exit_after_sigterm() == 0
+    assert not [line for line in process.log if "pgrade" in line]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (upload(CHUNKS, b"Transfer-Encoding: chunked\r\n") + HEALTH, [200, 200]),
+        (wishing(b"GET /health/live") + HEALTH, [200, 200]),
+        (wishing(b"GET /nowhere") + HEALTH, [404, 200]),
+        (wishing(b"PRI *") + HEALTH, [400]),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n" + HEALTH, [400]),
+        (wishing(b"CONNECT example.com:443"), [400]),
+        (wishing(b"POST /classify", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), [400]),
+    ],
+)
+def test_it_is_passed_over_with_any_body_and_none(spawn, sent, answers):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(sent)
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", read_all(connection))
+    assert [int(status) for status in statuses] == answers
+
+
+LARGE = b'{"texts": [' + b",".join(b'"%d"' % i for i in range(10_000)) + b"]}"  # 32 numbers each come back
+EMBED = (
+    b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(LARGE)
+)
+
+
+@pytest.fixture
+def reader(spawn):
+    """A connection with a small window, whose client has asked for megabytes."""
+    process = spawn(body_timeout_s=1)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(address(process))
+        connection.sendall(EMBED + LARGE)
+        yield process, connection
+
+
+def open_files(process) -> int:
+    return len(list(Path(f"/proc/{process.popen.pid}/fd").iterdir()))
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_not_waited_for(reader):
+    process, connection = reader
+    connection.recv(1)
+    before = open_files(process)
+    process.wait_for(lambda: open_files(process) < before)
+    assert len(read_all(connection)) < 1_000_000  # what the network held by then
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it_whole(reader):
+    _, connection = reader
+    answer = connection.recv(65_536)
+    for _ in range(8):
+        time.sleep(0.25)  # longer in all than the service waits for one that takes nothing
+        answer += connection.recv(300_000, socket.MSG_WAITALL)
+    answer += read_all(connection)
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["embeddings"]) == 10_000
