@@ -31,7 +31,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts to wait for the first head, and bounds the wait for a client that takes nothing of its answer.
 
-        Only the kernel, which holds megabytes of an answer, knows what is taken. Linux can be told; others give up late.
+        Only the kernel, which holds megabytes of an answer, knows what is taken. Linux can be told.
         """
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
