@@ -28,6 +28,11 @@ LABEL_SET = {
     "templates": ["This is a photo of {}."],
 }
 STORED = {"name": "pets", "size": 2, "etag": DIGEST}
+HF_REQUEST = {"inputs": PNG, "parameters": {"candidate_labels": LABELS}}
+HF_ANSWER = [
+    {"label": "2 cats", "score": 0.3194, "sigmoid": 0.3194, "softmax": 0.9999, "logit": -0.7567},
+    {"label": "2 dogs", "score": 0.0000325, "sigmoid": 0.0000325, "softmax": 0.0001, "logit": -10.3354},
+]
 
 
 def fault(pointer: str, message: str) -> tuple[str, list[Fault]]:
@@ -91,6 +96,8 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("put", "/label-sets/{name}"): Example(STORED, LABEL_SET),
     ("post", "/embed/image"): Example(EMBEDDED, {"image": PNG}),
     ("post", "/embed/text"): Example(EMBEDDED, {"texts": ["This is a photo of 2 cats."]}),
+    ("post", "/"): Example(HF_ANSWER, HF_REQUEST),
+    ("post", "/hf"): Example(HF_ANSWER, HF_REQUEST),
     ("get", "/health/startup"): Example({"status": "started"}),
     ("get", "/health/live"): Example({"status": "live"}),
     ("get", "/health/ready"): Example({"status": "ready"}),

@@ -227,6 +227,7 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
     |-------------------------------|-------------|-----------------------------------------------|
     | missing, ("labels",)          | `/labels`   | `labels is missing`                           |
     | extra_forbidden, ("lables",)  |             | `unknown field; did you mean labels?`         |
+    | model_type, ()                |             | `the body: input should be an object`         |
     | string_type, ("labels", 3)    | `/labels/3` | `labels/3: input should be a valid string`    |
     """
     faults = []
@@ -241,6 +242,8 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
             faults.append(Fault("", f"unknown field; {hint}"))
         elif fault["type"] == "missing":
             faults.append(Fault("/" + place, f"{place} is missing"))
+        elif fault["type"] == "model_type":
+            faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: input should be an object"))
         else:
             message = fault["msg"][0].lower() + fault["msg"][1:]
             faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: {message}"))

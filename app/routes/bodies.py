@@ -51,6 +51,25 @@ class Bodies(NamedTuple, Generic[O]):
         return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
 
 
+def json_body(schema: type[BaseModel]) -> dict[str, Any]:
+    """Returns what the contract says of a body that is JSON alone: `openapi_extra` of a route.
+
+    The schema is in one piece: references into its own definitions would be looked for in the contract's.
+    """
+    whole = schema.model_json_schema()
+    definitions = whole.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inlined(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        rest = {name: inlined(value) for name, value in part.items() if name != "$ref"}
+        return inlined(definitions[part["$ref"].rpartition("/")[2]]) | rest if "$ref" in part else rest
+
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(whole)}}}}
+
+
 class PictureRequest(NamedTuple, Generic[O]):
     """What a client asks, whichever body it chose. An image is a file's bytes, or still base64."""
 
