@@ -98,6 +98,10 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("post", "/embed/text"): Example(EMBEDDED, {"texts": ["This is a photo of 2 cats."]}),
     ("post", "/"): Example(HF_ANSWER, HF_REQUEST),
     ("post", "/hf"): Example(HF_ANSWER, HF_REQUEST),
+    ("post", "/invocations"): Example(
+        {"model": MODEL, "image": IMAGE, "scores": SCORES}, {"image": PNG, "labels": LABELS}
+    ),
+    ("get", "/ping"): Example({"status": "ready"}),
     ("get", "/health/startup"): Example({"status": "started"}),
     ("get", "/health/live"): Example({"status": "live"}),
     ("get", "/health/ready"): Example({"status": "ready"}),
