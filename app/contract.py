@@ -73,7 +73,8 @@ def add_examples(operation: dict[str, Any], example: Example) -> None:
             content["example"] = with_files(example.request)
     for status in ("200", "201"):
         for content in operation["responses"].get(status, {}).get("content", {}).values():
-            content["example"] = example.answer
+            if content["schema"].get("format") != "binary":
+                content["example"] = example.answer
 
 
 def with_files(request: dict[str, Any]) -> dict[str, Any]:

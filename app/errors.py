@@ -61,6 +61,8 @@ class ServiceError(Exception):
 
     def problem(self, request_id: str) -> dict[str, Any]:
         """Returns the body of the answer. `error`, `error_type` and `errors` are what other clients look for."""
+        # huggingface_hub shows the detail and every message, but the same words once.
+        faults = [self.faults[0]._replace(message=self.detail)] if len(self.faults) == 1 else self.faults
         return {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
@@ -68,7 +70,7 @@ class ServiceError(Exception):
             "detail": self.detail,
             "error": self.detail,
             "error_type": self.code,
-            "errors": [fault._asdict() for fault in self.faults],
+            "errors": [fault._asdict() for fault in faults],
             "request_id": request_id,
         }
 

@@ -30,6 +30,45 @@ LABEL_SET = {
 STORED = {"name": "pets", "size": 2, "etag": DIGEST}
 
 
+class Example(NamedTuple):
+    """A request as JSON, and its answer. In a form the same fields are sent, the image as a file."""
+
+    answer: Any = None
+    request: Any = None
+
+
+HUGGING_FACE = Example(
+    [score | {"score": score["sigmoid"]} for score in SCORES],
+    {"inputs": PNG, "parameters": {"candidate_labels": LABELS}},
+)
+INFERENCE = Example(
+    {
+        "model_name": "SigLIPBaseP16",
+        "model_version": "1",
+        "id": "42",
+        "outputs": [{"name": "logit", "shape": [1, 2], "datatype": "FP32", "data": [-0.7567, -10.3354]}],
+    },
+    {
+        "id": "42",
+        "inputs": [
+            {"name": "image", "shape": [1], "datatype": "BYTES", "data": [PNG]},
+            {"name": "labels", "shape": [2], "datatype": "BYTES", "data": LABELS},
+        ],
+        "outputs": [{"name": "logit"}],
+    },
+)
+MODEL_FACTS = Example(
+    {
+        "name": "SigLIPBaseP16",
+        "versions": ["1"],
+        "platform": "keras",
+        "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in ("image", "labels")],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, -1]} for name in ("logit", "sigmoid", "softmax")],
+    }
+)
+MODEL_READY = Example({"name": "SigLIPBaseP16", "ready": True})
+
+
 def fault(pointer: str, message: str) -> tuple[str, list[Fault]]:
     """Returns a detail and its one fault."""
     return f"{message[0].upper()}{message[1:]}.", [Fault(pointer, message)]
@@ -64,13 +103,6 @@ ERRORS: Mapping[type[ServiceError], ServiceError] = {
 }
 
 
-class Example(NamedTuple):
-    """A request as JSON, and its answer. In a form the same fields are sent, the image as a file."""
-
-    answer: Any = None
-    request: Any = None
-
-
 # By method and path, as the OpenAPI document has them.
 EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("post", "/classify"): Example(
@@ -91,6 +123,21 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("put", "/label-sets/{name}"): Example(STORED, LABEL_SET),
     ("post", "/embed/image"): Example(EMBEDDED, {"image": PNG}),
     ("post", "/embed/text"): Example(EMBEDDED, {"texts": ["This is a photo of 2 cats."]}),
+    ("post", "/"): HUGGING_FACE,
+    ("post", "/hf"): HUGGING_FACE,
+    ("post", "/invocations"): Example(
+        {"model": MODEL, "image": IMAGE, "scores": SCORES}, {"image": PNG, "labels": LABELS}
+    ),
+    ("get", "/v2"): Example({"name": "siglip", "version": "0.1.0", "extensions": ["binary_tensor_data"]}),
+    ("get", "/v2/health/live"): Example({"live": True}),
+    ("get", "/v2/health/ready"): Example({"live": True, "ready": True}),
+    ("get", "/v2/models/{model}"): MODEL_FACTS,
+    ("get", "/v2/models/{model}/versions/{version}"): MODEL_FACTS,
+    ("get", "/v2/models/{model}/ready"): MODEL_READY,
+    ("get", "/v2/models/{model}/versions/{version}/ready"): MODEL_READY,
+    ("post", "/v2/models/{model}/infer"): INFERENCE,
+    ("post", "/v2/models/{model}/versions/{version}/infer"): INFERENCE,
+    ("get", "/ping"): Example({"status": "ready"}),
     ("get", "/health/startup"): Example({"status": "started"}),
     ("get", "/health/live"): Example({"status": "live"}),
     ("get", "/health/ready"): Example({"status": "ready"}),

@@ -18,7 +18,7 @@ from app.engine import Engine
 from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
-from app.routes import classify, embed, health, info, label_sets, metrics
+from app.routes import classify, embed, health, hugging_face, info, label_sets, metrics, open_inference, sagemaker
 from app.telemetry import Telemetry
 from app.tracing import Tracing
 
@@ -130,7 +130,7 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing)
     errors.install(app)
-    for surface in (classify, label_sets, embed, health, info, metrics):
+    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics):
         app.include_router(surface.router)
     # The framework's own way to change its document.
     app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=settings.public_paths)  # type: ignore[method-assign]

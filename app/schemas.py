@@ -21,10 +21,20 @@ M = TypeVar("M", bound=BaseModel)
 Texts = Annotated[list[str], Field(fail_fast=True)]
 
 
-class ClassifyOptions(BaseModel):
-    """Everything of a request but its image."""
+class Sent(BaseModel):
+    """An object that a client sends. Unknown fields are refused, and no more of them are looked at than are told."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def has_few_unknown(cls, values: Any) -> Any:
+        """Leaves out the unknown fields that would not be told: each makes an error."""
+        return with_few_unknown(cls, values) if isinstance(values, dict) else values
+
+
+class ClassifyOptions(Sent):
+    """Everything of a request but its image."""
 
     labels: Annotated[
         Texts | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
@@ -75,10 +85,8 @@ class BatchForm(ClassifyOptions):
     images: Annotated[list[bytes], Field(description="The image files; repeat the field.")]
 
 
-class EmbedImageOptions(BaseModel):
+class EmbedImageOptions(Sent):
     """There are none."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class EmbedImageBody(EmbedImageOptions):
@@ -93,10 +101,8 @@ class EmbedImageForm(EmbedImageOptions):
     image: Annotated[bytes, Field(description="The image file.")]
 
 
-class EmbedTextBody(BaseModel):
+class EmbedTextBody(Sent):
     """Texts to embed."""
-
-    model_config = ConfigDict(extra="forbid")
 
     texts: Annotated[Texts, Field(description="Texts as they are, each 1 to 1,024 characters.")]
 
@@ -201,8 +207,6 @@ def validated(schema: type[M], values: Any, *, strict: bool) -> M:
     Raises:
         InvalidRequest: A field is unknown, missing or of the wrong type.
     """
-    if isinstance(values, dict):
-        values = with_few_unknown(schema, values)
     try:
         return schema.model_validate(values, strict=strict)
     except ValidationError as error:
@@ -223,6 +227,7 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
     |-------------------------------|-------------|-----------------------------------------------|
     | missing, ("labels",)          | `/labels`   | `labels is missing`                           |
     | extra_forbidden, ("lables",)  |             | `unknown field; did you mean labels?`         |
+    | model_type, ()                |             | `the body: input should be an object`         |
     | string_type, ("labels", 3)    | `/labels/3` | `labels/3: input should be a valid string`    |
     """
     faults = []
@@ -237,6 +242,8 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
             faults.append(Fault("", f"unknown field; {hint}"))
         elif fault["type"] == "missing":
             faults.append(Fault("/" + place, f"{place} is missing"))
+        elif fault["type"] == "model_type":
+            faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: input should be an object"))
         else:
             message = fault["msg"][0].lower() + fault["msg"][1:]
             faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: {message}"))

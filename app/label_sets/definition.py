@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from app.schemas import Texts, with_few_unknown
+from app.schemas import Sent, Texts
 from model import zero_shot
 
 
-class LabelWithPrompts(BaseModel):
+class LabelWithPrompts(Sent):
     """A label with prompts of its own, which take the place of the templates."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     label: Annotated[str, Field(description="1 to 256 characters after trimming.")]
     prompts: Annotated[Texts, Field(description="What the model reads, 1 to 1,024 characters each; averaged.")]
@@ -24,17 +24,17 @@ class LabelWithPrompts(BaseModel):
 def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelWithPrompts:
     """Returns a label, with faults that are pointed at as they were sent: Pydantic's own union names its branches."""
     if isinstance(value, dict):
-        return LabelWithPrompts.model_validate(with_few_unknown(LabelWithPrompts, value), strict=True)
+        return LabelWithPrompts.model_validate(value, strict=True)
     if not isinstance(value, str | LabelWithPrompts):
         raise PydanticCustomError("label_type", "Input should be a string, or an object with label and prompts")
     label: str | LabelWithPrompts = text(value)
     return label
 
 
-class LabelSetDefinition(BaseModel):
+class LabelSetDefinition(Sent):
     """What a label set is made of, as it is sent, kept and answered."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     labels: Annotated[
         list[Annotated[str | LabelWithPrompts, WrapValidator(text_or_object)]],
@@ -43,7 +43,7 @@ class LabelSetDefinition(BaseModel):
     ]
     templates: Annotated[
         Texts, Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
-    ] = list(zero_shot.DEFAULT_TEMPLATES)
+    ] = Field(default=list(zero_shot.DEFAULT_TEMPLATES))
 
     @cached_property
     def names(self) -> list[str]:

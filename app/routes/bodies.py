@@ -51,6 +51,28 @@ class Bodies(NamedTuple, Generic[O]):
         return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
 
 
+def json_body(schema: type[BaseModel]) -> dict[str, Any]:
+    """Returns what the contract says of a body that is JSON alone: `openapi_extra` of a route."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": in_one_piece(schema)}}}}
+
+
+def in_one_piece(schema: type[BaseModel]) -> dict[str, Any]:
+    """Returns a model's JSON schema without references, which would be looked for at the contract's root."""
+    whole = schema.model_json_schema()
+    definitions = whole.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inlined(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        rest = {name: inlined(value) for name, value in part.items() if name != "$ref"}
+        return inlined(definitions[part["$ref"].rpartition("/")[2]]) | rest if "$ref" in part else rest
+
+    inlined_whole: dict[str, Any] = inlined(whole)
+    return inlined_whole
+
+
 class PictureRequest(NamedTuple, Generic[O]):
     """What a client asks, whichever body it chose. An image is a file's bytes, or still base64."""
 
@@ -128,16 +150,18 @@ def check_charset(request: Request) -> None:
 
 
 async def read_json(request: Request, schema: type[O]) -> O:
-    """Returns a JSON body as its schema. In a thread: a body may have megabytes."""
+    """Returns a JSON body as its schema."""
+    engine: Engine = request.app.state.engine
+    value = await read_json_value(request)
+    return await engine.in_thread(validated, schema, value, strict=True)
+
+
+async def read_json_value(request: Request) -> Any:
+    """Returns what a JSON body says. In a thread: a body may have megabytes."""
     if (media_type := media_type_of(request)) != "application/json":
         raise unaccepted(media_type, "application/json")
     engine: Engine = request.app.state.engine
-    body = await request.body()
-
-    def read() -> O:
-        return validated(schema, parse_json(body, "The body"), strict=True)
-
-    return await engine.in_thread(read)
+    return await engine.in_thread(parse_json, await request.body(), "The body")
 
 
 def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from app import errors
 from app.engine import Engine
 from app.labels import check_texts
-from app.routes.bodies import Bodies, read_json, read_request
+from app.routes.bodies import Bodies, json_body, read_json, read_request
 from app.routes.pictures import embed_picture
 from app.schemas import (
     EmbedImageBody,
@@ -47,12 +47,7 @@ async def embed_image(request: Request) -> Response:
     "/text",
     response_model=EmbedResponse,
     responses=problem_responses(*errors.OF_A_BODY, errors.InvalidLabels),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": EmbedTextBody.model_json_schema()}},
-        }
-    },
+    openapi_extra=json_body(EmbedTextBody),
 )
 async def embed_text(request: Request) -> Response:
     """Answers the texts' embeddings, L2-normalised, in their order. No template is put around them."""

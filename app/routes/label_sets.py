@@ -1,7 +1,6 @@
 """/label-sets: labels that are embedded once and then asked for by name."""
 
 import re
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,19 +9,12 @@ from app.engine import Engine
 from app.label_sets.definition import LabelSetAnswer, LabelSetDefinition, LabelSetList, LabelSetSummary
 from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
 from app.labels import check_label_set
-from app.routes.bodies import read_json
+from app.routes.bodies import json_body, read_json
 from app.schemas import problem_responses
 
 router = APIRouter()
 
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
-
-
-def definition_schema() -> dict[str, Any]:
-    """Returns what OpenAPI shows for the body of a PUT. The inner schema is there already, by the answer of a GET."""
-    schema = LabelSetDefinition.model_json_schema(ref_template="#/components/schemas/{model}")
-    del schema["$defs"]
-    return schema
 
 
 @router.get("/label-sets", responses=problem_responses(errors.Unauthorized, errors.NotReady))
@@ -61,7 +53,7 @@ async def get_label_set(request: Request, name: str) -> Response:
         201: {"description": "Stored; there was none of this name.", "model": LabelSetSummary},
         **problem_responses(*errors.OF_A_BODY, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate),
     },
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": definition_schema()}}}},
+    openapi_extra=json_body(LabelSetDefinition),
 )
 async def put_label_set(request: Request, name: str) -> Response:
     """Stores a label set, or replaces the one of this name, once it is embedded.

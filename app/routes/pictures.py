@@ -3,6 +3,7 @@
 import asyncio
 import binascii
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +54,14 @@ async def embed_picture(request: Request, data: bytes | str, pointer: str = "/im
     return EmbeddedPicture(result.row, picture.facts)
 
 
-async def embed_pictures(request: Request, files: list[bytes | str]) -> list[EmbeddedPicture | ServiceError]:
+async def embed_pictures(
+    request: Request, files: Sequence[bytes | str], pointer: str = "/images/{}"
+) -> list[EmbeddedPicture | ServiceError]:
     """Returns what became of each of several pictures: one that cannot be used fails alone."""
 
     async def attempt(index: int) -> EmbeddedPicture | ServiceError:
         try:
-            return await embed_picture(request, files[index], f"/images/{index}")
+            return await embed_picture(request, files[index], pointer.format(index))
         except ServiceError as error:
             return error
 

@@ -14,7 +14,7 @@ REQUESTS = {operation: example.request for operation, example in EXAMPLES.items(
 
 def sent(client, method, path, media_type, example):
     """Sends an example as a client would that has read the contract."""
-    path = path.replace("{name}", "pets")
+    path = path.format(name="pets", model="FakeSigLIP", version="1")
     if media_type == "application/json":
         return client.request(method, path, json=example)
     files = [(name, png) for name in ("image", "images") for png in as_list(example.get(name, []))]

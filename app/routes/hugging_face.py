@@ -1,0 +1,165 @@
+"""POST / and POST /hf: zero-shot image classification as Hugging Face's clients ask for it.
+
+| client                          | body                                                                               |
+|---------------------------------|------------------------------------------------------------------------------------|
+| huggingface_hub, to 0.25        | `{"image": "...", "parameters": {"candidate_labels": "dog,cat"}}`                  |
+| huggingface_hub 0.26            | `{"inputs": {"image": "...", "candidateLabels": "dog,cat"}, "parameters": {...}}`  |
+| huggingface_hub, from 0.27      | `{"inputs": "...", "parameters": {"candidate_labels": ["dog", "cat"], ...}}`       |
+| huggingface.js                  | `{"inputs": {"image": "..."}, "parameters": {"candidate_labels": ["dog", "cat"]}}` |
+
+Source: huggingface_hub `inference/_client.py`, by tag; huggingface.js `tasks/cv/zeroShotImageClassification.ts`.
+"""
+
+import asyncio
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field, RootModel, model_validator
+
+from app import errors
+from app.engine import Engine
+from app.errors import Fault, InvalidRequest, NotReady
+from app.routes.bodies import json_body, read_json
+from app.routes.scoring import answer_one, pointing
+from app.schemas import ClassifyOptions, ScoredImage, Sent, Texts, problem_responses
+
+router = APIRouter()
+
+# huggingface.js sends a 503 again at once and for ever; so it asks about once a second while the model loads.
+NOT_READY_PAUSE_S = 1.0
+
+
+def split_text(given: Any) -> Any:
+    """Returns labels in one text, as clients to 0.26 send them, as a list."""
+    return given.split(",") if isinstance(given, str) else given
+
+
+def wrap_text(given: Any) -> Any:
+    """Returns `inputs` that is the image itself as the object that others send."""
+    return {"image": given} if isinstance(given, str) else given
+
+
+Labels = Annotated[
+    Texts | None,
+    BeforeValidator(split_text, json_schema_input_type=list[str] | str | None),
+    Field(description="The labels, as a list, or in one text with commas between them."),
+]
+Base64 = Annotated[str, Field(description="The image file as standard base64.")]
+
+
+class Parameters(Sent):
+    """What the image is asked."""
+
+    candidate_labels: Labels = None
+    hypothesis_template: Annotated[
+        str | None, Field(description="A sentence with `{}` for the label. Default: `This is a photo of {}.`")
+    ] = None
+
+
+class Inputs(Sent):
+    """The image; with its labels from huggingface_hub 0.26."""
+
+    image: Base64
+    candidateLabels: Labels = None
+
+
+class HuggingFaceBody(Sent):
+    """A request of any of the four generations."""
+
+    inputs: Annotated[Inputs | None, BeforeValidator(wrap_text, json_schema_input_type=Base64 | Inputs | None)] = None
+    image: Base64 | None = None
+    parameters: Parameters | None = None
+
+    @model_validator(mode="after")
+    def has_one_image_and_labels(self) -> Self:
+        """Refuses a body without an image or labels, or with two of either."""
+        if (self.inputs is None) == (self.image is None):
+            missing = "inputs is missing. Send" if self.image is None else "There are inputs and image. Send either:"
+            message = f"{missing} the image file as base64."
+            raise InvalidRequest(message, [Fault("/inputs", message)])
+        if (self._in_inputs is None) == (self._in_parameters is None):
+            missing = "is missing. Send" if self._in_inputs is None else "is there twice. Send once"
+            message = f"parameters/candidate_labels {missing} the labels."
+            raise InvalidRequest(message, [Fault("/parameters/candidate_labels", message)])
+        return self
+
+    @property
+    def _in_inputs(self) -> list[str] | None:
+        return self.inputs.candidateLabels if self.inputs else None
+
+    @property
+    def _in_parameters(self) -> list[str] | None:
+        return self.parameters.candidate_labels if self.parameters else None
+
+    @property
+    def base64(self) -> str:
+        """The image, without the `data:` that transformers takes before it."""
+        image = self.inputs.image if self.inputs else self.image or ""
+        return image.partition(",")[2] if image.startswith("data:image/") else image
+
+    @property
+    def options(self) -> ClassifyOptions:
+        """All but the image, as we say it."""
+        template = self.parameters.hypothesis_template if self.parameters else None
+        return ClassifyOptions(
+            labels=self._in_parameters if self._in_inputs is None else self._in_inputs,
+            templates=None if template is None else [template],
+        )
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where our fields are in this body."""
+        return {
+            "/image": "/inputs" if self.inputs else "/image",
+            "/labels": "/parameters/candidate_labels" if self._in_inputs is None else "/inputs/candidateLabels",
+            "/templates/0": "/parameters/hypothesis_template",
+        }
+
+
+class LabelScore(BaseModel):
+    """One label. `score` is the sigmoid, as it is for SigLIP in transformers; the rest is ours."""
+
+    label: str
+    score: float
+    sigmoid: float
+    softmax: float
+    logit: float
+
+
+class HuggingFaceAnswer(RootModel[list[LabelScore]]):
+    """The labels by falling score."""
+
+    @classmethod
+    def of(cls, scored: ScoredImage) -> Self:
+        """Returns one image's scores in this form."""
+        return cls([LabelScore(score=score.sigmoid, **dict(score)) for score in scored.scores])
+
+
+SURFACE: dict[str, Any] = {
+    "response_model": HuggingFaceAnswer,
+    "responses": problem_responses(
+        *errors.OF_A_BODY, errors.InvalidLabels, errors.InvalidTemplate, errors.ImageTooLarge, errors.InvalidImage
+    ),
+    "openapi_extra": json_body(HuggingFaceBody),
+}
+
+
+@router.post("/", **SURFACE)
+@router.post("/hf", **SURFACE)
+async def zero_shot_image_classification(request: Request) -> Response:
+    """Scores each label against one image, for Hugging Face's clients: `InferenceClient(model="http://host:8000")`."""
+    engine: Engine = request.app.state.engine
+    try:
+        _ = engine.encoder
+    except NotReady:
+        await asyncio.sleep(NOT_READY_PAUSE_S)
+        raise
+    return await answer(request, await read_json(request, HuggingFaceBody))
+
+
+async def answer(request: Request, body: HuggingFaceBody) -> Response:
+    """Returns the answer to a body of this form."""
+    with pointing(body.places):
+        return await answer_one(
+            request, body.base64, body.options, lambda scored: HuggingFaceAnswer.of(scored).model_dump_json()
+        )

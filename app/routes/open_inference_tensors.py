@@ -1,0 +1,205 @@
+"""What an Open Inference Protocol request says, and its answer: tensors, as JSON or as bytes behind the JSON.
+
+A tensor of BYTES is a list of elements. In JSON each is text; as bytes each is a length, four bytes of a little-endian
+number, and so many bytes. Every length comes from outside: what it promises is held against what has come before
+anything is allocated.
+
+Source: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; for the bytes,
+triton-inference-server/server `docs/protocol/extension_binary_data.md`.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, Field
+
+from app.errors import Fault, InvalidRequest
+from app.schemas import ClassifyOptions, Sent, Texts, validated
+from app.strict_json import parse_json
+
+HEADER = "Inference-Header-Content-Length"
+LENGTH_BYTES = 4
+OUTPUTS = ("logit", "sigmoid", "softmax")
+OutputName = Literal["logit", "sigmoid", "softmax"]
+
+
+def flattened(data: Any) -> Any:
+    """Returns the elements of a tensor with one element a row, [N, 1], as those of [N]."""
+    if not isinstance(data, list):
+        return data
+    return [element for row in data for element in (row if isinstance(row, list) else [row])]
+
+
+class InputParameters(Sent):
+    """Where an input's data is."""
+
+    binary_data_size: Annotated[int | None, Field(ge=0, description="So many bytes behind the JSON.")] = None
+
+
+class InputTensor(Sent):
+    """`image`: files, in JSON as base64. `labels`. `templates`, which may be left out."""
+
+    name: Literal["image", "labels", "templates"]
+    shape: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=2, fail_fast=True)]
+    datatype: Literal["BYTES"]
+    parameters: InputParameters | None = None
+    data: Annotated[
+        Texts | None, BeforeValidator(flattened, json_schema_input_type=list[str] | list[list[str]] | None)
+    ] = None
+
+
+class OutputParameters(Sent):
+    """How an output is answered."""
+
+    binary_data: bool | None = None
+
+
+class RequestedOutput(Sent):
+    """One output of those that are wanted."""
+
+    name: OutputName
+    parameters: OutputParameters | None = None
+
+
+class RequestParameters(Sent):
+    """How outputs are answered that do not say it themselves."""
+
+    binary_data_output: bool = False
+
+
+class InferBody(Sent):
+    """An inference request; all three outputs are answered if none is named."""
+
+    id: Annotated[str | None, Field(max_length=256, description="Is answered as it is.")] = None
+    parameters: RequestParameters | None = None
+    inputs: Annotated[list[InputTensor], Field(max_length=3, fail_fast=True)]
+    outputs: Annotated[list[RequestedOutput] | None, Field(max_length=3, fail_fast=True)] = None
+
+
+class OutputTensor(BaseModel):
+    """One number for each image and label, [N, L], the labels in the order of the request."""
+
+    name: OutputName
+    shape: list[int]
+    datatype: Literal["FP32"]
+    parameters: dict[str, int] | None = None
+    data: list[float] | None = None
+
+
+class InferAnswer(BaseModel):
+    """An inference's outputs."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class Inference(NamedTuple):
+    """What is asked."""
+
+    images: list[bytes | str]
+    options: ClassifyOptions
+    body: InferBody
+    indices: Mapping[str, int]  # of the inputs, by name
+
+    def pointer(self, name: str) -> str:
+        """Returns where an input's elements are in the request."""
+        return f"/inputs/{self.indices[name]}/data" if name in self.indices else "/inputs"
+
+
+def read_inference(content: bytes, header_bytes: int) -> Inference:
+    """Returns what a body asks, of which so many bytes are JSON. For a thread.
+
+    Raises:
+        InvalidRequest: It is not of this form, or its lengths do not fit what has come.
+    """
+    body = validated(InferBody, parse_json(content[:header_bytes], "The inference header"), strict=True)
+    binary = memoryview(content)[header_bytes:]
+    elements: dict[str, Sequence[bytes | str]] = {}
+    indices: dict[str, int] = {}
+    for index, tensor in enumerate(body.inputs):
+        if tensor.name in elements:
+            raise malformed(f"/inputs/{index}", f"inputs has {tensor.name} twice")
+        size_bytes = tensor.parameters.binary_data_size if tensor.parameters else None
+        if (size_bytes is None) == (tensor.data is None):
+            raise malformed(f"/inputs/{index}", f"{tensor.name} must have data, or binary_data_size in its parameters")
+        count = math.prod(tensor.shape)
+        if tensor.data is not None:
+            elements[tensor.name] = tensor.data
+        elif size_bytes is not None and count * LENGTH_BYTES <= size_bytes <= len(binary):
+            elements[tensor.name] = unpack(binary[:size_bytes], f"/inputs/{index}")
+            binary = binary[size_bytes:]
+        else:
+            raise malformed(f"/inputs/{index}", f"{tensor.name} has too few bytes behind the JSON")
+        if len(elements[tensor.name]) != count:
+            raise malformed(f"/inputs/{index}/shape", f"{tensor.name} has another number of elements than its shape")
+        indices[tensor.name] = index
+    if len(binary):
+        raise malformed("", "there are more bytes behind the JSON than the inputs take")
+    if missing := [name for name in ("image", "labels") if name not in elements]:
+        raise malformed("/inputs", f"inputs must have {missing[0]}")
+    texts = {name: as_texts(elements[name], f"/inputs/{indices[name]}") for name in elements if name != "image"}
+    options = ClassifyOptions(labels=texts["labels"], templates=texts.get("templates"))
+    return Inference(list(elements["image"]), options, body, indices)
+
+
+def unpack(binary: memoryview, pointer: str) -> list[bytes]:
+    """Returns the elements of a tensor of BYTES."""
+    elements = []
+    at = 0
+    while at < len(binary):
+        length_bytes = int.from_bytes(binary[at : at + LENGTH_BYTES], "little")
+        at += LENGTH_BYTES
+        if at + length_bytes > len(binary):
+            raise malformed(pointer, "an element is longer than what has come of its tensor")
+        elements.append(bytes(binary[at : at + length_bytes]))
+        at += length_bytes
+    return elements
+
+
+def as_texts(elements: Sequence[bytes | str], pointer: str) -> list[str]:
+    """Returns elements that must be text."""
+    try:
+        return [element if isinstance(element, str) else element.decode() for element in elements]
+    except UnicodeDecodeError:
+        raise malformed(pointer, "an element is not UTF-8") from None
+
+
+def malformed(pointer: str, message: str) -> InvalidRequest:
+    """Returns the error for one fault."""
+    return InvalidRequest(f"{message[0].upper()}{message[1:]}.", [Fault(pointer, message)])
+
+
+def write_answer(
+    body: InferBody, model_name: str, model_version: str, scores: Mapping[str, np.ndarray]
+) -> tuple[bytes, int | None]:
+    """Returns the answer's bytes, and how many of them are JSON if others follow. For a thread.
+
+    Args:
+        body: The request.
+        model_name: The model's name.
+        model_version: Its version.
+        scores: For each of `OUTPUTS`, [N, L] float32.
+    """
+    outputs, binary = [], []
+    binary_by_default = bool(body.parameters and body.parameters.binary_data_output)
+    for wanted in body.outputs or [RequestedOutput(name=name) for name in OUTPUTS]:  # type: ignore[arg-type]
+        values = scores[wanted.name]
+        chosen = wanted.parameters.binary_data if wanted.parameters else None
+        head = f'"name":"{wanted.name}","shape":[{values.shape[0]},{values.shape[1]}],"datatype":"FP32"'
+        if binary_by_default if chosen is None else chosen:
+            binary.append(values.astype("<f4").tobytes())
+            outputs.append(f'{{{head},"parameters":{{"binary_data_size":{len(binary[-1])}}}}}')
+        else:
+            # By hand, number after number: the library's encoder would hold the interpreter for millions of them.
+            numbers = ",".join(f"{value:.7g}" for value in values.ravel().tolist())
+            outputs.append(f'{{{head},"data":[{numbers}]}}')
+    names = {"model_name": model_name, "model_version": model_version}
+    if body.id is not None:
+        names["id"] = body.id
+    header = f'{json.dumps(names)[:-1]},"outputs":[{",".join(outputs)}]}}'.encode()
+    return (header + b"".join(binary), len(header)) if binary else (header, None)

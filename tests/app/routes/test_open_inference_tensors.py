@@ -1,0 +1,146 @@
+"""Tensors as no client would send them: lengths that lie, and bodies of another form."""
+
+import base64
+import json
+import struct
+
+import pytest
+
+from tests.app.pictures import encoded, picture
+
+PNG = encoded(picture())
+BASE64 = base64.b64encode(PNG).decode()
+URL = "/v2/models/FakeSigLIP/infer"
+IMAGE = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [BASE64]}
+LABELS = {"name": "labels", "shape": [2], "datatype": "BYTES", "data": ["cat", "dog"]}
+
+
+def packed(*elements: bytes) -> bytes:
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+def binary(name: str, content: bytes, shape: list[int], size: int | None = None) -> dict:
+    """Returns a tensor whose data is behind the JSON."""
+    size = len(content) if size is None else size
+    return {"name": name, "shape": shape, "datatype": "BYTES", "parameters": {"binary_data_size": size}}
+
+
+def send(client, body, behind: bytes = b"", header: str | None = None):
+    content = json.dumps(body).encode()
+    headers = {"Inference-Header-Content-Length": str(len(content)) if header is None else header}
+    return client.post(URL, content=content + behind, headers=headers)
+
+
+def test_json_alone_is_a_whole_request_and_rows_may_be_lists(client):
+    rows = {"name": "labels", "shape": [2, 1], "datatype": "BYTES", "data": [["cat"], ["dog"]]}
+    answer = client.post(URL, json={"id": "", "inputs": [rows, IMAGE], "outputs": [{"name": "logit"}]})
+    assert answer.status_code == 200, answer.text
+    ours = client.post("/classify", json={"image": BASE64, "labels": ["cat", "dog"]}).json()["scores"]
+    (output,) = answer.json()["outputs"]
+    assert sorted(output["data"], reverse=True) == [score["logit"] for score in ours]
+    assert answer.json()["id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "message"),
+    [
+        ({}, "/inputs", "inputs is missing"),
+        ({"inputs": []}, "/inputs", "inputs must have image"),
+        ({"inputs": [IMAGE]}, "/inputs", "inputs must have labels"),
+        ({"inputs": [IMAGE, IMAGE]}, "/inputs/1", "inputs has image twice"),
+        ({"inputs": [IMAGE, LABELS | {"shape": [3]}]}, "/inputs/1/shape", "another number of elements than its shape"),
+        ({"inputs": [IMAGE, LABELS | {"shape": [-2]}]}, "/inputs/1/shape/0", "greater than or equal to 0"),
+        ({"inputs": [IMAGE, LABELS | {"shape": [10**30]}]}, "/inputs/1/shape/0", "less than 2147483648"),
+        ({"inputs": [IMAGE, LABELS | {"shape": [1, 1, 2]}]}, "/inputs/1/shape", "at most 2 items"),
+        ({"inputs": [IMAGE, LABELS | {"datatype": "FP32"}]}, "/inputs/1/datatype", "should be 'BYTES'"),
+        ({"inputs": [IMAGE, LABELS | {"name": "label"}]}, "/inputs/1/name", "'image', 'labels' or 'templates'"),
+        ({"inputs": [IMAGE, LABELS | {"data": ["cat", 5]}]}, "/inputs/1/data/1", "should be a valid string"),
+        ({"inputs": [IMAGE, LABELS | {"data": None}]}, "/inputs/1", "must have data, or binary_data_size"),
+        ({"inputs": [IMAGE, LABELS | {"parameters": {"binary_data_size": 2}}]}, "/inputs/1", "must have data, or"),
+        ({"inputs": [IMAGE, LABELS], "outputs": [{"name": "scores"}]}, "/outputs/0/name", "should be 'logit'"),
+        ({"inputs": [IMAGE, LABELS], "parameters": {"priority": 1}}, "/parameters", "unknown field"),
+        ({"inputs": [IMAGE, LABELS], "input": 1}, "", "did you mean inputs?"),
+        ({"inputs": [IMAGE, LABELS], "id": "x" * 257}, "/id", "at most 256 characters"),
+        ([], "", "should be an object"),
+    ],
+)
+def test_a_body_of_another_form_is_refused_where_it_is_wrong(client, body, pointer, message):
+    answer = send(client, body)
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert message in answer.json()["error"][:1].lower() + answer.json()["error"][1:]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "behind", "message"),
+    [
+        (binary("labels", packed(b"cat", b"dog"), [2], size=15), packed(b"cat", b"dog"), "too few bytes behind"),
+        (binary("labels", packed(b"cat", b"dog"), [2], size=10**18), packed(b"cat", b"dog"), "too few bytes behind"),
+        (binary("labels", packed(b"cat"), [2_000_000_000]), packed(b"cat"), "too few bytes behind"),
+        (binary("labels", packed(b"cat"), [1]), packed(b"cat") + b"x", "more bytes behind the JSON than"),
+        (binary("labels", packed(b"cat"), [1], size=6), packed(b"cat"), "element is longer than what has come"),
+        (binary("labels", b"\xff\xff\xff\xffcat", [1]), b"\xff\xff\xff\xffcat", "element is longer than"),
+        (binary("labels", packed(b"cat") + b"\x01\0", [1]), packed(b"cat") + b"\x01\0", "element is longer than"),
+        (binary("labels", packed(b"cat", b"dog"), [1]), packed(b"cat", b"dog"), "another number of elements"),
+        (binary("labels", packed(b"\xc3"), [1]), packed(b"\xc3"), "not UTF-8"),
+    ],
+)
+def test_a_length_that_lies_is_noticed(client, tensor, behind, message):
+    answer = send(client, {"inputs": [IMAGE, tensor]}, behind)
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
+    assert message in answer.json()["error"]
+    assert answer.json()["errors"][0]["pointer"] in ("", "/inputs/1", "/inputs/1/shape")
+
+
+def test_a_negative_size_is_refused(client):
+    answer = send(client, {"inputs": [IMAGE, binary("labels", b"", [1], size=-1)]})
+    assert answer.json()["errors"][0]["pointer"] == "/inputs/1/parameters/binary_data_size"
+
+
+@pytest.mark.parametrize("header", ["-1", "x", "1e3", "99999999", "9" * 5000, "٣", ""])
+def test_a_header_length_that_lies_is_refused(client, header):
+    answer = send(client, {"inputs": [IMAGE, LABELS]}, header=header.encode())
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
+    assert "Inference-Header-Content-Length must be" in answer.json()["error"]
+
+
+def test_a_header_length_that_cuts_the_json_is_no_json(client):
+    assert "is not JSON" in send(client, {"inputs": [IMAGE, LABELS]}, header="5").json()["error"]
+    assert "is not JSON" in send(client, {"inputs": [IMAGE, LABELS]}, header="0").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "templates", "pointer"),
+    [(["cat", " "], ["{}"], "/inputs/1/data/1"), ([], ["{}"], "/inputs/1/data"), (["cat"], ["x"], "/inputs/2/data/0")],
+)
+def test_a_label_or_template_that_cannot_be_used_is_pointed_at(client, labels, templates, pointer):
+    texts = [
+        {"name": name, "shape": [len(values)], "datatype": "BYTES", "data": values}
+        for name, values in (("labels", labels), ("templates", templates))
+    ]
+    answer = client.post(URL, json={"inputs": [IMAGE, *texts]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_an_image_that_cannot_be_used_is_pointed_at(client):
+    bad = packed(PNG, PNG[:50])
+    answer = send(client, {"inputs": [LABELS, binary("image", bad, [2])]}, bad)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/inputs/1/data/1")
+
+
+def test_labels_hold_their_limit(running):
+    labels = packed(*[b"x"] * 4)
+    with running(max_labels=3) as client:
+        answer = send(client, {"inputs": [IMAGE, binary("labels", labels, [4])]}, labels)
+    assert (answer.status_code, answer.json()["error"]) == (422, "There are 4 labels; send 1 to 3.")
+
+
+def test_outputs_choose_for_themselves_how_they_are_answered(client):
+    outputs = [{"name": "logit", "parameters": {"binary_data": False}}, {"name": "sigmoid"}]
+    answer = send(client, {"inputs": [IMAGE, LABELS], "outputs": outputs, "parameters": {"binary_data_output": True}})
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    logit, sigmoid = json.loads(answer.content[:length])["outputs"]
+    assert len(logit["data"]) == 2
+    assert sigmoid["parameters"] == {"binary_data_size": 8} == {"binary_data_size": len(answer.content) - length}
+    assert answer.headers["Content-Type"] == "application/octet-stream"

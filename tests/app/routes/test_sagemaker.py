@@ -1,0 +1,69 @@
+"""SageMaker's surface, asked with the headers that its front end sends. Never run on SageMaker itself."""
+
+import base64
+import json
+import threading
+
+import pytest
+
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
+
+PNG = encoded(picture())
+BASE64 = base64.b64encode(PNG).decode()
+OURS = {"image": BASE64, "labels": ["cat", "dog"]}
+THEIRS = {"inputs": BASE64, "parameters": {"candidate_labels": ["cat", "dog"]}}
+HEADERS = {
+    "User-Agent": "AHC/2.0",
+    "Accept": "application/json",
+    "X-Amzn-SageMaker-Custom-Attributes": "trace-1",
+    "X-Amzn-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793",
+}
+
+
+def invoke(client, body, media_type="application/json"):
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    return client.post("/invocations", content=content, headers=HEADERS | {"Content-Type": media_type})
+
+
+@pytest.mark.parametrize(("path", "body"), [("/classify", OURS), ("/", THEIRS)])
+def test_an_invocation_gets_the_answer_of_its_kind(client, path, body):
+    answer = invoke(client, body)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == client.post(path, json=body).json()
+    assert answer.headers["X-Request-Id"] == HEADERS["X-Amzn-Trace-Id"]
+
+
+def test_an_invocation_may_be_a_form(client):
+    answer = client.post("/invocations", files={"image": ("x", PNG)}, data={"labels": ["cat", "dog"]})
+    assert answer.json() == client.post("/classify", json=OURS).json()
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "status", "pointer"),
+    [
+        ({"inputs": BASE64, "labels": ["cat"]}, "application/json", 400, ""),
+        ({"inputs": BASE64}, "application/json", 400, "/parameters/candidate_labels"),
+        ({"image": BASE64}, "application/json", 400, "/labels"),
+        (PNG, "image/png", 400, "/labels"),
+        (PNG, "application/x-npy", 415, None),
+        ([THEIRS], "application/json", 400, ""),
+    ],
+)
+def test_a_mistake_is_told_in_the_terms_of_its_kind(client, body, media_type, status, pointer):
+    answer = invoke(client, body, media_type)
+    assert answer.status_code == status
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ([] if pointer is None else [pointer])
+
+
+def test_ping_is_readiness_and_needs_no_key_and_an_invocation_does(running):
+    loading = threading.Event()
+    encoder = FakeEncoder(before_warm_up=lambda: (loading.wait(), None)[1])
+    with running(encoder, api_keys="k", wait=False) as client:
+        assert client.get("/ping").status_code == 503
+        assert client.post("/invocations", json=OURS, headers={"X-API-Key": "k"}).json()["error_type"] == "not_ready"
+        loading.set()
+        while client.get("/ping").status_code != 200:
+            pass
+        assert client.post("/invocations", json=OURS).status_code == 401
+        assert client.post("/invocations", json=OURS, headers={"X-API-Key": "k"}).status_code == 200

@@ -1,0 +1,21 @@
+import pytest
+
+from app.errors import Fault, InvalidLabels
+from app.routes.scoring import pointing
+
+
+@pytest.mark.parametrize(
+    ("places", "raised", "told"),
+    [
+        ({"/labels": "/parameters/candidate_labels"}, "/labels/3", "/parameters/candidate_labels/3"),
+        ({"/labels": "/parameters/candidate_labels"}, "/labels", "/parameters/candidate_labels"),
+        ({"/templates/0": "/template"}, "/templates/0", "/template"),
+        ({"/templates/0": "/template"}, "/labels/3", "/labels/3"),
+        ({"/label": "/x"}, "/labels", "/labels"),
+        ({"/image": "/inputs", "/inputs": "/y"}, "/image", "/inputs"),
+    ],
+)
+def test_a_pointer_is_turned_to_another_surfaces_field(places, raised, told):
+    with pytest.raises(InvalidLabels) as error, pointing(places):
+        raise InvalidLabels("x", [Fault(raised, "x")])
+    assert error.value.faults == [Fault(told, "x")]
