@@ -25,11 +25,10 @@ from app.schemas import (
     FailedImage,
     ModelName,
     Problem,
-    Score,
     ScoredImage,
     problem_responses,
-    shown,
 )
+from app.scoring import scored_image
 
 router = APIRouter()
 
@@ -131,12 +130,4 @@ async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
 def score(engine: Engine, picture: EmbeddedPicture, classes: Classes, options: ClassifyOptions) -> ScoredImage:
     """Returns one image's scores as the client gets them. For a thread: 10,000 labels take tens of milliseconds."""
     classification = engine.classify(picture.embedding, classes.embeddings)
-    logits, sigmoid, softmax = classification.scores
-    order = classification.order(options.top_k, options.threshold)
-    return ScoredImage(
-        image=picture.facts,
-        scores=[
-            Score(label=classes.labels[i], logit=shown(logits[i]), sigmoid=shown(sigmoid[i]), softmax=shown(softmax[i]))
-            for i in order
-        ],
-    )
+    return scored_image(picture.facts, classes.labels, classification, options)
