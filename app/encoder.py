@@ -1,9 +1,11 @@
 """What the service asks of a loaded model: the seam between `app` and `model.encoder`, and where tests put a fake."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+
+from app.config import Settings
 
 
 class EncoderInfo(Protocol):
@@ -66,3 +68,24 @@ class Encoder(Protocol):
 
     def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
         """[B, L] int32 to [B, E] float32, L2-normalised."""
+
+
+def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder:
+    """Returns the configured checkpoint on its device, not yet warm; `on_stage` is told "downloading 37 %".
+
+    Raises:
+        CheckpointError: Of `model.config`: it is unknown, unreachable, incomplete or of another architecture.
+    """
+    # Here, and by the service on its device thread: importing TensorFlow takes seconds.
+    from model.encoder import load_encoder
+
+    loaded: Encoder = load_encoder(
+        settings.model,
+        settings.weights,
+        revision=settings.revision,
+        device=settings.device,
+        dtype=settings.dtype,
+        max_batch=settings.max_batch,
+        on_stage=on_stage,
+    )
+    return loaded

@@ -8,8 +8,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, chain
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from itertools import chain
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from app.device import Device
 from app.encoder import Encoder, EncoderInfo
 from app.errors import Draining, InternalError, NotReady, Overloaded
 from app.metrics import MODEL, Metrics, Snapshot
+from app.scoring import Classification, prompt_means
 from app.text_cache import Found, TextCache
 from model import zero_shot
 
@@ -28,19 +29,6 @@ U = TypeVar("U")
 
 READY, FAILED = "ready", "failed"
 MAX_TEXTS_AT_ONCE = 2_000  # of one request: looking up and queueing 100,000 in one go would hold up all others
-
-
-class Classification(NamedTuple):
-    """Scores per label, in the order of the labels."""
-
-    scores: zero_shot.Scores
-
-    def order(self, top_k: int | None = None, threshold: float | None = None) -> np.ndarray:
-        """Returns indices by falling logit, equal ones in order, cut by `threshold` on the sigmoid and by `top_k`."""
-        order = np.argsort(-self.scores.logits, kind="stable")
-        if threshold is not None:
-            order = order[self.scores.sigmoid[order] >= threshold]
-        return order[:top_k]
 
 
 class Engine:
@@ -196,14 +184,7 @@ class Engine:
     async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns class embeddings [K, E]: for each label the mean over its own prompts, however many."""
         embeddings = (await self.embed_texts(list(chain.from_iterable(prompts)))).embeddings
-        ends = list(accumulate(map(len, prompts)))
-
-        def means() -> np.ndarray:
-            return np.concatenate(
-                [zero_shot.class_embeddings(own[np.newaxis]) for own in np.split(embeddings, ends[:-1])]
-            )
-
-        return await self.in_thread(means)
+        return await self.in_thread(prompt_means, embeddings, [len(own) for own in prompts])
 
     def classify(self, image_embedding: np.ndarray, class_embeddings: np.ndarray) -> Classification:
         """Returns how well each of K classes [K, E] fits an image [E]. For a thread, if K is large."""

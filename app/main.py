@@ -13,7 +13,7 @@ from app.browsers import SecurityHeaders, allow_origins
 from app.config import Settings
 from app.contract import completed
 from app.deadlines import Deadline
-from app.encoder import Encoder
+from app.encoder import Encoder, load_encoder
 from app.engine import Engine
 from app.label_sets.store import LabelSets
 from app.limits import Limits
@@ -44,23 +44,6 @@ def create_app(
         SettingsError: A file that the settings name cannot be used.
     """
 
-    def load_encoder(on_stage: Callable[[str], None]) -> Encoder:
-        if encoder is not None:
-            return encoder
-        # Here, on the device thread: importing TensorFlow takes seconds.
-        from model.encoder import load_encoder
-
-        loaded: Encoder = load_encoder(
-            settings.model,
-            settings.weights,
-            revision=settings.revision,
-            device=settings.device,
-            dtype=settings.dtype,
-            max_batch=settings.max_batch,
-            on_stage=on_stage,
-        )
-        return loaded
-
     async def load(engine: Engine, sets: LabelSets) -> None:
         def on_stage(stage: str) -> None:
             engine.report(stage)
@@ -68,7 +51,7 @@ def create_app(
                 log.info(stage)
 
         try:
-            await engine.load(lambda: load_encoder(on_stage), sets.load)
+            await engine.load(lambda: encoder or load_encoder(settings, on_stage), sets.load)
         except Exception as error:
             log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
             on_failure()

@@ -1,27 +1,16 @@
 """One picture's way from the bytes that a client sent to its embedding, the same for every surface that takes one."""
 
 import asyncio
-import binascii
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from fastapi import Request
 
-from app import images
-from app.encoder import Encoder
 from app.engine import Engine
 from app.errors import Fault, ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
+from app.pictures import read_picture
 from app.schemas import ImageFacts
-
-
-class Picture(NamedTuple):
-    """What the tower takes, [S, S, 3] uint8, and what the client is told."""
-
-    pixels: np.ndarray
-    facts: ImageFacts
-    decode_s: float
 
 
 class EmbeddedPicture(NamedTuple):
@@ -68,24 +57,3 @@ async def embed_pictures(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(attempt(index)) for index in range(len(files))]
     return [task.result() for task in tasks]
-
-
-def read_picture(data: bytes | str, encoder: Encoder, max_image_pixels: int) -> Picture:
-    """Returns a decoded and resized picture.
-
-    For a thread, and in one piece: of all that wait, only as many are decoded as there are threads.
-    """
-    started_s = time.perf_counter()
-    decoded = images.decode(decode_base64(data) if isinstance(data, str) else data, max_image_pixels)
-    height, width, _ = decoded.rgb.shape
-    facts = ImageFacts(width=width, height=height, format=decoded.format, notes=decoded.notes)
-    return Picture(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
-
-
-def decode_base64(text: str) -> bytes:
-    """Returns the bytes. URLs and paths are not followed: they are simply not base64."""
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        hint = " without its data: prefix" if text.startswith("data:") else "; URLs and paths are not followed"
-        raise InvalidImage(f"image is not base64. Send the file's bytes as standard base64{hint}.") from None

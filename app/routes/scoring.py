@@ -13,7 +13,8 @@ from app.errors import Fault, InvalidRequest, ServiceError
 from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
 from app.routes.pictures import EmbeddedPicture, embed_picture
-from app.schemas import ClassifyOptions, FailedImage, Problem, Score, ScoredImage, shown
+from app.schemas import ClassifyOptions, FailedImage, Problem, ScoredImage
+from app.scoring import scored_image
 
 
 class Classes(NamedTuple):
@@ -69,15 +70,7 @@ async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
 def score(engine: Engine, picture: EmbeddedPicture, classes: Classes, options: ClassifyOptions) -> ScoredImage:
     """Returns one image's scores as the client gets them. For a thread: 10,000 labels take tens of milliseconds."""
     classification = engine.classify(picture.embedding, classes.embeddings)
-    logits, sigmoid, softmax = classification.scores
-    order = classification.order(options.top_k, options.threshold)
-    return ScoredImage(
-        image=picture.facts,
-        scores=[
-            Score(label=classes.labels[i], logit=shown(logits[i]), sigmoid=shown(sigmoid[i]), softmax=shown(softmax[i]))
-            for i in order
-        ],
-    )
+    return scored_image(picture.facts, classes.labels, classification, options)
 
 
 def failed(request: Request, error: ServiceError) -> FailedImage:

@@ -7,9 +7,8 @@ import pytest
 
 from app.device import MAX_QUEUED_ROWS
 from app.encoder import EncoderInfo
-from app.engine import MAX_TEXTS_AT_ONCE, Classification, Engine, together
+from app.engine import MAX_TEXTS_AT_ONCE, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
-from model.zero_shot import Scores
 from tests.app.engines import make_engine
 from tests.app.pictures import BLUE, RED, picture
 from tests.fakes import FakeEncoder
@@ -212,19 +211,3 @@ async def test_of_two_things_together_one_that_fails_ends_the_other():
     with pytest.raises(ZeroDivisionError):
         await together(fail(), last())
     await ended.wait()
-
-
-@pytest.mark.parametrize(
-    ("top_k", "threshold", "order"),
-    [(None, None, [2, 0, 3, 1]), (2, None, [2, 0]), (9, None, [2, 0, 3, 1]), (None, 0.5, [2, 0, 3]), (1, 0.5, [2])],
-)
-async def test_labels_are_ordered_by_falling_logit_with_ties_in_order(top_k, threshold, order):
-    logits = np.array([0.0, -1.0, 3.0, 0.0], np.float32)
-    scores = Scores(logits, 1 / (1 + np.exp(-logits)), logits)
-    assert Classification(scores).order(top_k, threshold).tolist() == order
-
-
-async def test_a_thousand_equal_labels_keep_their_order():
-    logits = np.array([0, 1] * 500, np.float32)
-    order = Classification(Scores(logits, logits, logits)).order().tolist()
-    assert order == [*range(1, 1000, 2), *range(0, 1000, 2)]

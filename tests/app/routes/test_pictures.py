@@ -1,4 +1,3 @@
-import base64
 import os
 import threading
 from collections.abc import Sequence
@@ -6,29 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
-from app.errors import InvalidImage
-from app.routes.pictures import decode_base64, read_picture
-from tests.app.pictures import RED, encoded, picture, quarters
+from tests.app.pictures import RED, encoded, picture
 from tests.fakes import FakeEncoder
-
-MAX_PIXELS = 1_000_000
-
-
-@pytest.mark.parametrize("data", [encoded(quarters()), base64.b64encode(encoded(quarters())).decode()])
-def test_a_picture_is_read_from_its_bytes_or_their_base64(data):
-    encoder = FakeEncoder()
-    read = read_picture(data, encoder, MAX_PIXELS)
-    assert (read.pixels == encoder.prepare_image(quarters())).all()
-    assert read.facts.model_dump() == {"width": 32, "height": 16, "format": "PNG", "notes": []}
-    assert read.decode_s > 0
-
-
-@pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A\nAAA", "é"])
-def test_what_is_not_base64_is_refused_without_being_followed(text):
-    with pytest.raises(InvalidImage, match="image is not base64"):
-        decode_base64(text)
 
 
 @dataclass
