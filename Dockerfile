@@ -74,7 +74,6 @@ ENV PATH=/opt/siglip/bin:$PATH \
     HF_HOME=/weights \
     HF_HUB_OFFLINE=${BAKE_WEIGHTS:+1} \
     SIGLIP_HOST=0.0.0.0 \
-    SIGLIP_PORT=8000 \
     SIGLIP_LOG_FORMAT=json \
     SIGLIP_DATA_DIR=/data \
     SIGLIP_MODEL=${BAKE_MODEL} \

@@ -6,9 +6,9 @@ An unknown `SIGLIP_*` variable stops the start, so that a typo is not a silent d
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGLIP_"
@@ -30,11 +30,15 @@ def split_text(given: object) -> object:
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_text)]
 
+Route = Annotated[str, Field(pattern=r"^/[^{}?#\s]*$")]
+
 
 class Settings(BaseSettings):
     """What an operator may choose. The description of a field is its line in `serve --help`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_by_name=True
+    )
 
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 picks a free one")
@@ -86,6 +90,31 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = Field(
         default=None, description="text or json, one line a request; none: text on a terminal, else json"
     )
+    # Vertex AI's own, which it sets itself.
+    aip_http_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        validation_alias="AIP_HTTP_PORT",
+        description="Vertex AI's port, on all addresses, where SIGLIP_PORT and SIGLIP_HOST say nothing else",
+    )
+    aip_health_route: Route | None = Field(
+        default=None, validation_alias="AIP_HEALTH_ROUTE", description="Vertex AI's path for readiness; none: no such"
+    )
+    aip_predict_route: Route | None = Field(
+        default=None,
+        validation_alias="AIP_PREDICT_ROUTE",
+        description="Vertex AI's path for predictions; none: no such",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def listens_where_vertex_asks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Gives the address that Vertex AI's port means, where none is given."""
+        port = given.get("AIP_HTTP_PORT", given.get("aip_http_port"))
+        if port is None or "port" in given:
+            return given
+        return {"host": "0.0.0.0", "port": port} | given  # noqa: S104 (it asks from outside the container)
 
     def read_keys(self) -> list[str]:
         """Returns all API keys, of the variable and of the file.
@@ -111,7 +140,7 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: A variable is unknown, or its value cannot be used.
     """
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [variable(name) for name in Settings.model_fields]
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
@@ -119,18 +148,22 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{name}: {first['msg']}. Received: {first['input']!r}") from None
+        last = error.errors(include_url=False)[-1]  # of a port of Vertex AI's, the second: it is at fault in both
+        raise SettingsError(f"{variable(str(last['loc'][0]))}: {last['msg']}. Received: {last['input']!r}") from None
+
+
+def variable(name: str) -> str:
+    """Returns the variable of a setting, which is its name's unless the setting says another."""
+    alias = Settings.model_fields[name].validation_alias if name in Settings.model_fields else name
+    return str(alias) if alias else PREFIX + name.upper()
 
 
 def settings_table() -> str:
     """Returns one line a setting: its variable, its default, and what it means in which unit."""
     rows = [
-        (PREFIX + name.upper(), shown(field.default), field.description or "")
-        for name, field in Settings.model_fields.items()
+        (variable(name), shown(field.default), field.description or "") for name, field in Settings.model_fields.items()
     ]
-    return "\n".join(f"  {variable:24} {default:10} {meaning}" for variable, default, meaning in rows)
+    return "\n".join(f"  {name:24} {default:10} {meaning}" for name, default, meaning in rows)
 
 
 def shown(default: object) -> str:

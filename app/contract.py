@@ -65,16 +65,16 @@ def add_headers(responses: dict[str, Any]) -> None:
 
 
 def add_examples(operation: dict[str, Any], example: Example) -> None:
-    """Adds an example to each body of a request, and to each answer that is none of a failure."""
+    """Adds an example to each body of a request, and to each answer that is none of a failure, where there is none."""
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         if media_type == "application/json":
-            content["example"] = example.request
+            content.setdefault("example", example.request)
         elif media_type == "multipart/form-data":
             content["example"] = with_files(example.request)
     for status in ("200", "201"):
         for content in operation["responses"].get(status, {}).get("content", {}).values():
             if content["schema"].get("format") != "binary":
-                content["example"] = example.answer
+                content.setdefault("example", example.answer)
 
 
 def with_files(request: dict[str, Any]) -> dict[str, Any]:

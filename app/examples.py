@@ -41,6 +41,11 @@ HUGGING_FACE = Example(
     [score | {"score": score["sigmoid"]} for score in SCORES],
     {"inputs": PNG, "parameters": {"candidate_labels": LABELS}},
 )
+VERTEX = Example(
+    {"predictions": [{"image": IMAGE, "scores": SCORES}]},
+    {"instances": [{"image": {"b64": PNG}}], "parameters": {"labels": LABELS}},
+)
+READY = Example({"status": "ready"})
 INFERENCE = Example(
     {
         "model_name": "SigLIPBaseP16",
@@ -137,11 +142,11 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("get", "/v2/models/{model}/versions/{version}/ready"): MODEL_READY,
     ("post", "/v2/models/{model}/infer"): INFERENCE,
     ("post", "/v2/models/{model}/versions/{version}/infer"): INFERENCE,
-    ("get", "/ping"): Example({"status": "ready"}),
+    ("get", "/ping"): READY,
     ("get", "/health/startup"): Example({"status": "started"}),
     ("get", "/health/live"): Example({"status": "live"}),
-    ("get", "/health/ready"): Example({"status": "ready"}),
-    ("get", "/health"): Example({"status": "ready"}),
+    ("get", "/health/ready"): READY,
+    ("get", "/health"): READY,
     ("get", "/info"): Example(
         {
             **MODEL,

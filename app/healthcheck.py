@@ -16,7 +16,7 @@ TIMEOUT_S = 4  # under the Dockerfile's --timeout, so that the reason is told
 def main() -> int:
     """Returns 0 if the service in this container is ready; else 1, and tells why in one line."""
     try:
-        port = int(os.environ.get("SIGLIP_PORT") or DEFAULT_PORT)
+        port = int(os.environ.get("SIGLIP_PORT") or os.environ.get("AIP_HTTP_PORT") or DEFAULT_PORT)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
         connection.request("GET", "/health/ready")
         answer = connection.getresponse()

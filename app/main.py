@@ -18,7 +18,18 @@ from app.engine import Engine
 from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
-from app.routes import classify, embed, health, hugging_face, info, label_sets, metrics, open_inference, sagemaker
+from app.routes import (
+    classify,
+    embed,
+    health,
+    hugging_face,
+    info,
+    label_sets,
+    metrics,
+    open_inference,
+    sagemaker,
+    vertex,
+)
 from app.telemetry import Telemetry
 from app.tracing import Tracing
 
@@ -87,6 +98,7 @@ def create_app(
             await asyncio.to_thread(tracing.shutdown)
 
     keys = settings.read_keys()
+    public_paths = [*settings.public_paths, *([settings.aip_health_route] if settings.aip_health_route else [])]
     admission = Admission(settings.max_queue_items, settings.max_queue_bytes)
     app = FastAPI(
         title="SigLIP zero-shot image classification",
@@ -104,17 +116,18 @@ def create_app(
     app.add_middleware(
         Limits,
         keys=keys,
-        public_paths=settings.public_paths,
+        public_paths=public_paths,
         admission=admission,
         max_body_bytes=min(settings.max_body_bytes, settings.max_queue_bytes),
         body_timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing)
+    app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing, probe=settings.aip_health_route)
     errors.install(app)
+    app.include_router(vertex.router(settings))
     for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics):
         app.include_router(surface.router)
     # The framework's own way to change its document.
-    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=settings.public_paths)  # type: ignore[method-assign]
+    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]
     return app

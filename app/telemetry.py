@@ -41,10 +41,12 @@ class Telemetry:
         app: The app behind it.
         metrics: Where answers are counted.
         tracing: Where traces go, if they do.
+        probe: One more route that is a probe's, if there is one.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None, probe: str | None = None) -> None:
         self.app = app
+        self.probe = probe
         self.metrics = metrics
         self.tracing = tracing
 
@@ -104,7 +106,7 @@ class Telemetry:
         self.metrics.request(route, method if method in METHODS else OTHER, facts["status"], timings_s["total"])
         line = {"request_id": scope["state"]["request_id"], "route": route}
         line |= {"method": method[:MAX_CHARACTERS], "path": scope["path"][:MAX_CHARACTERS]} | facts
-        if not PROBES.fullmatch(route):
+        if route != self.probe and not PROBES.fullmatch(route):
             reason = facts.get("error_type")
             if reason in REFUSALS or reason == DEPARTED:
                 self.metrics.rejected(reason)

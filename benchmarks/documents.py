@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from app.config import PREFIX, Settings, shown
+from app.config import PREFIX, Settings, shown, variable
 from app.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -65,7 +65,7 @@ def errors_table() -> str:
 def settings_table() -> str:
     """Returns every setting, its default and its meaning."""
     rows = [
-        f"| `{PREFIX}{name.upper()}` | {default(field.default)} | {field.description} |"
+        f"| `{variable(name)}` | {default(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.config import Settings
+from app.config import Settings, variable
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +18,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_setting():
     answer = run("serve", "--help")
     assert answer.returncode == 0
-    assert [name for name in Settings.model_fields if f"SIGLIP_{name.upper()} " not in answer.stdout] == []
+    assert [name for name in Settings.model_fields if f"{variable(name)} " not in answer.stdout] == []
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 import pytest
 
-from app.config import Settings, SettingsError, load_settings, settings_table
+from app.config import Settings, SettingsError, load_settings, settings_table, variable
 
 
 @pytest.fixture(autouse=True)
 def only_these_variables(monkeypatch):
     """The environment is this room's input."""
     for name in Settings.model_fields:
-        monkeypatch.delenv(f"SIGLIP_{name.upper()}", raising=False)
+        monkeypatch.delenv(variable(name), raising=False)
 
 
 def test_the_defaults_serve_the_embedded_model_to_this_machine_alone():
@@ -57,7 +57,32 @@ def test_the_table_has_every_setting_with_its_default_and_meaning():
     lines = settings_table().splitlines()
     assert len(lines) == len(Settings.model_fields)
     for line, (name, field) in zip(lines, Settings.model_fields.items(), strict=True):
-        assert line.split()[0] == f"SIGLIP_{name.upper()}"
+        assert line.split()[0] == variable(name)
         assert line.endswith(str(field.description))
         if name.endswith(("_bytes", "_pixels")):
             assert f"in {name.rpartition('_')[2]}" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "host", "port"),
+    [
+        ({"AIP_HTTP_PORT": "8080"}, "0.0.0.0", 8080),
+        ({"AIP_HTTP_PORT": "8080", "SIGLIP_HOST": "127.0.0.1"}, "127.0.0.1", 8080),
+        ({"AIP_HTTP_PORT": "8080", "SIGLIP_PORT": "9000"}, "127.0.0.1", 9000),
+        ({"AIP_HTTP_PORT": ""}, "127.0.0.1", 8000),
+    ],
+)
+def test_vertex_ais_port_is_ours_on_all_addresses_unless_we_are_told_another(monkeypatch, variables, host, port):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (load_settings().host, load_settings().port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HTTP_PORT", "x"), ("HTTP_PORT", "70000"), ("HEALTH_ROUTE", "health"), ("PREDICT_ROUTE", "/a/{b}")],
+)
+def test_a_variable_of_vertex_ais_that_cannot_be_used_is_refused_by_its_own_name(monkeypatch, name, value):
+    monkeypatch.setenv(f"AIP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^AIP_{name}: .* Received: '{value}'$"):
+        load_settings()

@@ -10,13 +10,14 @@ from app.config import Settings
 from app.main import create_app
 from tests.fakes import FakeEncoder
 
-DOCUMENT = create_app(Settings()).openapi()
+VERTEX = {"aip_predict_route": "/v1/endpoints/1:predict", "aip_health_route": "/v1/endpoints/1"}
+DOCUMENT = create_app(Settings(**VERTEX)).openapi()
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
 
 
 @pytest.fixture(scope="module")
 def address(running):
-    with running(FakeEncoder(), max_labels=50) as client:
+    with running(FakeEncoder(), max_labels=50, **VERTEX) as client:
         yield str(client.base_url)
 
 

@@ -14,10 +14,10 @@ from tests.app.conftest import Running
 from tests.fakes import FakeEncoder
 
 
-def probe(port: int | None, *flags: str) -> subprocess.CompletedProcess[str]:
+def probe(port: int | None, *flags: str, variable: str = "SIGLIP_PORT") -> subprocess.CompletedProcess[str]:
     """Runs the command as the image's HEALTHCHECK does."""
     command = [sys.executable, *flags, "-m", "app.healthcheck"]
-    environment = os.environ | ({} if port is None else {"SIGLIP_PORT": str(port)})
+    environment = os.environ | ({} if port is None else {variable: str(port)})
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -25,6 +25,11 @@ def test_ready_is_0_and_silent(running: Running) -> None:
     with running() as client:
         done = probe(client.base_url.port)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_vertex_ais_port_is_found_too(running: Running) -> None:
+    with running() as client:
+        assert probe(client.base_url.port, variable="AIP_HTTP_PORT").returncode == 0
 
 
 def test_loading_is_1_and_one_line_with_the_reason(running: Running) -> None:

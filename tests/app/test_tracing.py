@@ -142,8 +142,17 @@ def test_an_error_of_the_service_is_an_error_of_the_span(running, collector):
 
 
 def test_probes_and_scrapes_are_not_traced(running, collector):
-    with running(tracing=start_tracing()) as client:
-        for path in ("/health", "/health/live", "/health/ready", "/metrics", "/info"):
+    with running(tracing=start_tracing(), aip_health_route="/vertex") as client:
+        for path in (
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/ping",
+            "/v2/health/live",
+            "/vertex",
+            "/metrics",
+            "/info",
+        ):
             client.get(path)
     assert [span.name for span in collector.requests()] == ["GET /info"]
 
