@@ -8,11 +8,36 @@ import uuid
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import MEDIA_TYPE, InvalidRequest
 
 MAX_HEAD_BYTES = 65_536
+LAST_WORD_S = 0.2
+
+
+class LastWord:
+    """The connection as an answer sees it: amid a body it ends a little later, so that the answer is read.
+
+    Ended at once, it is reset while the client still sends, and Node.js then shows no answer. Nothing more is read.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop) -> None:
+        self._cycle = cycle
+        self._loop = loop
+        self._transport = cycle.transport
+        self.write = self._transport.write
+        self.is_closing = self._transport.is_closing
+        self.waits = False
+
+    def close(self) -> None:
+        """Ends the connection, now or soon."""
+        if not self._cycle.more_body:
+            self._transport.close()
+        elif not self.waits:
+            self.waits = True
+            self._transport.pause_reading()
+            self._loop.call_later(LAST_WORD_S, self._transport.close)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -71,6 +96,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
+        self._last_word = LastWord(self.cycle, self.loop)
+        self.cycle.transport = self._last_word  # type: ignore[assignment]  # it has what an answer uses
+
+    def on_response_complete(self) -> None:
+        """Goes on to the next request, unless this one was the last."""
+        if self._last_word.waits:
+            self.server_state.total_requests += 1
+        else:
+            super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Takes a piece of the body."""
