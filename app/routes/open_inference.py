@@ -7,8 +7,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from app import __version__, errors
+from app.config import Settings
 from app.engine import Engine, together
 from app.errors import InvalidRequest, NotFound, ServiceError
+from app.labels import MAX_TEMPLATES
 from app.routes import health
 from app.routes.bodies import in_one_piece, media_type_of, unaccepted
 from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferAnswer, InferBody, read_inference, write_answer
@@ -173,7 +175,9 @@ async def infer(request: Request, model: str) -> Response:
     if (media_type := media_type_of(request)) not in ("", *MEDIA_TYPES):  # Triton's client sends none
         raise unaccepted(media_type, " or ".join(MEDIA_TYPES))
     content = await request.body()
-    asked = await engine.in_thread(read_inference, content, header_bytes(request, len(content)))
+    settings: Settings = request.app.state.settings
+    max_elements = max(settings.max_labels, settings.max_images, MAX_TEMPLATES)
+    asked = await engine.in_thread(read_inference, content, header_bytes(request, len(content)), max_elements)
     check_count(request, len(asked.images), asked.pointer("image"))
     pointer = asked.pointer("image") + "/{}"
     with (

@@ -111,8 +111,10 @@ class Inference(NamedTuple):
         return f"/inputs/{self.indices[name]}/data" if name in self.indices else "/inputs"
 
 
-def read_inference(content: bytes, header_bytes: int) -> Inference:
+def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Inference:
     """Returns what a body asks, of which so many bytes are JSON. For a thread.
+
+    `max_elements` is more than any tensor may have, whatever it holds: millions of empty ones would take seconds.
 
     Raises:
         InvalidRequest: It is not of this form, or its lengths do not fit what has come.
@@ -128,6 +130,9 @@ def read_inference(content: bytes, header_bytes: int) -> Inference:
         if (size_bytes is None) == (tensor.data is None):
             raise malformed(f"/inputs/{index}", f"{tensor.name} must have data, or binary_data_size in its parameters")
         count = math.prod(tensor.shape)
+        if count > max_elements:
+            message = f"{tensor.name} has {count:,} elements; at most {max_elements:,} are accepted"
+            raise malformed(f"/inputs/{index}/shape", message)
         if tensor.data is not None:
             elements[tensor.name] = tensor.data
         elif size_bytes is not None and count * LENGTH_BYTES <= size_bytes <= len(binary):

@@ -60,7 +60,8 @@ class Parameters(ClassifyOptions):
 class VertexBody(Sent):
     """A request for predictions."""
 
-    instances: Annotated[list[Instance], Field(fail_fast=True)]
+    # Far more than a request may have: a million of them would take seconds to read.
+    instances: Annotated[list[Instance], Field(fail_fast=True, max_length=10_000)]
     parameters: Parameters | None = None
 
 

@@ -89,6 +89,7 @@ GOOD = {"image": FILES[RED]}
         ({}, 400, "/instances"),
         ({"instances": []}, 400, "/instances"),
         ({"instances": [GOOD] * 5, "parameters": {"labels": ["cat"]}}, 400, "/instances"),
+        ({"instances": [{"image": ""}] * 10_001}, 400, "/instances"),
         ({"instances": [GOOD]}, 400, "/parameters/labels"),
         ({"instances": [{}], "parameters": {"labels": ["cat"]}}, 400, "/instances/0/image"),
         ({"instances": [{"image": {"b65": "x"}}], "parameters": {"labels": ["cat"]}}, 400, "/instances/0/image"),
