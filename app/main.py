@@ -18,7 +18,7 @@ from app.engine import Engine
 from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
-from app.routes import classify, embed, health, hugging_face, info, label_sets, metrics, open_inference, sagemaker
+from app.routes import classify, embed, health, hugging_face, info, label_sets, metrics, open_inference, page, sagemaker
 from app.telemetry import Telemetry
 from app.tracing import Tracing
 
@@ -99,6 +99,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.page = page.read_page()
     # Added first is innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
@@ -113,7 +114,7 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing)
     errors.install(app)
-    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics):
+    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
         app.include_router(surface.router)
     # The framework's own way to change its document.
     app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=settings.public_paths)  # type: ignore[method-assign]
