@@ -6,7 +6,6 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,93 +13,15 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app.conftest import serve
-from tests.clients.chromium import Visit, chromium, tabs
+from tests.clients.chromium import Visit
+from tests.clients.hands import choose, classify, file, finish, forward, paste_labels, pick, sample, table
 from tests.fakes import FakeEncoder
-from tests.test_start import served
 
-ROOT = Path(__file__).parent.parent.parent
 NAMES = ["cat", "dog", "car", "guitar", "pizza", "rainbow"]
 HOSTILE = ["<img src=x onerror=alert(1)>", 'it\'s "quoted" $HOME `id` \\', "@/etc/passwd;type=text/html", "猫", "[cat"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    with tabs(browser) as visit:
-        yield visit
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The real service, with a label set."""
-    folder = tmp_path_factory.mktemp("service")
-    (folder / "sets").mkdir()
-    (folder / "sets" / "pets.txt").write_text("cat\ndog\ngoldfish\n")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
-    environment |= {"SIGLIP_LABEL_SETS_DIR": str(folder / "sets"), "SIGLIP_LOG_FORMAT": "text"}
-    with served(folder / "log", environment) as client:
-        while client.get("/health/ready").status_code != 200:
-            time.sleep(0.1)
-        yield client
-
-
-@pytest.fixture
-def page(visit: Visit, service: httpx.Client) -> Page:
-    """The page of the real service, ready."""
-    page = visit(str(service.base_url))
-    expect(page.locator("#model")).to_be_visible()
-    return page
-
-
-def file(name: str, content: bytes) -> dict[str, Any]:
-    """Returns a file as a reader chooses it."""
-    return {"name": name, "mimeType": "image/png", "buffer": content}
-
-
-def sample(name: str) -> bytes:
-    return (ROOT / "samples" / f"{name}.png").read_bytes()
-
-
-def choose(page: Page, *files: dict[str, Any]) -> None:
-    page.set_input_files("#files", list(files))
-    finish(page)
-
-
-def pick(page: Page, name: str) -> None:
-    page.get_by_role("button", name=f"Sample {name}").click()
-    finish(page)
-
-
-def finish(page: Page) -> None:
-    """Waits for all answers."""
-    expect(page.locator("#done")).to_be_visible()
-
-
-def classify(page: Page) -> None:
-    page.get_by_role("button", name="Classify").click()
-    finish(page)
-
-
-def paste_labels(page: Page, labels: list[str]) -> None:
-    """Pastes as a reader does, in the place of what is there."""
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(labels))
-    page.locator("#labels").press("Control+A")
-    page.keyboard.press("Control+V")
-
-
-def table(page: Page, card: int = 0) -> list[list[str]]:
-    """Returns the rows of a card: label, sigmoid, softmax, logit as a reader sees them."""
-    rows = page.locator(".card").nth(card).locator("tbody tr").all()
-    return [row.locator("th, .value, .logit").all_text_contents() for row in rows]
 
 
 def as_shown(scores: list[dict[str, Any]]) -> list[list[str]]:
@@ -586,17 +507,11 @@ def test_what_is_before_the_service_is_told_apart_from_it(visit: Visit, service:
     expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_the_page_works_behind_a_prefix(visit: Visit, service: httpx.Client, browser: Browser) -> None:
+def test_the_page_works_behind_a_prefix(visit: Visit, service: httpx.Client) -> None:
     page = visit("about:blank")
     outside = f"{service.base_url}/tools/siglip/"
 
-    def without_prefix(route: Any) -> None:
-        request = route.request
-        inside = request.url.replace("/tools/siglip/", "/")
-        answer = httpx.request(request.method, inside, headers=request.headers, content=request.post_data_buffer)
-        route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.content)
-
-    page.route("**/*", without_prefix)
+    forward(page, outside, f"{service.base_url}/")
     page.goto(outside)
     expect(page.locator("#model summary")).to_have_text("Model: SigLIPTinyP16 pictograms_64")
     assert page.locator("#samples img").first.evaluate("image => image.complete && image.naturalWidth") == 256
