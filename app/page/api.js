@@ -1,12 +1,13 @@
 // What the page asks of the service that it came from. Paths are relative: a prefix before them stays.
 
 const KEY = "siglip-key";
+const NO_ANSWER = 0; // in the place of a status
 const storage = reachable();
 let key = storage?.getItem(KEY) ?? "";
 
 /** A failure, in the service's own words where it has said something. */
 export class Problem extends Error {
-  constructor({ title, detail, status = 0, error_type = "", errors = [], request_id = "" }) {
+  constructor({ title, detail, status, error_type = "", errors = [], request_id = "" }) {
     super(detail);
     Object.assign(this, { title, detail, status, error_type, errors, request_id });
   }
@@ -56,7 +57,8 @@ async function send(path, options, kind) {
     return { response, content: await response[kind]() };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The service does not answer", detail: "The request did not come through." });
+    const title = "The service does not answer";
+    throw new Problem({ title, detail: "The service, or the network to it, is not there.", status: NO_ANSWER });
   }
 }
 
@@ -73,7 +75,7 @@ function unexplained(response) {
   const wait = response.headers.get("Retry-After");
   return {
     title: "The service was not reached",
-    detail: `Something before it has answered ${response.status}.${wait ? ` Try again in ${wait} s.` : ""}`,
+    detail: `Something before the service has answered ${response.status}.${wait ? ` Try again in ${wait} s.` : ""}`,
     status: response.status,
   };
 }
@@ -91,7 +93,7 @@ export async function untilReady(onStage) {
       await ask("health/startup");
       return;
     } catch (problem) {
-      if (problem.status !== 503 && problem.status !== 0) throw problem;
+      if (![NO_ANSWER, 502, 503, 504].includes(problem.status)) throw problem;
       onStage(problem.detail);
       await pause(1000);
     }

@@ -20,9 +20,13 @@ export function takeKeys(onKey) {
     $("key").value = "";
     $("key-form").hidden = true;
     $("key-in-use").hidden = false;
+    $("classify").focus(); // what had the focus is gone
     onKey();
   });
-  $("forget-key").addEventListener("click", forget);
+  $("forget-key").addEventListener("click", () => {
+    forget();
+    $("classify").focus();
+  });
   $("key-in-use").hidden = !hasKey();
 }
 

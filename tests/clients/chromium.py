@@ -37,8 +37,10 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def tabs(browser: Browser) -> Iterator[Visit]:
-    """Opens tabs: `visit(url, failures=["422"], viewport=...)`. At the end nothing may have gone wrong in one, but for
-    answers whose failure is expected, by its status or its name, of which a browser complains in its console.
+    """Opens tabs: `visit(url, failures=["422"], viewport=...)`.
+
+    At the end nothing may have gone wrong in one, such as a refusal by the page's policy, but for what is expected: a
+    browser complains in its console of each answer that is an error.
     """
     contexts, complaints = [], []
 
@@ -48,9 +50,7 @@ def tabs(browser: Browser) -> Iterator[Visit]:
         page = context.new_page()
 
         def hear(message: ConsoleMessage) -> None:
-            expected = message.text.startswith("Failed to load resource") and any(
-                failure in message.text for failure in failures
-            )
+            expected = any(failure in message.text for failure in failures)
             if message.type in ("error", "warning") and not expected:
                 complaints.append(message.text)
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from tests.app.conftest import serve
 from tests.clients.chromium import Visit
@@ -278,6 +278,20 @@ def test_bytes_too_make_several_requests_and_a_picture_too_large_for_one_is_not_
         expect(page.locator("#status")).to_have_text("4 pictures, 1 of them not usable.")
 
 
+def test_how_far_it_is_shows_while_it_goes_on(visit: Visit) -> None:
+    with serve(FakeEncoder(), max_images=2) as client:
+        page = visit(str(client.base_url))
+        held: list[Any] = []
+        page.route("**/classify", lambda route: held.append(route))  # noqa: PLW0108 (it marks what it calls)
+        page.set_input_files("#files", [file(f"{name}.png", sample(name)) for name in NAMES[:3]])
+        expect(page.locator("#status")).to_have_text("2 of 3 pictures …")
+        expect(page.get_by_role("progressbar", name="Pictures classified")).to_have_js_property("value", 2)
+        assert [len(table(page, card)) for card in range(3)] == [6, 6, 0]
+        held[0].continue_()
+        finish(page)
+        expect(page.locator("#status")).to_have_text("3 pictures.")
+
+
 # The command
 
 
@@ -495,10 +509,11 @@ def test_what_is_before_the_service_is_told_apart_from_it(visit: Visit, service:
     expect(page.locator("#model")).to_be_visible()
     page.route("**/classify", lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad</h1>"))
     page.get_by_role("button", name="Sample cat").click()
-    expect(page.locator("#problem")).to_have_text("The service was not reachedSomething before it has answered 502.")
+    expect(page.locator("#problem")).to_contain_text("The service was not reached")
+    expect(page.locator("#problem")).to_contain_text("Something before the service has answered 502.")
     page.route("**/classify", lambda route: route.fulfill(status=429, headers={"Retry-After": "7"}, body=""))
     page.get_by_role("button", name="Classify").click()
-    expect(page.locator("#problem")).to_contain_text("Something before it has answered 429. Try again in 7 s.")
+    expect(page.locator("#problem")).to_contain_text("Something before the service has answered 429. Try again in 7 s.")
     page.route("**/classify", lambda route: route.abort())
     page.get_by_role("button", name="Classify").click()
     expect(page.locator("#problem")).to_contain_text("The service does not answer")
@@ -517,3 +532,25 @@ def test_the_page_works_behind_a_prefix(visit: Visit, service: httpx.Client) -> 
     assert page.locator("#samples img").first.evaluate("image => image.complete && image.naturalWidth") == 256
     page.get_by_role("button", name="Sample cat").click()
     expect(page.locator("#command")).to_contain_text(f"{outside}classify")
+
+
+def test_a_service_that_is_gone_is_waited_for_by_a_page_that_is_there(visit: Visit) -> None:
+    with serve(FakeEncoder()) as client:
+        page = visit("about:blank", failures=["ERR_CONNECTION_REFUSED", "502"])
+        page.route("**/health/startup", lambda route: route.abort("connectionrefused"))
+        page.goto(str(client.base_url))
+        expect(page.locator("#stage")).to_contain_text("is not there. This page goes on by itself.")
+        page.route("**/health/startup", lambda route: route.fulfill(status=502))
+        expect(page.locator("#stage")).to_contain_text("Something before the service has answered 502.")
+        page.unroute("**/health/startup")
+        expect(page.locator("#model")).to_be_visible()
+
+
+def test_the_policy_holds_in_the_browser(visit: Visit, service: httpx.Client) -> None:
+    page = visit(str(service.base_url), failures=["TrustedHTML", "Content Security Policy"])
+    with pytest.raises(Error, match="TrustedHTML"):
+        page.evaluate("document.body.innerHTML = '<b>bold</b>'")
+    page.evaluate("document.body.setAttribute('style', 'color: red')")
+    assert page.evaluate("getComputedStyle(document.body).color") != "rgb(255, 0, 0)"
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate("fetch('http://127.0.0.1:1/')")
