@@ -195,6 +195,15 @@ def test_on_a_phone_the_scores_come_into_view_by_themselves(visit: Visit, servic
     expect(page.locator(".card")).to_be_in_viewport()
 
 
+def test_on_a_phone_the_field_for_a_key_comes_into_view_when_it_is_needed(visit: Visit) -> None:
+    with serve(FakeEncoder(), api_keys="k") as client:
+        page = visit(str(client.base_url), failures=["401"], viewport=PHONE, has_touch=True)
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.get_by_role("button", name="Sample rainbow").click()
+        expect(page.get_by_label("API key")).to_be_focused()
+        expect(page.get_by_label("API key")).to_be_in_viewport()
+
+
 def test_the_picture_in_the_readme_is_of_this_page(visit: Visit, service: httpx.Client) -> None:
     """Run with UPDATE_PICTURE=1 to take it again, best where the font Cantarell is installed."""
     page = visit("about:blank", viewport={"width": 1200, "height": 900}, color_scheme="light")
