@@ -27,6 +27,7 @@ from app.routes import (
     label_sets,
     metrics,
     open_inference,
+    page,
     sagemaker,
     vertex,
 )
@@ -111,6 +112,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.page = page.read_page()
     # Added first is innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
@@ -126,7 +128,7 @@ def create_app(
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing, probe=settings.aip_health_route)
     errors.install(app)
     app.include_router(vertex.router(settings))
-    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics):
+    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
         app.include_router(surface.router)
     # The framework's own way to change its document.
     app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.routes.page import FOLDERS
 from tests.deploy.conftest import ROOT, final_stage, image_environment, instructions, settings_of, tool
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -64,6 +65,13 @@ def test_the_folders_that_are_written_belong_to_the_user() -> None:
     ]
     environment = image_environment()
     assert sorted(owned) == sorted([environment["SIGLIP_DATA_DIR"], environment["HF_HOME"]])
+
+
+def test_what_the_page_is_made_of_is_inside() -> None:
+    copied = [rest.split()[-1] for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8")) if word == "COPY"]
+    places = [place for place in copied if place.startswith(final_stage()["WORKDIR"])]
+    for folder in FOLDERS.values():
+        assert f"{final_stage()['WORKDIR']}/{folder.relative_to(ROOT).parts[0]}" in places
 
 
 def test_what_is_copied_gets_past_the_ignore_file_and_nothing_else_does() -> None:

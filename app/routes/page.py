@@ -1,0 +1,71 @@
+"""GET /: the page to look at, with its files under /page. Answered before a model is loaded, too."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from fastapi import APIRouter, Request, Response
+
+from app.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+READING = ["GET", "HEAD"]
+INDEX = "index.html"
+ROOT = Path(__file__).parent.parent.parent
+FOLDERS = {"/page/": ROOT / "app" / "page", "/page/samples/": ROOT / "samples"}
+# What is served, as what: nothing else of these folders is, and no system's table of types is asked.
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".md": "text/plain; charset=utf-8",
+}
+
+
+class PageFile(NamedTuple):
+    """A file as it is served."""
+
+    content: bytes
+    headers: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Returns a file with its headers. The tag follows from the content: two builds never share one by accident."""
+        content = path.read_bytes()
+        headers = {
+            "Content-Type": TYPES[path.suffix],
+            "Cache-Control": "no-cache",  # kept, but asked for again each time: a new deployment shows at once
+            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+        }
+        return cls(content, headers)
+
+
+def read_page() -> dict[str, PageFile]:
+    """Returns all that is served, by its path."""
+    return {
+        "/" if path.name == INDEX else place + path.name: PageFile.read(path)
+        for place, folder in FOLDERS.items()
+        for path in folder.iterdir()
+        if path.suffix in TYPES
+    }
+
+
+@router.api_route("/", methods=READING)
+@router.api_route("/page/{name:path}", methods=READING)
+async def page_file(request: Request) -> Response:
+    """Answers a file of the page, or that the client has it.
+
+    Raises:
+        NotFound: The page has no such file.
+    """
+    files: dict[str, PageFile] = request.app.state.page
+    path = request.scope["path"]
+    if path not in files:
+        raise NotFound("The page has no such file.")
+    content, headers = files[path]
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers)
