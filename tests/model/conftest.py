@@ -1,21 +1,24 @@
-"""Small checkpoints on disk, in the published layout, with the weights that the stored reference had."""
+"""Small checkpoints on disk, in the published layouts, with the weights that the stored reference had."""
 
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import save_file
 
 from model.config import SigLIPConfig
-from model.hf_files import config_json, preprocessor_json, tokenizer_json
+from model.hf_files import config_json, preprocessor_json, tokenizer_json, usual_resample
 from model.siglip import SigLIP
 from model.tensor_table import tensor_table
+from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 from tests.golden.cases import CONFIGS, HERE, Weights, perturbed
 
 VOCABULARY = HERE / "spiece.model"
 SQUARE = CONFIGS["square"]
+SQUARE_2 = replace(SQUARE, text=replace(SQUARE.text, vocab_size=512))
 
 
 def small_weights(config: SigLIPConfig = SQUARE) -> Weights:
@@ -23,15 +26,17 @@ def small_weights(config: SigLIPConfig = SQUARE) -> Weights:
     return perturbed({name: slot.shape() for name, slot in tensor_table(SigLIP(config)).items()})
 
 
-def write_checkpoint(directory: Path, config: SigLIPConfig = SQUARE, weights: Weights | None = None) -> Path:
+def write_checkpoint(
+    directory: Path, config: SigLIPConfig = SQUARE, weights: Weights | None = None, rules: TokenizerRules = SIGLIP
+) -> Path:
     """Writes a checkpoint directory as the hub has it, without `save_checkpoint`, and returns it."""
     directory.mkdir(parents=True, exist_ok=True)
     save_file(small_weights(config) if weights is None else weights, directory / "model.safetensors")
-    shutil.copyfile(VOCABULARY, directory / "spiece.model")
+    shutil.copyfile(HERE / rules.files[0], directory / rules.files[0])
     files = {
         "config.json": config_json(config),
-        "preprocessor_config.json": preprocessor_json(config.vision.image_size),
-        "tokenizer_config.json": tokenizer_json(config.text.context_length),
+        "preprocessor_config.json": preprocessor_json(config.vision.image_size, usual_resample(rules)),
+        "tokenizer_config.json": tokenizer_json(config.text.context_length, rules),
     }
     for name, values in files.items():
         (directory / name).write_text(json.dumps(values))
@@ -42,6 +47,12 @@ def write_checkpoint(directory: Path, config: SigLIPConfig = SQUARE, weights: We
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the config `square`; not to be written to."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of SigLIP 2, with a larger vocabulary; not to be written to."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint_2"), SQUARE_2, rules=SIGLIP_2)
 
 
 @pytest.fixture
