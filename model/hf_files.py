@@ -145,7 +145,7 @@ def read_resample(directory: Path, image_size: tuple[int, int], rules: Tokenizer
         value = wanted.get(key)
         if value not in (None, ours) and not (key == "size" and value == image_size[0]):
             raise CheckpointError(f"{path}: {key} must be {ours}, not {value}: {WHY.get(key, UNSUPPORTED)}")
-    resample = wanted.get("resample", BICUBIC)
+    resample = BICUBIC if wanted.get("resample") is None else wanted["resample"]
     if resample not in tuple(FILTERS):
         known = ", ".join(f"{number} ({name})" for number, name in FILTERS.items())
         raise CheckpointError(f"{path}: resample must be one of {known}, not {resample!r}: {UNSUPPORTED}")

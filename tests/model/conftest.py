@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from model.config import SigLIPConfig
 from model.hf_files import config_json, preprocessor_json, tokenizer_json, usual_resample
@@ -41,6 +42,19 @@ def write_checkpoint(
     for name, values in files.items():
         (directory / name).write_text(json.dumps(values))
     return directory
+
+
+def split_into_shards(directory: Path, dtype: np.typing.DTypeLike = np.float32) -> list[Path]:
+    """Puts two files and their index in the place of a checkpoint's one, and returns the files."""
+    weights = load_file(directory / "model.safetensors")
+    names = list(weights)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for path, part in parts.items():
+        save_file({name: weights[name].astype(dtype) for name in part}, directory / path)
+    index = {"metadata": {}, "weight_map": {name: path for path, part in parts.items() for name in part}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "model.safetensors").unlink()
+    return [directory / path for path in parts]
 
 
 @pytest.fixture(scope="session")

@@ -175,6 +175,7 @@ def test_another_image_size_than_the_model_s_is_told_with_both(checkpoint, tmp_p
         (SIGLIP, None, None, 3),
         (SIGLIP_2, None, None, 2),
         (SIGLIP_2, None, {}, 3),
+        (SIGLIP_2, None, {"resample": None}, 3),
         (SIGLIP, None, {"resample": 1, "size": 32, "do_center_crop": None}, 1),
         (SIGLIP_2, {"image_processor": {"resample": 5}}, None, 5),
         (SIGLIP_2, {"image_processor": {"resample": 2}}, {"resample": 3}, 2),

@@ -1,6 +1,5 @@
 """Checkpoints, read and written: whole or not at all."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from model.config import CheckpointError
 from model.positions import interpolate_positions
@@ -19,7 +18,7 @@ from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE
 from model.variants import load_model
 from model.weights import ROWS_AT_ONCE, load_checkpoint, model_from_checkpoint, save_checkpoint
 from tests.golden.cases import CONFIGS
-from tests.model.conftest import SQUARE, small_weights, write_checkpoint
+from tests.model.conftest import SQUARE, small_weights, split_into_shards, write_checkpoint
 
 
 def values(model: SigLIP) -> list[np.ndarray]:
@@ -98,18 +97,12 @@ def test_half_precision_files_are_read(dtype, digits, changed_checkpoint, checkp
 
 
 def test_shards_are_read_as_one(checkpoint, tmp_path):
-    weights = small_weights()
-    names = list(weights)
-    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for path, part in parts.items():
-        save_file({name: weights[name] for name in part}, tmp_path / path)
-    index = {"metadata": {}, "weight_map": {name: path for path, part in parts.items() for name in part}}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    shutil.copyfile(checkpoint / "config.json", tmp_path / "config.json")
-    assert_same(loaded(tmp_path), loaded(checkpoint), rtol=0)
-    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    directory = shutil.copytree(checkpoint, tmp_path / "sharded")
+    (_, second) = split_into_shards(directory)
+    assert_same(loaded(directory), loaded(checkpoint), rtol=0)
+    second.unlink()
     with pytest.raises(CheckpointError, match="lacks model-00002-of-00002"):
-        loaded(tmp_path)
+        loaded(directory)
 
 
 def test_a_table_of_more_rows_than_are_read_at_once_is_filled_to_its_end(tmp_path):
