@@ -10,7 +10,7 @@ FOREIGN = ["猫と犬", "кошка и собака", "gato y perro", "café dé
 
 # As in Gemma's file: marks of structure first, then runs of line ends and of spaces, then HTML tags.
 MARKS = ["<mask>", "<2mass>", "[@BOS@]", *(f"<unused{i}>" for i in range(4)), "<start_of_turn>", "<end_of_turn>"]
-RUNS = [*("\n" * i for i in range(1, 4)), *("▁" * i for i in range(2, 6))]
+RUNS = [*("\n" * i for i in range(1, 32)), *("\u2581" * i for i in range(2, 32))]
 TAGS = ["<table>", "</table>", "<b>", "</b>", "<s>", "<sup>"]
 
 
@@ -27,7 +27,7 @@ def train_vocabulary(path: Path, vocab_size: int = 400) -> Path:
     return train(path, vocab_size=vocab_size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, **kind)
 
 
-def train_gemma_vocabulary(path: Path, vocab_size: int = 500) -> Path:
+def train_gemma_vocabulary(path: Path, vocab_size: int = 560) -> Path:
     """Writes a byte-pair model as Gemma's is: <pad> 0, <eos> 1, <bos> 2, <unk> 3, text as it is; returns its path."""
     return train(
         path,

@@ -19,7 +19,7 @@ from tests.golden.cases import CONFIGS, HERE, Weights, perturbed
 
 VOCABULARY = HERE / "spiece.model"
 SQUARE = CONFIGS["square"]
-SQUARE_2 = replace(SQUARE, text=replace(SQUARE.text, vocab_size=512))
+SQUARE_2 = replace(SQUARE, text=replace(SQUARE.text, vocab_size=600))
 
 
 def small_weights(config: SigLIPConfig = SQUARE) -> Weights:

@@ -23,7 +23,7 @@ def tokenizer() -> SigLIPTokenizer:
 @pytest.fixture(params=SIGLIP_2.files)
 def tokenizer_2(request) -> SigLIPTokenizer:
     """SigLIP 2's, from either file."""
-    return SigLIPTokenizer(HERE / request.param, 64, 512, SIGLIP_2)
+    return SigLIPTokenizer(HERE / request.param, 64, 600, SIGLIP_2)
 
 
 @pytest.mark.parametrize("length", [64, 16])
@@ -36,7 +36,7 @@ def test_token_ids_are_the_reference_s(row, length):
 @pytest.mark.parametrize("name", SIGLIP_2.files)
 @pytest.mark.parametrize("length", [64, 16])
 def test_token_ids_of_siglip_2_are_the_reference_s_from_either_file(name, length):
-    ours = SigLIPTokenizer(HERE / name, length, 512, SIGLIP_2)(TEXTS_2).tolist()
+    ours = SigLIPTokenizer(HERE / name, length, 600, SIGLIP_2)(TEXTS_2).tolist()
     theirs = [list(map(int, row.split())) for row in STORED_2[str(length)]]
     assert [text for text, a, b in zip(TEXTS_2, ours, theirs, strict=True) if a != b] == []
 
@@ -94,7 +94,7 @@ def test_a_text_of_siglip_2_ends_once_and_is_padded_with_another_piece(tokenizer
     ],
 )
 def test_what_is_done_to_a_text_is_said_in_words(rules, words):
-    assert SigLIPTokenizer(HERE / rules.files[0], 64, 512, rules).canonicalisation == words
+    assert SigLIPTokenizer(HERE / rules.files[0], 64, 600, rules).canonicalisation == words
 
 
 def test_a_vocabulary_without_the_piece_that_ends_a_text_is_refused():

@@ -44,12 +44,12 @@ def test_an_unknown_piece_has_no_id(vocabulary):
 
 def test_no_merge_leads_to_a_mark_in_old_files_and_new_ones(tmp_path):
     values = json.loads((HERE / "tokenizer.json").read_text())
-    values["model"]["vocab"] |= {"<": 495, "<e": 496, "<eo": 497, ">": 498, "s>": 499}
+    values["model"]["vocab"] |= {"<": 600, "<e": 601, "<eo": 602, ">": 603, "s>": 604}
     pairs = [["<", "e"], ["<e", "o"], ["s", ">"], ["<eo", "s>"]]
     for number, merges in enumerate((pairs, [" ".join(pair) for pair in pairs])):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps({**values, "model": values["model"] | {"merges": merges}}))
-        assert read_vocabulary(path).encode(["<eos>"]) == [[497, 499]]
+        assert read_vocabulary(path).encode(["<eos>"]) == [[602, 604]]
 
 
 def test_a_length_that_was_saved_with_a_file_is_not_heeded(tmp_path):

@@ -64,7 +64,7 @@ def test_the_one_deviation_is_that_control_tokens_spelt_out_are_letters(vocabula
     assert ours != siglip_tokenizer(vocabulary)([text], 64)
 
 
-@pytest.fixture(scope="module", params=[500, 360])
+@pytest.fixture(scope="module", params=[560, 420])
 def gemma(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `tokenizer.model` as Gemma's is, alone in its directory."""
     return train_gemma_vocabulary(tmp_path_factory.mktemp("gemma") / "tokenizer.model", vocab_size=request.param)
@@ -84,14 +84,14 @@ def gemma_json(gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_token_ids_of_siglip_2_are_the_reference_s_from_either_file(gemma, gemma_json, texts, length):
     theirs = siglip_2_tokenizer(gemma)(texts, length)
     for path in (gemma, gemma_json):
-        ours = SigLIPTokenizer(path, length, 512, SIGLIP_2)(texts).tolist()
+        ours = SigLIPTokenizer(path, length, 600, SIGLIP_2)(texts).tolist()
         assert [text for text, a, b in zip(texts, ours, theirs, strict=True) if a != b] == []
 
 
 def test_the_tokenizer_of_the_published_files_gives_them_too_for_texts_in_lower_case(gemma):
     """At a fixed resolution transformers opens a checkpoint with this class, which does not lower a text itself."""
     reference = padded(GemmaTokenizer.from_pretrained(gemma.parent, **HUB_SETTINGS))
-    ours = SigLIPTokenizer(gemma, 64, 512, SIGLIP_2)
+    ours = SigLIPTokenizer(gemma, 64, 600, SIGLIP_2)
     assert ours(TEXTS_2).tolist() == reference([lower(text) for text in TEXTS_2], 64)
     assert ours(["A PHOTO"]).tolist() != reference(["A PHOTO"], 64)
 
@@ -101,15 +101,25 @@ def test_the_marks_that_siglip_2_s_reference_obeys_are_letters(gemma, gemma_json
     (theirs,), place = siglip_2_tokenizer(gemma)([f"a cat{mark}"], 64), len(read_vocabulary(gemma).encode(["a cat"])[0])
     assert theirs[place] == read_vocabulary(gemma).id_of(mark)
     for path in (gemma, gemma_json):
-        (ours,) = SigLIPTokenizer(path, 64, 512, SIGLIP_2)([f"a cat{mark}"]).tolist()
+        (ours,) = SigLIPTokenizer(path, 64, 600, SIGLIP_2)([f"a cat{mark}"]).tolist()
         assert theirs[place] != ours[place]
         assert ours[:2] == theirs[:2]
 
 
 def test_a_tag_in_capitals_is_a_tag_as_it_was_in_training_where_text_was_lowered_first(gemma):
-    ours = SigLIPTokenizer(gemma, 64, 512, SIGLIP_2)
+    ours = SigLIPTokenizer(gemma, 64, 600, SIGLIP_2)
     assert ours(["<TABLE>"]).tolist() == ours(["<table>"]).tolist() == siglip_2_tokenizer(gemma)(["<table>"], 64)
     assert ours(["<TABLE>"]).tolist() != siglip_2_tokenizer(gemma)(["<TABLE>"], 64)
+
+
+def test_only_a_run_of_more_spaces_than_any_piece_has_is_split_otherwise_by_either_file(gemma, gemma_json):
+    """SentencePiece takes the longest piece first, as in training; transformers merges pairs, from `tokenizer.json`."""
+    for spaces in range(2, 41):
+        text = spaces * " " + "cat"
+        rows = [SigLIPTokenizer(path, 64, 600, SIGLIP_2)([text]).tolist() for path in (gemma, gemma_json)]
+        theirs = siglip_2_tokenizer(gemma)([text], 64)
+        assert rows[1] == theirs
+        assert (rows[0] == theirs) == (spaces <= 31)
 
 
 def test_the_stored_vocabulary_of_siglip_2_is_still_made_alike(tmp_path):

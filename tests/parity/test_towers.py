@@ -1,7 +1,7 @@
 """The model against `transformers.SiglipModel`, stage by stage and in the end: |d cosine| <= 5e-6, |d logit| <= 1e-3.
 
 Both compute in float32; a correct stage differs by roundings only (about 2e-5 of its spread at 27 layers), while a
-wrong epsilon, GELU or tensor is past 1e-3 of it. One model at a time is in memory: the largest takes 5 GB.
+wrong epsilon, GELU or tensor is past 1e-3 of it. One model at a time is in memory: 8.3 GB at the peak, with a file.
 
 All nine of the first SigLIP are compared at full size. Of SigLIP 2, whose towers are the same but for the vocabulary,
 three are; the giant, 7.5 GB twice, has its true widths, heads and vocabulary, and a tenth of its layers.
