@@ -37,6 +37,7 @@ PIXEL_RULES = {
 UNSUPPORTED = "such pixels are not supported"
 WHY = {"size": "config.json's image_size is what the position embedding was made for"}
 GEMMA_VOCABULARY = 256_000
+NO_CLASS = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # names that transformers has for any tokenizer.json
 
 
 def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
@@ -107,11 +108,11 @@ def read_tokenizer_rules(directory: Path) -> TokenizerRules:
     path = directory / "tokenizer_config.json"
     values = read_object(path) if path.is_file() else {}
     named, both = values.get("tokenizer_class"), (SIGLIP, SIGLIP_2)
-    if named is not None:
-        found = [rules for rules in both if named in rules.classes]
-    else:
+    if named in NO_CLASS:
         found = [rules for rules in both if rules.vocabulary(directory).is_file()]
         found = found or [SIGLIP_2 if read_config(directory).text.vocab_size == GEMMA_VOCABULARY else SIGLIP]
+    else:
+        found = [rules for rules in both if named in rules.classes]
     if not found:
         known = ", ".join(name for rules in both for name in rules.classes)
         raise CheckpointError(f"{path}: tokenizer_class must be one of {known}, not {named!r}")

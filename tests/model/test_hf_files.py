@@ -207,6 +207,7 @@ def test_a_nested_image_processor_is_checked_as_well(values, tmp_path):
         ("Siglip2Tokenizer", [], 400, SIGLIP_2),
         (None, ["spiece.model", "tokenizer.json"], 400, SIGLIP),
         (None, ["tokenizer.model"], 400, SIGLIP_2),
+        ("TokenizersBackend", ["tokenizer.json"], 400, SIGLIP_2),
         (None, ["tokenizer.json"], 400, SIGLIP_2),
         (None, [], 256_000, SIGLIP_2),
         (None, [], 32_000, SIGLIP),
