@@ -70,5 +70,6 @@ if __name__ == "__main__":
         vocabulary = train_gemma_vocabulary(Path(directory) / "tokenizer.model")
         make_tokens("tokens_2", siglip_2_tokenizer(vocabulary), TEXTS_2)
         GemmaTokenizer.from_pretrained(directory).save_pretrained(directory)
-        for name in ("tokenizer.model", "tokenizer.json"):
-            copyfile(Path(directory) / name, HERE / name)
+        copyfile(vocabulary, HERE / vocabulary.name)
+        values = json.loads((Path(directory) / "tokenizer.json").read_text(encoding="utf-8"))
+        (HERE / "tokenizer.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
