@@ -1,4 +1,4 @@
-"""SigLIP in Keras 3: three published sizes, the embedded small one, their processor, tokenizer and loss.
+"""SigLIP and SigLIP 2 in Keras 3: the published sizes, the embedded small one, their processor and loss.
 
     from model import SigLIPBaseP16, SigLIPProcessor
 
@@ -16,6 +16,12 @@ from typing import Any
 FRONT_DOOR = {
     "CheckpointError": "model.config",
     "SigLIP": "model.siglip",
+    "SigLIP2BaseP16": "model.variants",
+    "SigLIP2BaseP32": "model.variants",
+    "SigLIP2GiantOptP16": "model.variants",
+    "SigLIP2LargeP16": "model.variants",
+    "SigLIP2So400mP14": "model.variants",
+    "SigLIP2So400mP16": "model.variants",
     "SigLIPBaseP16": "model.variants",
     "SigLIPConfig": "model.config",
     "SigLIPLargeP16": "model.variants",

@@ -85,9 +85,13 @@ class SigLIPConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedWeights:
-    """A named checkpoint: its shape, the hub id that holds it (None: inside this package), the known file hashes."""
+    """A named checkpoint: its shape, the hub id that holds it (None: inside this package), the known file hashes.
+
+    `generation` is 2 for a SigLIP 2, whose towers may be those of a first one: they differ in how they read text.
+    """
 
     config: SigLIPConfig
+    generation: int = 1
     hub_id: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,6 +99,7 @@ class PublishedWeights:
 BASE = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}
 LARGE = {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096}
 SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
+GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
 
 # The English and only the English checkpoints share this vocabulary file.
 C4_EN = {"spiece.model": "1e5036bed065526c3c212dfbe288752391797c4bb1a284aa18c9a0b23fcaf8ec"}
@@ -118,6 +123,23 @@ def _published(
         embed_dim=sizes["width"],
     )
     return PublishedWeights(config=config, hub_id=hub_id, sha256=sha256)
+
+
+def _published_2(
+    hub_name: str,
+    sizes: dict[str, int],
+    image_size: int,
+    *,
+    patch_size: int = 16,
+    text_sizes: dict[str, int] | None = None,
+) -> PublishedWeights:
+    """Returns a SigLIP 2: Gemma's vocabulary, 64 tokens; the giant's text tower is another than its image tower."""
+    config = SigLIPConfig(
+        vision=VisionConfig(image_size=(image_size, image_size), patch_size=patch_size, **sizes),
+        text=TextConfig(vocab_size=256_000, **(text_sizes or sizes)),
+        embed_dim=sizes["width"],
+    )
+    return PublishedWeights(config=config, generation=2, hub_id=f"google/siglip2-{hub_name}")
 
 
 TINY = SigLIPConfig(
@@ -146,6 +168,33 @@ VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
             "google/siglip-so400m-patch14-384", SO400M, 384, patch_size=14, sha256=C4_EN | SO400M_384
         ),
     },
+    "SigLIP2BaseP32": {
+        "google_256": _published_2("base-patch32-256", BASE, 256, patch_size=32),
+    },
+    "SigLIP2BaseP16": {
+        "google_224": _published_2("base-patch16-224", BASE, 224),
+        "google_256": _published_2("base-patch16-256", BASE, 256),
+        "google_384": _published_2("base-patch16-384", BASE, 384),
+        "google_512": _published_2("base-patch16-512", BASE, 512),
+    },
+    "SigLIP2LargeP16": {
+        "google_256": _published_2("large-patch16-256", LARGE, 256),
+        "google_384": _published_2("large-patch16-384", LARGE, 384),
+        "google_512": _published_2("large-patch16-512", LARGE, 512),
+    },
+    "SigLIP2So400mP14": {
+        "google_224": _published_2("so400m-patch14-224", SO400M, 224, patch_size=14),
+        "google_384": _published_2("so400m-patch14-384", SO400M, 384, patch_size=14),
+    },
+    "SigLIP2So400mP16": {
+        "google_256": _published_2("so400m-patch16-256", SO400M, 256),
+        "google_384": _published_2("so400m-patch16-384", SO400M, 384),
+        "google_512": _published_2("so400m-patch16-512", SO400M, 512),
+    },
+    "SigLIP2GiantOptP16": {
+        "google_256": _published_2("giant-opt-patch16-256", GIANT_OPT, 256, text_sizes=SO400M),
+        "google_384": _published_2("giant-opt-patch16-384", GIANT_OPT, 384, text_sizes=SO400M),
+    },
     "SigLIPTinyP16": {"pictograms_64": PublishedWeights(config=TINY)},
 }
 
@@ -153,12 +202,12 @@ VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
 def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] | None:
     """Returns the (variant, weights) names that are meant, or None if `weights` is no name but a directory or hub id.
 
-    | variant         | weights        | meant                                              |
-    |-----------------|----------------|----------------------------------------------------|
-    | None            | None           | the embedded checkpoint                            |
-    | "SigLIPBaseP16" | None           | its first, google_224                              |
-    | None            | "google_512"   | the one variant that has it; else CheckpointError  |
-    | any             | "some/where"   | None                                               |
+    | variant         | weights         | meant                                             |
+    |-----------------|-----------------|---------------------------------------------------|
+    | None            | None            | the embedded checkpoint                           |
+    | "SigLIPBaseP16" | None            | its first, google_224                             |
+    | None            | "pictograms_64" | the one variant that has it; else CheckpointError |
+    | any             | "some/where"    | None                                              |
 
     Raises:
         CheckpointError: No such variant, no such weights, or weights that several variants have; all known are listed.
@@ -172,7 +221,7 @@ def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] 
     if len(owners) == 1:
         return owners[0], weights
     if owners:
-        raise CheckpointError(f"{weights!r} names weights of {' and '.join(owners)}: name the variant too")
+        raise CheckpointError(f"{weights!r} names weights of {', '.join(owners)}: name the variant too")
     if "/" in weights or Path(weights).is_dir():
         return None
     known = "; ".join(f"{name}: {', '.join(named)}" for name, named in VARIANTS.items() if variant in (None, name))
@@ -182,10 +231,11 @@ def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] 
     )
 
 
-def variant_of(config: SigLIPConfig) -> str | None:
-    """Returns the variant that has these towers, whatever the image size and vocabulary; None if none has."""
+def variant_of(config: SigLIPConfig, generation: int = 1) -> str | None:
+    """Returns the variant of that generation that has these towers, whatever the image size and vocabulary, or None."""
     for variant, named in VARIANTS.items():
-        if towers(next(iter(named.values())).config) == towers(config):
+        first = next(iter(named.values()))
+        if first.generation == generation and towers(first.config) == towers(config):
             return variant
     return None
 

@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from model import self_test
 from model.config import EMBEDDED, CheckpointError, choose_weights, variant_of
-from model.hf_files import check_preprocessor
 from model.hub import checkpoint_directory, sha256
-from model.preprocess import PREPROCESSING, resize
+from model.preprocess import resize
+from model.processor import SigLIPProcessor
 from model.siglip import SigLIP
 from model.tensor_table import tensor_table
-from model.tokenizer import CANONICALISATION, SigLIPTokenizer
 from model.variants import load_model
 from model.weights import checkpoint_files
 
@@ -76,12 +75,12 @@ def load_encoder(
     directory = checkpoint_directory(variant, weights, revision=revision, on_stage=on_stage)
     if on_stage:
         on_stage("loading")
-    check_preprocessor(directory)
+    processor = SigLIPProcessor(weights=directory)  # first: what is refused for its small files, is so at once
     # By its directory, so that the published hashes are not compared twice.
     model = load_model(names[0] if names else variant, str(directory), dtype=dtype)
     vision, text = model.config.vision, model.config.text
     info = EncoderInfo(
-        variant=names[0] if names else variant_of(model.config) or "custom",
+        variant=names[0] if names else variant_of(model.config, processor.tokenizer.rules.generation) or "custom",
         weights=names[1] if names else Path(str(weights)).name if Path(str(weights)).is_dir() else str(weights),
         revision=revision,
         sha256=fingerprint(directory),
@@ -91,12 +90,11 @@ def load_encoder(
         vocab_size=text.vocab_size,
         dtype=dtype,
         device=describe_gpu(gpu) if gpu else "CPU",
-        preprocessing=PREPROCESSING.format(*vision.image_size),
-        canonicalisation=CANONICALISATION,
+        preprocessing=processor.preprocessing,
+        canonicalisation=processor.tokenizer.canonicalisation,
         demonstration=names == EMBEDDED,
     )
-    tokenizer = SigLIPTokenizer(directory / "spiece.model", text.context_length, text.vocab_size)
-    return Encoder(model, tokenizer, info, max_batch=max_batch, compile_xla=gpu is not None)
+    return Encoder(model, processor, info, max_batch=max_batch, compile_xla=gpu is not None)
 
 
 class Encoder:
@@ -104,19 +102,19 @@ class Encoder:
 
     Args:
         model: With its weights.
-        tokenizer: Of the same checkpoint.
+        processor: Of the same checkpoint.
         info: What to say about it.
         max_batch: The largest batch; smaller ones are padded to the next power of two.
         compile_xla: Whether the towers are compiled by XLA, as they are on a GPU.
     """
 
     def __init__(
-        self, model: SigLIP, tokenizer: SigLIPTokenizer, info: EncoderInfo, *, max_batch: int, compile_xla: bool
+        self, model: SigLIP, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int, compile_xla: bool
     ):
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1. Received: {max_batch}")
         self.info = info
-        self.tokenizer = tokenizer
+        self.processor = processor
         self.scale = float(np.exp(model.logit_scale.numpy()))
         self.bias = float(model.logit_bias.numpy())
         self.model = model
@@ -145,11 +143,11 @@ class Encoder:
 
     def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
         """Returns the image at the tower's size, [S, S, 3] uint8, from [H, W, 3] uint8."""
-        return resize(rgb, self.info.image_size)
+        return resize(rgb, self.info.image_size, self.processor.resample)
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """Returns token ids, [K, L] int32."""
-        return self.tokenizer(texts)
+        return self.processor.tokenizer(texts)
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""

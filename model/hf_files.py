@@ -1,4 +1,4 @@
-"""The small JSON files of a Hugging Face checkpoint directory: what we heed of them, and all three written.
+"""The small JSON files of a Hugging Face checkpoint directory: what we heed of them, and three of them written.
 
 `HF_*` map our names to theirs; a key that config.json omits takes the default of `transformers.SiglipConfig`.
 
@@ -7,10 +7,13 @@ Source: the files of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e23
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig
+from model.preprocess import BICUBIC, BILINEAR, FILTERS
+from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 
 HF_TOWER = {
     "width": "hidden_size",
@@ -22,7 +25,19 @@ HF_TOWER = {
 HF_VISION = {**HF_TOWER, "patch_size": "patch_size"}
 HF_TEXT = {**HF_TOWER, "vocab_size": "vocab_size", "context_length": "max_position_embeddings"}
 HF_ACTIVATION = "gelu_pytorch_tanh"
-PIXEL_RULES = ("do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
+PIXEL_RULES = {
+    "do_resize": True,
+    "do_center_crop": False,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}
+UNSUPPORTED = "such pixels are not supported"
+WHY = {"size": "config.json's image_size is what the position embedding was made for"}
+GEMMA_VOCABULARY = 256_000
+NO_CLASS = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # names that transformers has for any tokenizer.json
 
 
 def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
@@ -49,6 +64,11 @@ def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
 
 def check_architecture(values: Mapping[str, Any], name: str) -> None:
     """Raises a CheckpointError for what looks like a SigLIP and is not ours."""
+    if values.get("model_type") == "siglip2":
+        raise CheckpointError(
+            f"{name}: model_type 'siglip2' is NaFlex, another architecture, which is not supported; SigLIP 2 of fixed "
+            "resolution, such as google/siglip2-base-patch16-224, has the model_type 'siglip' and is"
+        )
     if values.get("model_type") != "siglip":
         raise CheckpointError(f"{name}: model_type must be 'siglip', not {values.get('model_type')!r}")
     vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
@@ -71,20 +91,90 @@ def read_config(directory: Path) -> SigLIPConfig:
     return from_hf(read_json(path), str(path))
 
 
-def check_preprocessor(directory: Path) -> None:
-    """Raises a CheckpointError if a checkpoint wants other pixels than `model.preprocess` makes (SigLIP 2 does).
+def read_tokenizer_rules(directory: Path) -> TokenizerRules:
+    """Returns how a checkpoint directory's texts are read: by its tokenizer's class, else by its vocabulary file.
 
-    A directory without `preprocessor_config.json` wants the usual ones.
+    | `tokenizer_class`    | files                               | rules    |
+    |----------------------|-------------------------------------|----------|
+    | `SiglipTokenizer`    | any                                 | SIGLIP   |
+    | `GemmaTokenizer` ... | any                                 | SIGLIP_2 |
+    | none                 | `spiece.model`                      | SIGLIP   |
+    | none                 | `tokenizer.model`, `tokenizer.json` | SIGLIP_2 |
+    | none                 | none, 256,000 tokens in config.json | SIGLIP_2 |
+
+    Raises:
+        CheckpointError: Texts are meant for another tokenizer.
     """
+    path = directory / "tokenizer_config.json"
+    values = read_object(path) if path.is_file() else {}
+    named, both = values.get("tokenizer_class"), (SIGLIP, SIGLIP_2)
+    if named in NO_CLASS:
+        found = [rules for rules in both if rules.vocabulary(directory).is_file()]
+        found = found or [SIGLIP_2 if read_config(directory).text.vocab_size == GEMMA_VOCABULARY else SIGLIP]
+    else:
+        found = [rules for rules in both if named in rules.classes]
+    if not found:
+        known = ", ".join(name for rules in both for name in rules.classes)
+        raise CheckpointError(f"{path}: tokenizer_class must be one of {known}, not {named!r}")
+    if found[0] is SIGLIP and values.get("do_lower_case", True) is not True:
+        raise CheckpointError(f"{path}: do_lower_case must be true, as it is for every SigLIP that was published")
+    return replace(
+        found[0], end=content(values, "eos_token", found[0].end), pad=content(values, "pad_token", found[0].pad)
+    )
+
+
+def content(values: Mapping[str, Any], key: str, otherwise: str) -> str:
+    """Returns a special token's text, which stands there as it is or as the `content` of an object."""
+    token = values.get(key) or otherwise
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def read_resample(directory: Path, image_size: tuple[int, int], rules: TokenizerRules) -> int:
+    """Returns the filter that a checkpoint directory wants its images resized with, by Pillow's number.
+
+    Transformers 5 saves a processor's image part inside `processor_config.json`, and reads that first. A directory that
+    has no such file gets the filter of its generation; one that does not name a filter, transformers' default.
+
+    Raises:
+        CheckpointError: It wants pixels that are not made here, or other sizes than its `config.json` names.
+    """
+    path, wanted = image_processor(directory)
+    if wanted is None:
+        return usual_resample(rules)
+    size = {"height": image_size[0], "width": image_size[1]}
+    for key, ours in {**PIXEL_RULES, "size": size}.items():
+        value = wanted.get(key)
+        if value not in (None, ours) and not (key == "size" and value == image_size[0]):
+            raise CheckpointError(f"{path}: {key} must be {ours}, not {value}: {WHY.get(key, UNSUPPORTED)}")
+    resample = BICUBIC if wanted.get("resample") is None else wanted["resample"]
+    if resample not in tuple(FILTERS):
+        known = ", ".join(f"{number} ({name})" for number, name in FILTERS.items())
+        raise CheckpointError(f"{path}: resample must be one of {known}, not {resample!r}: {UNSUPPORTED}")
+    return int(resample)
+
+
+def image_processor(directory: Path) -> tuple[Path, dict[str, Any] | None]:
+    """Returns what a directory says about images, None if it says nothing, and the file that does."""
+    path = directory / "processor_config.json"
+    if path.is_file() and (nested := read_object(path).get("image_processor")) is not None:
+        return path, as_object(nested, f"{path}: image_processor")
     path = directory / "preprocessor_config.json"
-    if not path.is_file():
-        return
-    wanted, ours = read_json(path), preprocessor_json((0, 0))
-    for key in PIXEL_RULES:
-        if wanted.get(key, ours[key]) != ours[key]:
-            raise CheckpointError(
-                f"{path}: {key} must be {ours[key]}, not {wanted[key]}: such pixels are not supported"
-            )
+    return path, read_object(path) if path.is_file() else None
+
+
+def usual_resample(rules: TokenizerRules) -> int:
+    """Returns the filter that a generation was published with."""
+    return BILINEAR if rules.generation == 2 else BICUBIC
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    return as_object(read_json(path), str(path))
+
+
+def as_object(values: Any, name: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{name} is not a JSON object")
+    return values
 
 
 def read_json(path: Path) -> Any:
@@ -105,8 +195,8 @@ def config_json(config: SigLIPConfig) -> dict[str, Any]:
         raise ValueError(f"a Hugging Face config can only say square images. Received: {height} x {width}")
     vision = {theirs: getattr(config.vision, ours) for ours, theirs in HF_VISION.items()}
     text = {theirs: getattr(config.text, ours) for ours, theirs in HF_TEXT.items()}
-    # SigLIP pads with </s>; SiglipTextConfig's own defaults for these ids are left over from CLIP.
-    text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
+    # The tokenizer says these ids; SiglipTextConfig's own defaults are left over from CLIP.
+    text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     return {
         "architectures": ["SiglipModel"],
         "model_type": "siglip",
@@ -121,31 +211,29 @@ def config_json(config: SigLIPConfig) -> dict[str, Any]:
     }
 
 
-def preprocessor_json(image_size: tuple[int, int]) -> dict[str, Any]:
-    """Returns `preprocessor_config.json` as the published checkpoints have it: squash, bicubic, to [-1, 1]."""
+def preprocessor_json(image_size: tuple[int, int], resample: int = BICUBIC) -> dict[str, Any]:
+    """Returns `preprocessor_config.json` as the published checkpoints have it: squash, to [-1, 1]."""
     return {
         "image_processor_type": "SiglipImageProcessor",
         "processor_class": "SiglipProcessor",
-        "do_resize": True,
         "size": {"height": image_size[0], "width": image_size[1]},
-        "resample": 3,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
+        "resample": resample,
+        **{key: value for key, value in PIXEL_RULES.items() if key != "do_center_crop"},
     }
 
 
-def tokenizer_json(context_length: int) -> dict[str, Any]:
-    """Returns `tokenizer_config.json` as the published checkpoints have it: no attention mask, pad is </s>."""
-    return {
-        "tokenizer_class": "SiglipTokenizer",
+def tokenizer_json(context_length: int, rules: TokenizerRules = SIGLIP) -> dict[str, Any]:
+    """Returns `tokenizer_config.json` as the published checkpoints have it: no attention mask, an end, no start."""
+    values = {
+        "tokenizer_class": rules.classes[0],
         "processor_class": "SiglipProcessor",
         "model_input_names": ["input_ids"],
         "model_max_length": context_length,
         "do_lower_case": True,
-        "eos_token": "</s>",
-        "pad_token": "</s>",
+        "eos_token": rules.end,
+        "pad_token": rules.pad,
         "unk_token": "<unk>",
     }
+    if rules.generation == 2:
+        values |= {"bos_token": "<bos>", "add_bos_token": False, "add_eos_token": True, "padding_side": "right"}
+    return values

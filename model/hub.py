@@ -13,7 +13,14 @@ from typing import Any
 
 from model.config import EMBEDDED_DIRECTORY, VARIANTS, CheckpointError, choose_weights
 
-SMALL_FILES = ["config.json", "preprocessor_config.json", "tokenizer_config.json", "spiece.model"]
+VOCABULARIES = ["spiece.model", "tokenizer.model"]
+SMALL_FILES = [
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    *VOCABULARIES,
+]
 TENSOR_FILES = ["*.safetensors", "model.safetensors.index.json"]
 BYTES_BAR = "huggingface_hub.snapshot_download"  # the client's name for its bar of the bytes that reach the disk
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -64,13 +71,18 @@ def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callabl
     # Half a second, and an embedded checkpoint does not need it.
     from huggingface_hub import snapshot_download
 
-    patterns = SMALL_FILES + (TENSOR_FILES if tensors else [])
-    bar = percent_bar(on_stage, lambda: missing_bytes(hub_id, revision, patterns)) if on_stage else None
-    try:
+    def fetch(patterns: list[str]) -> Path:
+        bar = percent_bar(on_stage, lambda: missing_bytes(hub_id, revision, patterns)) if on_stage else None
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
+
+    try:
+        directory = fetch(SMALL_FILES + (TENSOR_FILES if tensors else []))
+        if not any((directory / name).is_file() for name in VOCABULARIES):
+            directory = fetch(["tokenizer.json"])  # 34 MB, where it is not the only vocabulary
     # huggingface_hub's errors are OSError or ValueError by inheritance, except those of its HTTP library.
     except Exception as error:
         raise CheckpointError(f"{hub_id} could not be fetched: {why(error, revision)}") from error
+    return directory
 
 
 def why(error: Exception, revision: str | None) -> str:

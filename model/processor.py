@@ -1,7 +1,7 @@
 """Texts and images as people have them to what the model takes.
 
-Oracle: `transformers.SiglipProcessor` over `SiglipTokenizer` and `SiglipImageProcessorPil`. For trusted files: sizes
-and formats are not limited here.
+Oracle: `transformers.SiglipProcessor` over the tokenizers that `model.tokenizer` names and `SiglipImageProcessorPil`.
+For trusted files: sizes and formats are not limited here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,22 +10,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from model.config import VARIANTS, choose_weights
-from model.hf_files import check_preprocessor, read_config
+from model.hf_files import read_config, read_resample, read_tokenizer_rules
 from model.hub import checkpoint_directory
-from model.preprocess import resize
+from model.preprocess import preprocessing, resize
 from model.tokenizer import SigLIPTokenizer
 
 ImageLike = np.ndarray | Image.Image
 
 
 class SigLIPProcessor:
-    """Texts and images to model inputs, with the sizes and the vocabulary of one checkpoint.
+    """Texts and images to model inputs, by the sizes, the vocabulary and the rules of one checkpoint's files.
 
     Args:
         variant: A name of `VARIANTS`.
         weights: Its weights, a checkpoint directory, or a hub id, as for the model.
-        multilingual: Short for `weights="google_multilingual_256"`, the only v1 checkpoint that reads all languages.
+        multilingual: Short for `weights="google_multilingual_256"`, the only one of SigLIP 1 that reads all languages.
         image_size: (H, W) in pixels, if the model was built with another `input_shape` than its own.
         revision: The hub commit, branch or tag.
 
@@ -48,11 +47,17 @@ class SigLIPProcessor:
             variant = "SigLIPBaseP16"
         name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
         directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
-        check_preprocessor(directory)
-        names = choose_weights(variant, name)
-        config = VARIANTS[names[0]][names[1]].config if names else read_config(directory)
+        config, rules = read_config(directory), read_tokenizer_rules(directory)
+        self.resample = read_resample(directory, config.vision.image_size, rules)
         self.image_size = image_size or config.vision.image_size
-        self.tokenizer = SigLIPTokenizer(directory / "spiece.model", config.text.context_length, config.text.vocab_size)
+        self.tokenizer = SigLIPTokenizer(
+            rules.vocabulary(directory), config.text.context_length, config.text.vocab_size, rules
+        )
+
+    @property
+    def preprocessing(self) -> str:
+        """What is done to an image, in words."""
+        return preprocessing(self.image_size, self.resample)
 
     def __call__(
         self,
@@ -89,7 +94,7 @@ class SigLIPProcessor:
 
     def pixels(self, rgb: Iterable[np.ndarray]) -> np.ndarray:
         """Returns images at the tower's size, [B, H, W, 3] uint8."""
-        resized = [resize(image, self.image_size) for image in rgb]
+        resized = [resize(image, self.image_size, self.resample) for image in rgb]
         return np.stack(resized) if resized else np.empty((0, *self.image_size, 3), np.uint8)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model.config import EMBEDDED, VARIANTS, CheckpointError, SigLIPConfig, choose_weights, variant_of
-from model.hf_files import read_config
+from model.hf_files import read_config, read_tokenizer_rules
 from model.hub import checkpoint_directory
 from model.siglip import SigLIP
 from model.weights import model_from_checkpoint
@@ -22,6 +22,36 @@ def SigLIPLargeP16(weights: str | None = "google_256", input_shape=None, **optio
 def SigLIPSo400mP14(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
     """Returns the shape-optimised 400M model, patch 14; see `load_model`."""
     return load_model("SigLIPSo400mP14", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2BaseP32(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
+    """Returns the base SigLIP 2, patch 32; see `load_model`."""
+    return load_model("SigLIP2BaseP32", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2BaseP16(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
+    """Returns the base SigLIP 2, patch 16; see `load_model`."""
+    return load_model("SigLIP2BaseP16", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2LargeP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
+    """Returns the large SigLIP 2, patch 16; see `load_model`."""
+    return load_model("SigLIP2LargeP16", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2So400mP14(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
+    """Returns the shape-optimised 400M SigLIP 2, patch 14; see `load_model`."""
+    return load_model("SigLIP2So400mP14", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2So400mP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
+    """Returns the shape-optimised 400M SigLIP 2, patch 16; see `load_model`."""
+    return load_model("SigLIP2So400mP16", weights, input_shape=input_shape, **options)
+
+
+def SigLIP2GiantOptP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
+    """Returns the giant SigLIP 2, patch 16, whose text tower is the 400M's; see `load_model`."""
+    return load_model("SigLIP2GiantOptP16", weights, input_shape=input_shape, **options)
 
 
 def SigLIPTinyP16(weights: str | None = "pictograms_64", input_shape=None, **options) -> SigLIP:
@@ -56,8 +86,10 @@ def load_model(
         return SigLIP(resized(VARIANTS[variant][name].config, input_shape), dtype=dtype)
     directory = checkpoint_directory(variant, str(weights), revision=revision)
     config = read_config(directory)
-    if variant not in (None, variant_of(config)):
-        raise CheckpointError(f"{directory} is not a {variant} but {variant_of(config) or 'another model'}: {config}")
+    if variant is not None:
+        found = variant_of(config, read_tokenizer_rules(directory).generation)
+        if found != variant:
+            raise CheckpointError(f"{directory} is not a {variant} but {found or 'another model'}: {config}")
     return model_from_checkpoint(resized(config, input_shape), directory, dtype)
 
 

@@ -44,11 +44,12 @@ def published_name(config: SigLIPConfig) -> tuple[str, str]:
     """Returns the variant and weights that have this architecture, vocabulary and image size.
 
     Raises:
-        CheckpointError: None of the published ones has.
+        CheckpointError: None of those about which something was published has.
     """
+    known = {fact["checkpoint"] for fact in published_facts()["facts"]}
     for variant, named in VARIANTS.items():
         for weights, published in named.items():
-            if published.hub_id and published.config == config:
+            if f"{variant} {weights}" in known and published.config == config:
                 return variant, weights
     raise CheckpointError(
         "nothing was published about a checkpoint of this architecture, so there is nothing to compare"

@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from model.config import CheckpointError, SigLIPConfig
-from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json
+from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json, usual_resample
 from model.positions import interpolate_positions
 from model.siglip import SigLIP
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE, Slot, tensor_table, to_checkpoint, to_keras
+from model.tokenizer import SigLIPTokenizer
 
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "F16", "BF16")
@@ -155,7 +156,12 @@ def read_rows(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Any:
 
 
 def save_checkpoint(
-    model: SigLIP, directory: Path | str, *, dtype: str = "float32", tokenizer: Path | str | None = None
+    model: SigLIP,
+    directory: Path | str,
+    *,
+    dtype: str = "float32",
+    tokenizer: SigLIPTokenizer | None = None,
+    resample: int | None = None,
 ) -> None:
     """Writes a directory that `transformers.SiglipModel.from_pretrained` and `load_checkpoint` both read.
 
@@ -163,7 +169,10 @@ def save_checkpoint(
         model: Any SigLIP for square images.
         directory: Made if it is not there. Each file is replaced whole or not at all.
         dtype: "float32" or "float16", of the tensors on disk.
-        tokenizer: A SentencePiece file to put beside them, so that `SigLIPProcessor` can read the directory too.
+        tokenizer: Its vocabulary and its rules are put beside them, so that `SigLIPProcessor` and the service can read
+            the directory too. A model alone knows neither how its texts nor how its images are prepared.
+        resample: The filter that its images are resized with, as `SigLIPProcessor.resample`; None is that of the
+            tokenizer's generation.
 
     Raises:
         ValueError: The images are not square, which `config.json` cannot say, or `dtype` is another.
@@ -180,10 +189,12 @@ def save_checkpoint(
     save_file(tensors, partial, metadata={"format": "pt"})
     os.replace(partial, directory / SINGLE_FILE)
     write_json(directory / "config.json", {**config, "dtype": dtype})
-    write_json(directory / "preprocessor_config.json", preprocessor_json(model.config.vision.image_size))
     if tokenizer:
-        shutil.copyfile(tokenizer, directory / "spiece.model")
-        write_json(directory / "tokenizer_config.json", tokenizer_json(model.config.text.context_length))
+        rules, image_size = tokenizer.rules, model.config.vision.image_size
+        shutil.copyfile(tokenizer.path, directory / tokenizer.path.name)
+        write_json(directory / "tokenizer_config.json", tokenizer_json(model.config.text.context_length, rules))
+        resample = usual_resample(rules) if resample is None else resample
+        write_json(directory / "preprocessor_config.json", preprocessor_json(image_size, resample))
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ DOORS = {
     ],
     "huggingface_hub": ["model/hub.py"],
     "safetensors": ["model/weights.py"],
-    "sentencepiece": ["model/tokenizer.py", "training/"],
+    "sentencepiece": ["model/vocabulary.py", "training/"],
+    "tokenizers": ["model/vocabulary.py"],
     "fastapi": ["app/main.py", "app/server.py", "app/routes/", "app/telemetry.py", "app/errors.py"],
     "starlette": [
         "app/main.py",

@@ -1,5 +1,6 @@
 """The whole start in a process of its own: a hub, a download, a self-test, an answer; or a reason."""
 
+import io
 import json
 import os
 import re
@@ -12,13 +13,24 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import ml_dtypes
+import numpy as np
+import pytest
+import sentencepiece
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY, SigLIPConfig, TextConfig, VisionConfig
+from model.tokenizer import SIGLIP_2
+from model.variants import load_model
+from tests.golden.cases import HERE, photos
+from tests.golden.vocabulary import train_vocabulary
 from tests.hub import HUB_ID, Hub
+from tests.model.conftest import split_into_shards, write_checkpoint
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED_CHECKPOINT = EMBEDDED_DIRECTORY / EMBEDDED[1]
@@ -109,3 +121,74 @@ def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tm
     (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
     assert line.endswith("cannot start: self-test: not all numbers are finite in text_model.head.weight")
     assert "Traceback" not in done.stderr
+
+
+TOWER = {"width": 32, "depth": 2, "num_heads": 4, "mlp_dim": 64}
+PATCH_14 = SigLIPConfig(
+    vision=VisionConfig(image_size=(448, 448), patch_size=14, **TOWER),
+    text=TextConfig(vocab_size=777, context_length=24, **TOWER),
+    embed_dim=32,
+)
+
+
+def first_generation(directory: Path) -> Path:
+    """Writes a fine-tune as transformers 4 saves it: another vocabulary, and images whose last pixels fill no patch."""
+    config = replace(PATCH_14, vision=replace(PATCH_14.vision, image_size=(100, 100)))
+    write_checkpoint(directory, config)
+    train_vocabulary(directory / "spiece.model", vocab_size=310)
+    return directory
+
+
+def second_generation(directory: Path) -> Path:
+    """Writes a SigLIP 2 as transformers 5 saves it: bfloat16 shards, no SentencePiece, a nested image processor."""
+    write_checkpoint(directory, PATCH_14, rules=SIGLIP_2)
+    split_into_shards(directory, ml_dtypes.bfloat16)
+    (directory / "tokenizer.model").unlink()
+    shutil.copyfile(HERE / "tokenizer.json", directory / "tokenizer.json")
+    nested = {"image_processor": json.loads((directory / "preprocessor_config.json").read_text())}
+    (directory / "processor_config.json").write_text(json.dumps(nested))
+    (directory / "preprocessor_config.json").unlink()
+    return directory
+
+
+def expected_logits(directory: Path, photo: Image.Image, prompts: list[str]) -> np.ndarray:
+    """Returns the logits by the plain recipe of a generation, with pixels and pieces made here."""
+    model = load_model(None, directory)
+    side, length = model.config.vision.image_size[0], model.config.text.context_length
+    if (directory / "spiece.model").exists():
+        resample, pad, vocabulary = Image.Resampling.BICUBIC, 1, directory / "spiece.model"
+        texts = [re.sub(r"[^a-z ]", "", prompt.lower()) for prompt in prompts]
+    else:
+        resample, pad, vocabulary = Image.Resampling.BILINEAR, 0, HERE / "tokenizer.model"
+        texts = [prompt.lower() for prompt in prompts]
+    rows = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary)).encode(texts)
+    ids = np.array([([*row[: length - 1], 1] + length * [pad])[:length] for row in rows], np.int32)
+    images = np.asarray(photo.resize((side, side), resample))[None]
+    return np.asarray(model({"images": images, "token_ids": ids})["image_logits"])[0]
+
+
+@pytest.mark.parametrize(
+    ("write", "side", "rules"),
+    [
+        (first_generation, 100, ("bicubic", "pieces of spiece.model; </s>; padded with </s>")),
+        (second_generation, 448, ("bilinear", "lower case; pieces of tokenizer.json; <eos>; padded with <pad>")),
+    ],
+)
+def test_a_fine_tune_serves_by_its_directory_alone(write, side, rules, tmp_path):
+    directory = write(tmp_path / "tuned")
+    photo, labels = Image.fromarray(photos()["noise 480 x 640"]), ["Cat", "red Car", "tortoise"]
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
+    with served(tmp_path / "log", environment | {"SIGLIP_WEIGHTS": str(directory)}) as client:
+        while startup(client)[0] == 503:
+            pass
+        answer = client.post("/classify", files={"image": file.getvalue()}, data={"labels": labels}).json()
+        info = client.get("/info").json()
+    found = {score["label"]: score["logit"] for score in answer["scores"]}
+    expected = expected_logits(directory, photo, [f"This is a photo of {label}." for label in labels])
+    np.testing.assert_allclose([found[label] for label in labels], expected, rtol=0, atol=1e-3)
+    assert answer["model"] == {"variant": "custom", "weights": "tuned"}
+    assert f"squashed to {side} x {side} by Pillow's antialiased {rules[0]} " in info["preprocessing"]
+    assert info["canonicalisation"].endswith(rules[1])
+    assert info["context_length"] == 24

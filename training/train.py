@@ -108,7 +108,7 @@ def train(build: Path, output: Path, *, epochs: int, batch_size: int, learning_r
             keras.callbacks.TerminateOnNaN(),
         ],
     )
-    save_checkpoint(siglip, output, dtype="float16", tokenizer=build / "spiece.model")
+    save_checkpoint(siglip, output, dtype="float16", tokenizer=tokenizer)
     print(f"wrote {output}")
 
 

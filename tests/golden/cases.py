@@ -53,6 +53,13 @@ TEXTS = [
     "<pad>", "<0x41>", "<extra_id_0>", "[CLS]", "<s>", "2 people 35mm f1.4 2026", "set_001/IMG-20260827.JPG",
 ]  # fmt: skip
 
+# Without the mark that only SigLIP 2's reference obeys, and with what its vocabulary has as one piece.
+TEXTS_2 = [
+    *(text for text in TEXTS if text != "<pad>"), "  two   spaces    four", "line\nend\n\ntwo\n\n\n\nfour",
+    31 * " " + "a", 7 * " ", "a <table> b</table>", "<b>bold</b><sup>2</sup>", "<s>struck", "\u2581\u2581\u2581a",
+    "2026 12 ３", " leading", "trailing ", "ÀÉÎ İI", "Ⅷ Ⓐ", "ԱԲ Ꭰ",
+]  # fmt: skip
+
 Weights = dict[str, np.ndarray]
 
 

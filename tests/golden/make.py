@@ -2,22 +2,26 @@
 
     python -m tests.golden.make
 
-Writes `spiece.model`, `tokens.json`, `pixels.npz` and one `towers_*.npz` a config. `tests/model/` reads them without
-torch. Each file says what it was made with.
+Writes the vocabularies (`*.model`, `tokenizer.json`), `tokens*.json`, `pixels*.npz` and one `towers_*.npz` a config.
+`tests/model/` reads them without torch. Each file says what it was made with.
 """
 
 import json
 import platform
 from importlib.metadata import version
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
-from transformers import SiglipImageProcessorPil, SiglipTokenizer
+from transformers import GemmaTokenizer, SiglipImageProcessorPil
 
 from model.hf_files import config_json
-from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, TEXTS, photos, pixels, token_ids
-from tests.golden.vocabulary import train_vocabulary
-from tests.parity.reference import reference_model, reference_stages
+from model.preprocess import BICUBIC, BILINEAR
+from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, TEXTS, TEXTS_2, photos, pixels, token_ids
+from tests.golden.vocabulary import train_gemma_vocabulary, train_vocabulary
+from tests.parity.reference import Tokenizer, reference_model, reference_stages, siglip_2_tokenizer, siglip_tokenizer
 
 PACKAGES = ("torch", "transformers", "sentencepiece", "pillow", "numpy")
 LENGTHS, SIDES = (64, 16), (32, 7)
@@ -39,32 +43,33 @@ def make_towers() -> None:
         np.savez_compressed(HERE / f"towers_{name}.npz", made_with=json.dumps(made_with()), **answers)
 
 
-def make_pixels() -> None:
+def make_pixels(name: str, resample: int) -> None:
     answers = {}
     for side in SIDES:
-        processor = SiglipImageProcessorPil(size={"height": side, "width": side})
-        for name, photo in photos().items():
+        processor = SiglipImageProcessorPil(size={"height": side, "width": side}, resample=resample)
+        for title, photo in photos().items():
             values = processor(Image.fromarray(photo), return_tensors="np", do_rescale=False, do_normalize=False)[
                 "pixel_values"
             ][0]
-            answers[f"{name} to {side}"] = values.transpose(1, 2, 0).astype(np.uint8)
-    np.savez_compressed(HERE / "pixels.npz", made_with=json.dumps(made_with()), **answers)
+            answers[f"{title} to {side}"] = values.transpose(1, 2, 0).astype(np.uint8)
+    np.savez_compressed(HERE / f"{name}.npz", made_with=json.dumps(made_with()), **answers)
 
 
-def make_tokens() -> None:
-    tokenizer = SiglipTokenizer(str(train_vocabulary(HERE / "spiece.model")))
-    answers = {
-        str(length): tokenizer(TEXTS, padding="max_length", truncation=True, max_length=length)["input_ids"]
-        for length in LENGTHS
-    }
-    rows = {
-        "made_with": made_with(),
-        **{length: [" ".join(map(str, ids)) for ids in rows] for length, rows in answers.items()},
-    }
-    (HERE / "tokens.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+def make_tokens(name: str, tokenizer: Tokenizer, texts: list[str]) -> None:
+    rows = {str(length): [" ".join(map(str, ids)) for ids in tokenizer(texts, length)] for length in LENGTHS}
+    written = json.dumps({"made_with": made_with(), **rows}, indent=1)
+    (HERE / f"{name}.json").write_text(written + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     make_towers()
-    make_pixels()
-    make_tokens()
+    make_pixels("pixels", BICUBIC)
+    make_pixels("pixels_bilinear", BILINEAR)
+    make_tokens("tokens", siglip_tokenizer(train_vocabulary(HERE / "spiece.model")), TEXTS)
+    with TemporaryDirectory() as directory:
+        vocabulary = train_gemma_vocabulary(Path(directory) / "tokenizer.model")
+        make_tokens("tokens_2", siglip_2_tokenizer(vocabulary), TEXTS_2)
+        GemmaTokenizer.from_pretrained(directory).save_pretrained(directory)
+        copyfile(vocabulary, HERE / vocabulary.name)
+        values = json.loads((Path(directory) / "tokenizer.json").read_text(encoding="utf-8"))
+        (HERE / "tokenizer.json").write_text(json.dumps(values) + "\n", encoding="utf-8")

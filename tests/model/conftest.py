@@ -1,21 +1,25 @@
-"""Small checkpoints on disk, in the published layout, with the weights that the stored reference had."""
+"""Small checkpoints on disk, in the published layouts, with the weights that the stored reference had."""
 
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from model.config import SigLIPConfig
-from model.hf_files import config_json, preprocessor_json, tokenizer_json
+from model.hf_files import config_json, preprocessor_json, tokenizer_json, usual_resample
 from model.siglip import SigLIP
 from model.tensor_table import tensor_table
+from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 from tests.golden.cases import CONFIGS, HERE, Weights, perturbed
 
 VOCABULARY = HERE / "spiece.model"
 SQUARE = CONFIGS["square"]
+SQUARE_2 = replace(SQUARE, text=replace(SQUARE.text, vocab_size=600))
 
 
 def small_weights(config: SigLIPConfig = SQUARE) -> Weights:
@@ -23,25 +27,46 @@ def small_weights(config: SigLIPConfig = SQUARE) -> Weights:
     return perturbed({name: slot.shape() for name, slot in tensor_table(SigLIP(config)).items()})
 
 
-def write_checkpoint(directory: Path, config: SigLIPConfig = SQUARE, weights: Weights | None = None) -> Path:
+def write_checkpoint(
+    directory: Path, config: SigLIPConfig = SQUARE, weights: Weights | None = None, rules: TokenizerRules = SIGLIP
+) -> Path:
     """Writes a checkpoint directory as the hub has it, without `save_checkpoint`, and returns it."""
     directory.mkdir(parents=True, exist_ok=True)
     save_file(small_weights(config) if weights is None else weights, directory / "model.safetensors")
-    shutil.copyfile(VOCABULARY, directory / "spiece.model")
+    shutil.copyfile(HERE / rules.files[0], directory / rules.files[0])
     files = {
         "config.json": config_json(config),
-        "preprocessor_config.json": preprocessor_json(config.vision.image_size),
-        "tokenizer_config.json": tokenizer_json(config.text.context_length),
+        "preprocessor_config.json": preprocessor_json(config.vision.image_size, usual_resample(rules)),
+        "tokenizer_config.json": tokenizer_json(config.text.context_length, rules),
     }
     for name, values in files.items():
         (directory / name).write_text(json.dumps(values))
     return directory
 
 
+def split_into_shards(directory: Path, dtype: np.typing.DTypeLike = np.float32) -> list[Path]:
+    """Puts two files and their index in the place of a checkpoint's one, and returns the files."""
+    weights = load_file(directory / "model.safetensors")
+    names = list(weights)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for path, part in parts.items():
+        save_file({name: weights[name].astype(dtype) for name in part}, directory / path)
+    index = {"metadata": {}, "weight_map": {name: path for path, part in parts.items() for name in part}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "model.safetensors").unlink()
+    return [directory / path for path in parts]
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the config `square`; not to be written to."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of SigLIP 2, with a larger vocabulary; not to be written to."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint_2"), SQUARE_2, rules=SIGLIP_2)
 
 
 @pytest.fixture

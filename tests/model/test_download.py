@@ -17,7 +17,7 @@ from model.hub import SMALL_FILES
 from tests.hub import CHUNK_BYTES, COMMIT, HUB_ID, Hub
 
 DIRECTORY = EMBEDDED_DIRECTORY / EMBEDDED[1]
-NEEDED = sorted(["model.safetensors", *SMALL_FILES])
+NEEDED = sorted({"model.safetensors", *SMALL_FILES} & {path.name for path in DIRECTORY.iterdir()})
 DOWNLOAD = """
 import json, sys
 from model.config import CheckpointError
@@ -97,6 +97,19 @@ def test_what_the_model_does_not_need_is_not_fetched(tmp_path):
         answer = download(hub, tmp_path)
     assert sorted(path.name for path in Path(answer.directory).iterdir()) == NEEDED
     assert {path.name for path in DIRECTORY.iterdir()} > set(NEEDED)
+
+
+@pytest.mark.parametrize(("others", "fetched"), [([], True), (["tokenizer.model"], False)])
+def test_a_vocabulary_of_transformers_is_fetched_where_there_is_no_other(tmp_path, others, fetched):
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    for name in ("config.json", "processor_config.json", "model.safetensors", "tokenizer.json", *others):
+        (directory / name).write_bytes(b"{}")
+    with Hub(directory) as hub:
+        answer = download(hub, tmp_path)
+    assert {path.name for path in directory.iterdir()} - {path.name for path in Path(answer.directory).iterdir()} == (
+        set() if fetched else {"tokenizer.json"}
+    )
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path):

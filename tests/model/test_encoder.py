@@ -74,7 +74,7 @@ class OutOfMemoryOnce(SigLIP):
 def test_after_a_batch_that_found_no_memory_every_batch_is_computed(encoder, checkpoint, warm):
     model = OutOfMemoryOnce(SQUARE)
     load_checkpoint(model, checkpoint)
-    short = Encoder(model, encoder.tokenizer, encoder.info, max_batch=5, compile_xla=False)
+    short = Encoder(model, encoder.processor, encoder.info, max_batch=5, compile_xla=False)
     if warm:
         model.memory_is_short = False
         short.warm_up()
@@ -123,7 +123,7 @@ def test_bfloat16_is_close_to_float32(encoder, checkpoint):
 
 
 def test_compiled_by_xla_the_values_are_the_same(encoder, checkpoint):
-    compiled = Encoder(load_model(None, checkpoint), encoder.tokenizer, encoder.info, max_batch=2, compile_xla=True)
+    compiled = Encoder(load_model(None, checkpoint), encoder.processor, encoder.info, max_batch=2, compile_xla=True)
     np.testing.assert_allclose(compiled.encode_images(IMAGES[:2]), encoder.encode_images(IMAGES[:2]), atol=1e-6)
     np.testing.assert_allclose(compiled.encode_texts(TOKEN_IDS[:2]), encoder.encode_texts(TOKEN_IDS[:2]), atol=1e-6)
 
@@ -135,6 +135,14 @@ def test_info_says_what_is_loaded(encoder, checkpoint):
     assert (info.dtype, info.device) == ("float32", "CPU")
     assert info.sha256 == sha256(checkpoint / "model.safetensors")
     assert "squashed to 32 x 32" in info.preprocessing
+
+
+def test_info_says_which_rules_are_in_force(encoder, checkpoint_2):
+    assert "bicubic" in encoder.info.preprocessing
+    assert "pieces of spiece.model; </s>; padded with </s>" in encoder.info.canonicalisation
+    info = load_encoder(weights=str(checkpoint_2), device="cpu", max_batch=1).info
+    assert "squashed to 32 x 32 by Pillow's antialiased bilinear" in info.preprocessing
+    assert info.canonicalisation == "lower case; pieces of tokenizer.model; <eos>; padded with <pad>"
 
 
 def test_the_fingerprint_of_shards_depends_on_each(tmp_path):

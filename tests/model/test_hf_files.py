@@ -3,13 +3,24 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from model.config import VARIANTS, CheckpointError, SigLIPConfig
 from model.encoder import load_encoder
-from model.hf_files import config_json, from_hf, preprocessor_json, read_config, tokenizer_json
+from model.hf_files import (
+    config_json,
+    from_hf,
+    preprocessor_json,
+    read_config,
+    read_resample,
+    read_tokenizer_rules,
+    tokenizer_json,
+)
+from model.preprocess import BILINEAR
 from model.processor import SigLIPProcessor
+from model.tokenizer import SIGLIP, SIGLIP_2
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED
 
@@ -76,7 +87,8 @@ def test_the_published_config_json_means_the_named_architecture(row):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "siglip2"}, "model_type must be 'siglip', not 'siglip2'"),
+        ({"model_type": "siglip2"}, "model_type 'siglip2' is NaFlex, another architecture, which is not supported"),
+        ({"model_type": "clip"}, "model_type must be 'siglip', not 'clip'"),
         ({"model_type": None}, "model_type must be 'siglip', not None"),
         ({"vision_config": {"hidden_act": "gelu"}}, "hidden_act must be 'gelu_pytorch_tanh', not 'gelu'"),
         ({"vision_config": {"num_channels": 1}}, "only RGB image towers"),
@@ -127,7 +139,19 @@ def test_the_tokenizer_pads_with_its_end_and_makes_no_mask():
     assert written["model_input_names"] == ["input_ids"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("resample", 2), ("image_mean", [0.48, 0.46, 0.41]), ("do_resize", False)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("resample", 0),
+        ("resample", "bilinear"),
+        ("image_mean", [0.48, 0.46, 0.41]),
+        ("do_resize", False),
+        ("do_center_crop", True),
+        ("rescale_factor", 1),
+        ("size", {"height": 64, "width": 64}),
+        ("size", {"shortest_edge": 32}),
+    ],
+)
 def test_a_checkpoint_that_wants_other_pixels_is_refused_and_not_scored_wrongly(key, value, checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
     path = directory / "preprocessor_config.json"
@@ -138,9 +162,96 @@ def test_a_checkpoint_that_wants_other_pixels_is_refused_and_not_scored_wrongly(
         load_encoder(weights=str(directory), device="cpu")
 
 
-def test_a_checkpoint_that_does_not_say_gets_the_usual_pixels(checkpoint, tmp_path):
+def test_another_image_size_than_the_model_s_is_told_with_both(checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
-    (directory / "preprocessor_config.json").write_text("{}")
-    assert SigLIPProcessor(weights=directory).image_size == SigLIPProcessor(weights=checkpoint).image_size
-    (directory / "preprocessor_config.json").unlink()
-    assert SigLIPProcessor(weights=directory).image_size == SigLIPProcessor(weights=checkpoint).image_size
+    (directory / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 48, "width": 48}}))
+    with pytest.raises(CheckpointError, match=r"size must be .*32.*32.*, not .*48.*48.*config\.json's image_size"):
+        SigLIPProcessor(weights=directory)
+
+
+@pytest.mark.parametrize(
+    ("rules", "nested", "plain", "resample"),
+    [
+        (SIGLIP, None, None, 3),
+        (SIGLIP_2, None, None, 2),
+        (SIGLIP_2, None, {}, 3),
+        (SIGLIP_2, None, {"resample": None}, 3),
+        (SIGLIP, None, {"resample": 1, "size": 32, "do_center_crop": None}, 1),
+        (SIGLIP_2, {"image_processor": {"resample": 5}}, None, 5),
+        (SIGLIP_2, {"image_processor": {"resample": 2}}, {"resample": 3}, 2),
+        (SIGLIP_2, {"processor_class": "SiglipProcessor"}, {"resample": 4}, 4),
+    ],
+)
+def test_the_filter_is_read_where_transformers_reads_it_and_else_the_generation_s(
+    rules, nested, plain, resample, tmp_path
+):
+    for name, values in (("processor_config.json", nested), ("preprocessor_config.json", plain)):
+        if values is not None:
+            (tmp_path / name).write_text(json.dumps(values))
+    assert read_resample(tmp_path, (32, 32), rules) == resample
+
+
+@pytest.mark.parametrize("values", [{"image_processor": {"do_normalize": False}}, {"image_processor": [1]}, []])
+def test_a_nested_image_processor_is_checked_as_well(values, tmp_path):
+    (tmp_path / "processor_config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"processor_config\.json"):
+        read_resample(tmp_path, (32, 32), SIGLIP)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "files", "vocab_size", "rules"),
+    [
+        ("SiglipTokenizer", [], 256_000, SIGLIP),
+        ("GemmaTokenizer", ["spiece.model"], 400, SIGLIP_2),
+        ("GemmaTokenizerFast", [], 400, SIGLIP_2),
+        ("Siglip2Tokenizer", [], 400, SIGLIP_2),
+        (None, ["spiece.model", "tokenizer.json"], 400, SIGLIP),
+        (None, ["tokenizer.model"], 400, SIGLIP_2),
+        ("TokenizersBackend", ["tokenizer.json"], 400, SIGLIP_2),
+        (None, ["tokenizer.json"], 400, SIGLIP_2),
+        (None, [], 256_000, SIGLIP_2),
+        (None, [], 32_000, SIGLIP),
+    ],
+)
+def test_how_texts_are_read_is_said_by_the_class_then_the_files_then_the_vocabulary(
+    tokenizer_class, files, vocab_size, rules, tmp_path
+):
+    config = replace(CONFIGS["square"], text=replace(CONFIGS["square"].text, vocab_size=vocab_size))
+    (tmp_path / "config.json").write_text(json.dumps(config_json(config)))
+    for name in files:
+        (tmp_path / name).touch()
+    if tokenizer_class is None:
+        assert read_tokenizer_rules(tmp_path) == rules
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class}))
+    assert read_tokenizer_rules(tmp_path) == rules
+
+
+@pytest.mark.parametrize("token", ["<unk>", {"content": "<unk>", "__type": "AddedToken", "special": True}])
+def test_a_checkpoint_s_own_padding_is_heeded(token, checkpoint, tmp_path):
+    directory = shutil.copytree(checkpoint, tmp_path / "other")
+    path = directory / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": token}))
+    (ids,) = SigLIPProcessor(weights=directory)(text="")["input_ids"].tolist()
+    assert ids == [1] + [2] * 15
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tokenizer_class": "CLIPTokenizer"}, "tokenizer_class must be one of SiglipTokenizer, GemmaTokenizer, "),
+        ({"do_lower_case": False}, "do_lower_case must be true"),
+        ([], "tokenizer_config.json is not a JSON object"),
+    ],
+)
+def test_a_checkpoint_for_another_tokenizer_is_refused(values, message, checkpoint, tmp_path):
+    directory = shutil.copytree(checkpoint, tmp_path / "other")
+    (directory / "tokenizer_config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=message):
+        SigLIPProcessor(weights=directory)
+
+
+def test_the_written_files_of_a_siglip_2_say_its_rules(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_json(64, SIGLIP_2)))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor_json((32, 32), BILINEAR)))
+    assert read_tokenizer_rules(tmp_path) == SIGLIP_2
+    assert read_resample(tmp_path, (32, 32), SIGLIP) == BILINEAR

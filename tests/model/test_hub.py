@@ -51,6 +51,17 @@ def test_a_published_name_is_found_in_the_cache_under_its_hub_id(checkpoint, tmp
     assert answer.stdout == f"{snapshot} {snapshot}\n", answer.stderr
 
 
+def test_a_siglip_2_by_its_name_is_read_by_the_files_of_its_hub_id(checkpoint_2, tmp_path):
+    cached(tmp_path, "google/siglip2-giant-opt-patch16-256", checkpoint_2)
+    answer = offline(
+        "from model import SigLIPProcessor\n"
+        "processor = SigLIPProcessor('SigLIP2GiantOptP16')\n"
+        "print(processor.resample, processor(text='A CAT')['input_ids'][0, -2:])",
+        tmp_path,
+    )
+    assert answer.stdout == "2 [0 0]\n", answer.stderr
+
+
 def test_a_cached_file_that_is_not_the_published_one_is_refused(checkpoint, tmp_path):
     cached(tmp_path, "google/siglip-base-patch16-224", checkpoint)
     answer = offline("from model import SigLIPProcessor; SigLIPProcessor()", tmp_path)

@@ -3,16 +3,22 @@
 import numpy as np
 import pytest
 
-from model.preprocess import resize
+from model.preprocess import BICUBIC, BILINEAR, preprocessing, resize
 from tests.golden.cases import HERE, photos
 
-STORED = np.load(HERE / "pixels.npz")
+STORED = {BICUBIC: np.load(HERE / "pixels.npz"), BILINEAR: np.load(HERE / "pixels_bilinear.npz")}
 
 
 @pytest.mark.parametrize("name", photos())
 @pytest.mark.parametrize("side", [32, 7])
-def test_pixels_are_the_reference_s_bit_for_bit(name, side):
-    np.testing.assert_array_equal(resize(photos()[name], (side, side)), STORED[f"{name} to {side}"])
+@pytest.mark.parametrize("resample", STORED)
+def test_pixels_are_the_reference_s_bit_for_bit(name, side, resample):
+    np.testing.assert_array_equal(resize(photos()[name], (side, side), resample), STORED[resample][f"{name} to {side}"])
+
+
+@pytest.mark.parametrize(("resample", "words"), [(BICUBIC, "antialiased bicubic"), (BILINEAR, "antialiased bilinear")])
+def test_what_is_done_to_an_image_is_said_in_words(resample, words):
+    assert preprocessing((24, 32), resample).startswith(f"whole image squashed to 24 x 32 by Pillow's {words} on uint8")
 
 
 def test_the_whole_image_is_squashed_also_to_a_size_that_is_not_square():

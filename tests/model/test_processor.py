@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model.config import CheckpointError
-from model.preprocess import resize
+from model.preprocess import BILINEAR, resize
 from model.processor import SigLIPProcessor
 from tests.model.conftest import VOCABULARY
 
@@ -21,6 +21,15 @@ def test_sizes_and_vocabulary_are_the_checkpoint_s(processor, checkpoint):
     assert processor.image_size == (32, 32)
     assert processor(text="a cat")["input_ids"].shape == (1, 16)
     assert SigLIPProcessor(weights=str(checkpoint), image_size=(8, 24))(images=RGB)["images"].shape == (1, 8, 24, 3)
+
+
+def test_a_siglip_2_has_its_own_filter_and_padding(checkpoint_2):
+    processor = SigLIPProcessor(weights=checkpoint_2)
+    inputs = processor(text="A CAT", images=RGB)
+    np.testing.assert_array_equal(inputs["images"][0], resize(RGB, (32, 32), BILINEAR))
+    (ids,) = inputs["input_ids"].tolist()
+    assert ids == processor(text="a cat")["input_ids"][0].tolist()
+    assert ids[2:] == [1] + [0] * 13
 
 
 @pytest.mark.parametrize(

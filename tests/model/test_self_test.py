@@ -13,7 +13,6 @@ from model.config import EMBEDDED
 from model.encoder import Encoder, load_encoder
 from model.self_test import GOLDEN, SelfTestFailed
 from model.tensor_table import tensor_table
-from model.tokenizer import END_ID
 from model.variants import load_model
 from tests.model.conftest import VOCABULARY, small_weights
 
@@ -41,8 +40,9 @@ class OtherFilter(Wrong):
 
 class CaseSensitive(Wrong):
     def prepare_text(self, texts):
-        rows = np.full((len(texts), self.info.context_length), END_ID, np.int32)
-        for row, pieces in zip(rows, self.tokenizer.pieces.encode(list(texts)), strict=True):
+        tokenizer = self.processor.tokenizer
+        rows = np.full((len(texts), tokenizer.context_length), tokenizer.pad_id, np.int32)
+        for row, pieces in zip(rows, tokenizer.vocabulary.encode(texts), strict=True):
             kept = pieces[: len(row) - 1]
             row[: len(kept)] = kept
         return rows
@@ -87,8 +87,10 @@ def test_the_stored_answers_are_those_of_the_embedded_tensors(embedded):
     assert golden["texts"] == list(self_test.TEXTS)
 
 
-def test_a_checkpoint_without_stored_answers_is_tested_too(checkpoint):
-    load_encoder(weights=str(checkpoint), device="cpu", max_batch=3).self_test()
+@pytest.mark.parametrize("generation", ["checkpoint", "checkpoint_2"])
+def test_a_checkpoint_without_stored_answers_is_tested_too(generation, request):
+    directory = request.getfixturevalue(generation)
+    load_encoder(weights=str(directory), device="cpu", max_batch=3).self_test()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_a_tensor_that_was_read_wrongly_is_caught(embedded, name, spoilt, messag
     model = load_model(*EMBEDDED)
     (variable,) = tensor_table(model)[name].variables
     variable.assign(spoilt(variable.numpy()))
-    wrong = Encoder(model, embedded.tokenizer, embedded.info, max_batch=1, compile_xla=False)
+    wrong = Encoder(model, embedded.processor, embedded.info, max_batch=1, compile_xla=False)
     with pytest.raises(SelfTestFailed, match=message):
         wrong.self_test()
 

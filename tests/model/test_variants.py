@@ -1,10 +1,13 @@
 """The named models."""
 
+import json
+
 import numpy as np
 import pytest
 
 import model
 from model.config import EMBEDDED, VARIANTS, CheckpointError
+from model.hf_files import config_json
 from model.siglip import SigLIP
 from model.variants import load_model
 from model.weights import save_checkpoint
@@ -47,6 +50,26 @@ def test_a_directory_brings_its_own_architecture(checkpoint):
 def test_a_directory_of_another_variant_is_refused(checkpoint):
     with pytest.raises(CheckpointError, match="is not a SigLIPBaseP16 but another model"):
         model.SigLIPBaseP16(weights=str(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("row", "tokenizer_class", "meant"),
+    [
+        ("SigLIPBaseP16", "SiglipTokenizer", "SigLIPBaseP16"),
+        ("SigLIPBaseP16", "GemmaTokenizer", "SigLIP2BaseP16"),
+        ("SigLIP2BaseP16", None, "SigLIP2BaseP16"),
+        ("SigLIP2So400mP16", "SiglipTokenizer", "another model"),
+    ],
+)
+def test_the_generations_are_told_apart_by_how_they_read_text(row, tokenizer_class, meant, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config_json(next(iter(VARIANTS[row].values())).config)))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class}))
+    for variant in {"SigLIPBaseP16", "SigLIP2BaseP16", "SigLIPSo400mP14", "SigLIP2So400mP14"} - {meant}:
+        with pytest.raises(CheckpointError, match=f"is not a {variant} but {meant}"):
+            load_model(variant, tmp_path)
+    if meant in VARIANTS:
+        with pytest.raises(CheckpointError, match="holds neither"):
+            load_model(meant, tmp_path)
 
 
 def test_a_fine_tune_of_a_variant_is_loaded_by_that_variant(tmp_path):

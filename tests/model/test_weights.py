@@ -1,6 +1,5 @@
 """Checkpoints, read and written: whole or not at all."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -8,15 +7,18 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from model.config import CheckpointError
 from model.positions import interpolate_positions
+from model.preprocess import BICUBIC, BILINEAR
+from model.processor import SigLIPProcessor
 from model.siglip import SigLIP
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE
+from model.variants import load_model
 from model.weights import ROWS_AT_ONCE, load_checkpoint, model_from_checkpoint, save_checkpoint
 from tests.golden.cases import CONFIGS
-from tests.model.conftest import SQUARE, VOCABULARY, small_weights, write_checkpoint
+from tests.model.conftest import SQUARE, small_weights, split_into_shards, write_checkpoint
 
 
 def values(model: SigLIP) -> list[np.ndarray]:
@@ -45,13 +47,28 @@ def test_what_is_saved_is_loaded(name, tmp_path):
 def test_a_saved_directory_has_the_published_layout(checkpoint, tmp_path):
     model = SigLIP(SQUARE)
     load_checkpoint(model, checkpoint)
-    save_checkpoint(model, tmp_path, tokenizer=VOCABULARY)
+    save_checkpoint(model, tmp_path, tokenizer=SigLIPProcessor(weights=checkpoint).tokenizer)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in checkpoint.iterdir()}
     written, original = (load_file(directory / "model.safetensors") for directory in (tmp_path, checkpoint))
     assert written.keys() == original.keys()
     assert [name for name in original if not np.array_equal(written[name], original[name])] == []
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}, "transformers refuses a file that does not say so"
+
+
+def test_a_saved_siglip_2_says_its_own_tokenizer_and_filter(checkpoint_2, tmp_path):
+    model, processor = load_model(None, checkpoint_2), SigLIPProcessor(weights=checkpoint_2)
+    save_checkpoint(model, tmp_path / "saved", tokenizer=processor.tokenizer)
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {path.name for path in checkpoint_2.iterdir()}
+    again = SigLIPProcessor(weights=tmp_path / "saved")
+    assert (again.tokenizer.rules, again.resample) == (processor.tokenizer.rules, BILINEAR)
+    save_checkpoint(model, tmp_path / "saved", tokenizer=processor.tokenizer, resample=BICUBIC)
+    assert SigLIPProcessor(weights=tmp_path / "saved").resample == BICUBIC
+
+
+def test_what_a_model_alone_does_not_know_is_not_written(tmp_path):
+    save_checkpoint(SigLIP(SQUARE), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_half_precision_halves_the_file_and_keeps_three_digits(tmp_path):
@@ -80,18 +97,12 @@ def test_half_precision_files_are_read(dtype, digits, changed_checkpoint, checkp
 
 
 def test_shards_are_read_as_one(checkpoint, tmp_path):
-    weights = small_weights()
-    names = list(weights)
-    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for path, part in parts.items():
-        save_file({name: weights[name] for name in part}, tmp_path / path)
-    index = {"metadata": {}, "weight_map": {name: path for path, part in parts.items() for name in part}}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    shutil.copyfile(checkpoint / "config.json", tmp_path / "config.json")
-    assert_same(loaded(tmp_path), loaded(checkpoint), rtol=0)
-    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    directory = shutil.copytree(checkpoint, tmp_path / "sharded")
+    (_, second) = split_into_shards(directory)
+    assert_same(loaded(directory), loaded(checkpoint), rtol=0)
+    second.unlink()
     with pytest.raises(CheckpointError, match="lacks model-00002-of-00002"):
-        loaded(tmp_path)
+        loaded(directory)
 
 
 def test_a_table_of_more_rows_than_are_read_at_once_is_filled_to_its_end(tmp_path):

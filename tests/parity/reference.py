@@ -1,13 +1,16 @@
-"""The reference: transformers' SigLIP with every tensor perturbed, and what each of its stages gives."""
+"""The reference: transformers' SigLIP with every tensor perturbed, what its stages give, and its tokenizers."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import SiglipConfig, SiglipModel
+from transformers import Siglip2Tokenizer, SiglipConfig, SiglipModel, SiglipTokenizer
 from transformers.initialization import no_init_weights
 
 from tests.golden.cases import perturbed_tensor
+
+Tokenizer = Callable[[list[str], int], list[list[int]]]  # texts and a length to rows of that length
 
 torch.set_num_threads(2)
 torch.set_grad_enabled(False)
@@ -46,3 +49,20 @@ def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarr
         "text_logits": output.logits_per_text,
     }
     return {name: value.numpy() for name, value in stages.items()}
+
+
+def siglip_tokenizer(vocabulary: Path) -> Tokenizer:
+    """Returns what the first SigLIP's tokenizer does with a `spiece.model`."""
+    return padded(SiglipTokenizer(str(vocabulary)))
+
+
+def siglip_2_tokenizer(vocabulary: Path) -> Tokenizer:
+    """Returns what SigLIP 2's tokenizer does with a `tokenizer.model`, set as the hub's files set it."""
+    return padded(Siglip2Tokenizer.from_pretrained(vocabulary.parent, **HUB_SETTINGS))
+
+
+HUB_SETTINGS = {"add_bos_token": False, "add_eos_token": True, "padding_side": "right"}
+
+
+def padded(tokenizer) -> Tokenizer:
+    return lambda texts, length: tokenizer(texts, padding="max_length", truncation=True, max_length=length)["input_ids"]

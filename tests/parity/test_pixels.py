@@ -6,6 +6,7 @@ from PIL import Image
 from transformers import SiglipImageProcessorPil
 from transformers.image_utils import load_image
 
+from model.preprocess import BICUBIC, BILINEAR, FILTERS, resize
 from model.processor import SigLIPProcessor
 from tests.golden.cases import HERE, photos
 from tests.model.conftest import write_checkpoint
@@ -33,6 +34,14 @@ def test_resized_pixels_are_bit_equal_and_scaled_ones_the_same_float(name, size,
     np.testing.assert_allclose(ours.astype(np.float32) / 127.5 - 1, reference(image, size), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(224, 224), (16, 16)], ids=str)
+@pytest.mark.parametrize("name", photos())
+@pytest.mark.parametrize("resample", FILTERS)
+def test_every_filter_is_bit_equal(resample, name, size):
+    expected = reference(Image.fromarray(photos()[name]), size, resample=resample, do_rescale=False, do_normalize=False)
+    np.testing.assert_array_equal(resize(photos()[name], size, resample), expected)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "L", "P", "CMYK", "LA", "1"])
 def test_other_modes_are_converted_alike(mode, checkpoint):
     image = Image.fromarray(photos()["noise 480 x 640"]).convert(mode)
@@ -53,7 +62,10 @@ def test_files_are_read_alike(suffix, orientation, checkpoint, tmp_path):
 
 
 def test_the_stored_pixels_are_still_the_reference_s():
-    stored = np.load(HERE / "pixels.npz")
-    for name, photo in photos().items():
-        answer = reference(Image.fromarray(photo), (32, 32), do_rescale=False, do_normalize=False)
-        np.testing.assert_array_equal(stored[f"{name} to 32"], answer)
+    for file, resample in (("pixels.npz", BICUBIC), ("pixels_bilinear.npz", BILINEAR)):
+        stored = np.load(HERE / file)
+        for name, photo in photos().items():
+            answer = reference(
+                Image.fromarray(photo), (32, 32), resample=resample, do_rescale=False, do_normalize=False
+            )
+            np.testing.assert_array_equal(stored[f"{name} to 32"], answer)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from model.config import VARIANTS
 from model.siglip import SigLIP
+from model.tokenizer import SigLIPTokenizer
 from model.weights import save_checkpoint
 from tests.golden.cases import HERE, photos
 
@@ -16,7 +17,7 @@ def test_a_wrong_checkpoint_is_told_line_by_line_and_by_the_exit_status(tmp_path
     Image.fromarray(photos()["noise 17 x 23"]).save(tmp_path / "apple-ipod.jpg")
     with tempfile.TemporaryDirectory() as directory:
         model = SigLIP(VARIANTS["SigLIPBaseP16"]["google_224"].config)
-        save_checkpoint(model, directory, tokenizer=HERE / "spiece.model")
+        save_checkpoint(model, directory, tokenizer=SigLIPTokenizer(HERE / "spiece.model", 64, 32_000))
         command = [sys.executable, "-m", "app", "verify", "--variant", "SigLIPBaseP16", "--weights", directory]
         answer = subprocess.run([*command, "--images", tmp_path], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
