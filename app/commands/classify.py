@@ -183,11 +183,12 @@ def loaded(load: Load, settings: Settings, on_stage: Callable[[str], None]) -> E
 def write(results: Iterable[Result], form: Form, bar: tqdm) -> int:
     """Writes what comes of each file; returns 1 if one that should have scores has none, or none has."""
     scored = failed = skipped = 0
-    sys.stdout.write(form.header)
+    header = form.header
     for path, result in results:
         if isinstance(result, ScoredImage):
             scored += 1
-            tqdm.write(form.rows(path, result), end="")
+            tqdm.write(header + form.rows(path, result), end="")
+            header = ""
             sys.stdout.flush()  # for whoever reads along
         elif isinstance(result, NotAnImage):
             skipped += 1
@@ -196,6 +197,7 @@ def write(results: Iterable[Result], form: Form, bar: tqdm) -> int:
             tqdm.write(f"{printable(path)}: {result}", file=sys.stderr)
         bar.update()
     bar.close()
+    sys.stdout.write(header)
     if skipped:
         accepted = ", ".join(form.name for form in FORMATS)
         print(f"skipped, for they are no {accepted}: {skipped:,}", file=sys.stderr)

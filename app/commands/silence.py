@@ -15,7 +15,7 @@ def import_tensorflow() -> None:
         os.dup2(words.fileno(), 2)
         try:
             import_module("model.encoder")
-        except BaseException:
+        except Exception:
             words.seek(0)
             os.write(terminal, words.read())
             raise
