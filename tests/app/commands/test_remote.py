@@ -54,3 +54,11 @@ def test_another_kind_of_service_is_told(files):
         pytest.raises(CommandError, match=re.escape(f"{url} answers, but not as a SigLIP service does")),
     ):
         list(results_of_service(service, files[:1], ClassifyOptions(labels=["cat"])))
+
+
+def test_a_file_that_is_too_large_for_the_service_fails_alone(files, running, tmp_path):
+    (tmp_path / "1.png").write_bytes(encoded(picture(RED, 1000), "BMP"))
+    with running(max_body_bytes=10_000) as client, Service(str(client.base_url), []) as service:
+        results = [result for _, result in results_of_service(service, files, ClassifyOptions(labels=["cat"]))]
+    assert str(results.pop(1)) == "The body is larger than the 10,000 bytes that this service accepts."
+    assert [type(result) for result in results] == [ScoredImage] * 3
