@@ -12,6 +12,7 @@ from app.commands.printing import printable
 from app.config import PREFIX
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+LOOPBACK = ("127.0.0.1", "[::1]", "localhost")  # whatever proxy the environment names, it is not for these
 MAX_TRIES = 5
 MAX_WAIT_S = 60  # before another try; a service that wants more is left alone
 # A service answers within its own deadline, which is a minute as a rule; storing a large label set may be allowed more.
@@ -35,7 +36,7 @@ class Service:
         keys: API keys, of which the first is sent; none: none is.
 
     Raises:
-        CommandError: The URL is none.
+        CommandError: The URL is none, or the environment names a proxy that cannot be used.
     """
 
     def __init__(self, url: str, keys: list[str]) -> None:
@@ -48,7 +49,11 @@ class Service:
         if scheme not in ("http", "https"):
             raise CommandError(f"a URL begins with http:// or https://, such as {DEFAULT_URL}, not {url}", MISTAKE)
         headers = {"Authorization": f"Bearer {keys[0]}"} if keys else {}
-        self._client = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT)
+        direct = {f"all://{host}": None for host in LOOPBACK}
+        try:
+            self._client = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT, mounts=direct)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise CommandError(f"the proxy that the environment names cannot be used: {error}", MISTAKE) from None
 
     def __enter__(self) -> Self:
         return self

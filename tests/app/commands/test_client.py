@@ -98,6 +98,18 @@ def test_a_url_that_leads_to_no_service_is_one_line(url, message):
     assert str(error_of(url)).startswith(message)
 
 
+def test_a_proxy_is_not_asked_for_this_machine(client, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with Service(str(client.base_url), []) as service:
+        assert service.ask("GET", "/info").status_code == 200
+    assert str(error_of("http://siglip.invalid")) == "http://siglip.invalid does not answer: Connection refused"
+
+
+def test_a_proxy_that_cannot_be_used_is_one_line(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
+    assert str(error_of("http://siglip.invalid")).startswith("the proxy that the environment names cannot be used: ")
+
+
 def test_what_is_no_http_is_one_line():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
