@@ -1,106 +1,70 @@
-"""The command line: `python -m app serve` and `python -m app verify`."""
+"""The command line: finds the command, and tells what goes wrong in one line and an exit status."""
 
 import argparse
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-from app.config import SettingsError, load_settings, settings_table
-from app.logs import configure_logging
-from app.server import serve
-from app.tracing import start_tracing
+from app import __version__
+from app.commands import FAILURE, MISTAKE, CommandError
 
-if TYPE_CHECKING:
-    from model.verify import Line
-
-COCO = "000000039769.jpg"
+COMMANDS = {
+    "serve": "answer over HTTP",
+    "classify": "score labels against image files, here or by a running service",
+    "verify": "compare real weights with what was published about them",
+    "download": "fetch a checkpoint ahead of time, and check it",
+    "label-sets": "list, show, store or delete a running service's label sets, or check a folder of them",
+}
+INTERRUPTED, READER_HAS_LEFT = 130, 141
+EXIT_STATUSES = """exit status:
+  0    done
+  1    something failed: a file, a download, a connection; or what was checked is not as it must be
+  2    a mistake in the command, in a setting or in a file of labels; nothing was done
+  130  interrupted with Ctrl-C
+  141  whoever read the output has left, as `head` does"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, 1 for a failure, 2 for a user's mistake, which is told in one line."""
-    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_serve(commands)
-    add_verify(commands)
-    options = parser.parse_args(arguments)
+    """Returns the exit status of the command that the arguments name."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {meaning}" for name, meaning in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Zero-shot image classification with SigLIP.",
+        epilog=f"commands, each with its own --help:\n{commands}\n\n{EXIT_STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser.print_help(sys.stderr)
+        return MISTAKE
+    options = parser.parse_args(given)
     try:
-        status: int = options.run(options)
-    except SettingsError as error:
+        # Found by its name, so that `--help` does not import what only some commands need.
+        command = import_module(f"app.commands.{options.command.replace('-', '_')}")
+        status: int = command.main(options.arguments)
+        sys.stdout.flush()  # a reader that has left is noticed here at the latest
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter will flush again
+        return READER_HAS_LEFT
+    except OSError as error:  # such as a full disk under the output
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return status
 
 
-def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `serve`."""
-    parser = commands.add_parser(
-        "serve",
-        help="answer over HTTP",
-        description="Answers over HTTP. All settings are environment variables.",
-        epilog=f"settings, defaults and meanings:\n{settings_table()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run_serve)
-
-
-def run_serve(_options: argparse.Namespace) -> int:
-    """Serves until it is told to stop; 1 if the model cannot be loaded, or its device thread ends."""
-    settings = load_settings()
-    configure_logging(settings.log_format)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
-    return serve(settings, tracing=start_tracing())
-
-
-def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `verify`."""
-    parser = commands.add_parser(
-        "verify",
-        help="compare real weights with what was published about them",
-        description="Compares what this code computes from published weights with what others published. Ends with 1 "
-        "if a value is outside its tolerance, and with 2 if there is nothing to compare. Images are not downloaded: "
-        "without them, their lines say where to get them.",
-    )
-    parser.add_argument(
-        "--variant", help="SigLIPBaseP16, SigLIPLargeP16 or SigLIPSo400mP14; needed where a name is not enough"
-    )
-    parser.add_argument("--weights", required=True, help="a published name, a checkpoint directory or a hub id")
-    parser.add_argument("--coco", type=Path, metavar="IMAGE", help=f"the image {COCO} of COCO's val2017")
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="a folder with published images under their own names"
-    )
-    parser.set_defaults(run=verify)
-
-
-def verify(options: argparse.Namespace) -> int:
-    """Prints a line for every published fact; 1 if one was missed, 2 if nothing could be compared."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from model.config import CheckpointError  # here: the service does not need these
-    from model.verify import verify_weights
-
-    try:
-        images = {path.name: path for path in options.images.iterdir()} if options.images else {}
-        lines = verify_weights(
-            options.variant, options.weights, images | ({COCO: options.coco} if options.coco else {})
-        )
-    except (CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return report(lines)
-
-
-def report(lines: Iterable["Line"]) -> int:
-    """Prints what was expected and what came, line by line; returns 1 if one failed."""
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts[line.verdict] += 1
-        print(f"{line.verdict.upper()}: {line.name}\n    expected {line.expected}  ({line.remark})")
-        print(f"    came     {line.actual}  (tolerance {line.tolerance})")
-    print(", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "fail", "not checked")))
-    return int(counts["fail"] > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # Whatever a file or a label is called, it can be written.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    exit_status = main()
+    if exit_status == INTERRUPTED:
+        os._exit(exit_status)  # the interpreter would wait for threads that decode, or wait for a service
+    sys.exit(exit_status)

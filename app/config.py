@@ -134,8 +134,8 @@ class Settings(BaseSettings):
         return keys
 
 
-def load_settings() -> Settings:
-    """Returns the settings of this process's environment.
+def load_settings(**given: str) -> Settings:
+    """Returns the settings of this process's environment, with those that are given in the place of their variables.
 
     Raises:
         SettingsError: A variable is unknown, or its value cannot be used.
@@ -146,7 +146,7 @@ def load_settings() -> Settings:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             raise SettingsError(f"there is no setting {name}; the nearest is {nearest}")
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # text, as a variable has it
     except ValidationError as error:
         last = error.errors(include_url=False)[-1]  # of a port of Vertex AI's, the second: it is at fault in both
         raise SettingsError(f"{variable(str(last['loc'][0]))}: {last['msg']}. Received: {last['input']!r}") from None

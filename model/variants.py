@@ -85,12 +85,22 @@ def load_model(
         variant, name = choose_weights(variant, None) or EMBEDDED
         return SigLIP(resized(VARIANTS[variant][name].config, input_shape), dtype=dtype)
     directory = checkpoint_directory(variant, str(weights), revision=revision)
+    config = read_config_of(variant, directory)
+    return model_from_checkpoint(resized(config, input_shape), directory, dtype)
+
+
+def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
+    """Returns the architecture of a checkpoint directory, which must be the variant's; None: any.
+
+    Raises:
+        CheckpointError: It is another one.
+    """
     config = read_config(directory)
     if variant is not None:
         found = variant_of(config, read_tokenizer_rules(directory).generation)
         if found != variant:
             raise CheckpointError(f"{directory} is not a {variant} but {found or 'another model'}: {config}")
-    return model_from_checkpoint(resized(config, input_shape), directory, dtype)
+    return config
 
 
 def resized(config: SigLIPConfig, input_shape: tuple[int, int, int] | None) -> SigLIPConfig:

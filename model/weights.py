@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from safetensors import SafetensorError, safe_open
@@ -85,6 +86,17 @@ def load_checkpoint(model: SigLIP, directory: Path | str) -> None:
     fill(model, Path(directory), tensor_table(model))
 
 
+def check_tensors(directory: Path) -> int:
+    """Returns the number of tensors of a checkpoint, every one there in its shape. No model is made, no tensor is read.
+
+    Raises:
+        CheckpointError: As `load_checkpoint`.
+    """
+    with keras.StatelessScope(initialize_variables=False):  # variables have shapes here, and no memory
+        model = SigLIP(read_config(directory))
+    return len(checked_files(model, directory))
+
+
 def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> SigLIP:
     """Returns a new model with a checkpoint's weights.
 
@@ -107,17 +119,24 @@ def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> 
 
 def fill(model: SigLIP, directory: Path, unfilled: Mapping[str, Slot]) -> None:
     """Checks all of a checkpoint against all of the model, then reads into those slots."""
-    files, grid, our_grid = tensor_files(directory), read_config(directory).vision.grid, model.config.vision.grid
-    shapes = {name: slot.shape() for name, slot in tensor_table(model).items()}
-    shapes[IMAGE_POSITIONS] = (math.prod(grid), *shapes[IMAGE_POSITIONS][1:])
-    if problems := mismatches(shapes, files):
-        raise CheckpointError(f"{directory} does not fit the model:\n  " + "\n  ".join(problems))
+    files = checked_files(model, directory)
+    grid, our_grid = read_config(directory).vision.grid, model.config.vision.grid
     for name, slot in unfilled.items():
         tensor = read_tensor(files[name], name)
         if name == IMAGE_POSITIONS and grid != our_grid:
             tensor = interpolate_positions(tensor, grid, our_grid)
         for variable, part in zip(slot.variables, np.split(tensor, len(slot.variables)), strict=True):
             variable.assign(to_keras(slot.layout, part))
+
+
+def checked_files(model: SigLIP, directory: Path) -> dict[str, Path]:
+    """Returns the file of every tensor, once all of a checkpoint is seen to fit all of the model."""
+    files, grid = tensor_files(directory), read_config(directory).vision.grid
+    shapes = {name: slot.shape() for name, slot in tensor_table(model).items()}
+    shapes[IMAGE_POSITIONS] = (math.prod(grid), *shapes[IMAGE_POSITIONS][1:])
+    if problems := mismatches(shapes, files):
+        raise CheckpointError(f"{directory} does not fit the model:\n  " + "\n  ".join(problems))
+    return files
 
 
 def mismatches(shapes: dict[str, tuple[int, ...]], files: dict[str, Path]) -> list[str]:

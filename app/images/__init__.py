@@ -16,7 +16,7 @@ from app.images.colours import to_rgb
 from app.images.formats import FORMATS, Metered, decoder_errors, identify
 from app.images.headers import MAX_FRAMES, MAX_SIDE_PIXELS
 
-__all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode"]
+__all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode", "identify"]
 
 
 class DecodedImage(NamedTuple):

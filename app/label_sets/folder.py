@@ -6,6 +6,7 @@ mistake, and a mistake ends the start: better no service than one whose labels a
 """
 
 from codecs import BOM_UTF8
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import InvalidLabels, ServiceError
@@ -26,20 +27,52 @@ def read_folder(folder: Path, max_labels: int) -> dict[str, LabelSetDefinition]:
     Raises:
         LabelSetFolderError: The folder cannot be read, or a file in it cannot be used.
     """
-    found: dict[str, LabelSetDefinition] = {}
+    found = {}
+    for name, read in read_all(folder, max_labels):
+        if isinstance(read, LabelSetFolderError):
+            raise read
+        found[name] = read
+    return found
+
+
+def read_all(folder: Path, max_labels: int) -> Iterator[tuple[str, LabelSetDefinition | LabelSetFolderError]]:
+    """Yields the name and the definition of each file in the folder, in order, or what is wrong with it.
+
+    Raises:
+        LabelSetFolderError: The folder cannot be read.
+    """
     try:
         paths = sorted(path for path in folder.expanduser().iterdir() if not path.name.startswith("."))
-        for path in (path for path in paths if not path.is_dir()):
-            if path.suffix not in READERS:
-                raise LabelSetFolderError(f"{path}: a label set is a .txt or a .json file")
-            if not NAME.fullmatch(path.stem):
-                raise LabelSetFolderError(f"{path}: this is no name for a label set; take a-z, 0-9, '.', '_' and '-'")
-            if path.stem in found:
-                raise LabelSetFolderError(f"{path}: there is a .json file of the same name")
-            found[path.stem] = READERS[path.suffix](path, max_labels)
     except OSError as error:
         raise LabelSetFolderError(f"{error.filename or folder}: {error.strerror}") from None
-    return found
+    for path in (path for path in paths if not path.is_dir()):
+        try:
+            check_file_name(path)
+            yield path.stem, read_file(path, max_labels)
+        except LabelSetFolderError as error:
+            yield path.stem, error
+
+
+def check_file_name(path: Path) -> None:
+    """Raises a LabelSetFolderError if a file in the folder cannot give a set its name."""
+    if path.suffix in READERS and not NAME.fullmatch(path.stem):
+        raise LabelSetFolderError(f"{path}: this is no name for a label set; take a-z, 0-9, '.', '_' and '-'")
+    if path.suffix == ".txt" and path.with_suffix(".json").exists():
+        raise LabelSetFolderError(f"{path}: there is a .json file of the same name")
+
+
+def read_file(path: Path, max_labels: int) -> LabelSetDefinition:
+    """Returns the definition in a file, whatever its name is before the suffix.
+
+    Raises:
+        LabelSetFolderError: It cannot be read or used.
+    """
+    if path.suffix not in READERS:
+        raise LabelSetFolderError(f"{path}: a label set is a .txt or a .json file")
+    try:
+        return READERS[path.suffix](path, max_labels)
+    except OSError as error:
+        raise LabelSetFolderError(f"{error.filename or path}: {error.strerror}") from None
 
 
 def read_text(path: Path, max_labels: int) -> LabelSetDefinition:

@@ -1,44 +1,116 @@
-"""`python -m app`, as a user meets it."""
+"""`python -m app`, as a user meets it: what is common to all commands."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from app.config import Settings, variable
+from app import __version__
+from app.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")} | variables
     command = [sys.executable, "-m", "app", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_help_lists_every_setting():
-    answer = run("serve", "--help")
-    assert answer.returncode == 0
-    assert [name for name in Settings.model_fields if f"{variable(name)} " not in answer.stdout] == []
+def test_help_names_the_commands_and_the_exit_statuses_and_imports_nothing_that_is_slow():
+    check = """if True:
+        import contextlib, sys
+        from app.__main__ import main
+        with contextlib.suppress(SystemExit):
+            main(["--help"])
+        print({"fastapi", "huggingface_hub", "keras", "numpy", "pydantic", "tensorflow", "tqdm"} & set(sys.modules))
+    """
+    shown = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True).stdout
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+    assert [status for status in ("0", "1", "2", "130", "141") if f"\n  {status:3}  " not in shown] == []
+    assert shown.endswith("\nset()\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_a_help_of_its_own_without_tensorflow(name):
+    check = """if True:
+        import contextlib, sys
+        from app.__main__ import main
+        with contextlib.suppress(SystemExit):
+            main([sys.argv[1], "--help"])
+        print({"huggingface_hub", "keras", "tensorflow"} & set(sys.modules))
+    """
+    shown = subprocess.run([sys.executable, "-c", check, name], check=True, capture_output=True, text=True).stdout
+    assert f"usage: python -m app {name}" in shown
+    assert shown.endswith("\nset()\n")
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    assert "commands, each with its own --help:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"SIGLIP_PROT": "80"}, "error: there is no setting SIGLIP_PROT; the nearest is SIGLIP_PORT\n"),
-        ({"SIGLIP_PORT": "http"}, "error: SIGLIP_PORT: Input should be a valid integer"),
-    ],
+    ("arguments", "message"),
+    [(["clasify"], "invalid choice: 'clasify'"), (["classify", "x.png"], "one of the arguments --labels")],
 )
-def test_a_users_mistake_is_one_line(variables, message):
-    answer = run("serve", **variables)
-    assert answer.returncode == 2
-    assert answer.stderr.startswith(message)
-    assert answer.stderr.count("\n") == 1
+def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: python -m app")
+    assert message in shown
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason():
-    answer = run(
-        "serve", SIGLIP_MODEL="NoSuchModel", SIGLIP_PORT="0", SIGLIP_LOG_FORMAT="text", TF_CPP_MIN_LOG_LEVEL="3"
-    )
-    assert answer.returncode == 1
-    assert "ERROR cannot start:" in answer.stderr
-    assert "Traceback" not in answer.stderr
+def test_the_version_is_the_services(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_every_command_is_a_module():
+    for name in COMMANDS:
+        assert callable(import_module(f"app.commands.{name.replace('-', '_')}").main)
+
+
+def test_an_interrupt_ends_with_130_and_without_a_traceback_though_a_service_is_waited_for():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = start("classify", "samples", "--labels", "cat", "--server", url)
+        connection, _ = listener.accept()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, output, errors) == (130, "", "")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(spawn):
+    service = spawn()
+    paths = ["samples/cat.png"] * 500
+    process = start("classify", *paths, "--labels", "cat", "--json", "--server", str(service.client.base_url))
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline().startswith('{"path"')
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), errors) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "zoo.txt").write_text("cat")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "app", "label-sets", "check", str(tmp_path)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -21,6 +21,13 @@ def test_a_variable_is_read(monkeypatch):
     assert (load_settings().max_labels, load_settings().model) == (7, "SigLIPBaseP16")
 
 
+def test_what_is_given_takes_the_place_of_a_variable_and_is_checked_as_it_is(monkeypatch):
+    monkeypatch.setenv("SIGLIP_DEVICE", "gpu")
+    assert load_settings(device="cpu").device == "cpu"
+    with pytest.raises(SettingsError, match=r"^SIGLIP_DEVICE: .* Received: 'tpu'$"):
+        load_settings(device="tpu")
+
+
 def test_an_empty_variable_is_the_default(monkeypatch):
     monkeypatch.setenv("SIGLIP_PORT", "")
     assert load_settings().port == 8000

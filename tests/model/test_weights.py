@@ -16,7 +16,7 @@ from model.processor import SigLIPProcessor
 from model.siglip import SigLIP
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE
 from model.variants import load_model
-from model.weights import ROWS_AT_ONCE, load_checkpoint, model_from_checkpoint, save_checkpoint
+from model.weights import ROWS_AT_ONCE, check_tensors, load_checkpoint, model_from_checkpoint, save_checkpoint
 from tests.golden.cases import CONFIGS
 from tests.model.conftest import SQUARE, small_weights, split_into_shards, write_checkpoint
 
@@ -42,6 +42,14 @@ def test_what_is_saved_is_loaded(name, tmp_path):
     model = SigLIP(CONFIGS[name])
     save_checkpoint(model, tmp_path / "new" / "directory")
     assert_same(loaded(tmp_path / "new" / "directory", CONFIGS[name]), values(model), rtol=0)
+
+
+def test_tensors_are_counted_and_checked_without_a_model(checkpoint, changed_checkpoint):
+    weights = small_weights()
+    assert check_tensors(checkpoint) == len(weights)
+    del weights["logit_bias"]
+    with pytest.raises(CheckpointError, match=r"missing: logit_bias \[1\]"):
+        check_tensors(changed_checkpoint(weights))
 
 
 def test_a_saved_directory_has_the_published_layout(checkpoint, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
-from app.label_sets.folder import LabelSetFolderError, read_folder
+from app.label_sets.folder import LabelSetFolderError, read_all, read_file, read_folder
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,17 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
     (tmp_path / "zoo.txt").symlink_to(Path("gone"))
     with pytest.raises(LabelSetFolderError, match=r"zoo\.txt: No such file or directory"):
         read_folder(tmp_path, 3)
+
+
+def test_all_files_are_read_whatever_is_wrong_with_some(tmp_path):
+    (tmp_path / "bad.json").write_text("[")
+    (tmp_path / "zoo.txt").write_text("cat")
+    (tmp_path / "Zoo.txt").write_text("cat")
+    read = dict(read_all(tmp_path, 3))
+    assert read.pop("zoo") == LabelSetDefinition(labels=["cat"])
+    assert {name: type(error) for name, error in read.items()} == dict.fromkeys(["Zoo", "bad"], LabelSetFolderError)
+
+
+def test_a_single_file_may_have_any_name(tmp_path):
+    (tmp_path / "My Zoo.txt").write_text("cat")
+    assert read_file(tmp_path / "My Zoo.txt", 3) == LabelSetDefinition(labels=["cat"])
