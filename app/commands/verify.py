@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         "without them, their lines say where to get them.",
     )
     parser.add_argument(
-        "--variant", help="SigLIPBaseP16, SigLIPLargeP16 or SigLIPSo400mP14; needed where a name is not enough"
+        "--variant", help="SigLIPBaseP16, SigLIP2So400mP16 and so on; needed where a name is not enough"
     )
     parser.add_argument("--weights", required=True, help="a published name, a checkpoint directory or a hub id")
     parser.add_argument("--coco", type=Path, metavar="IMAGE", help=f"the image {COCO} of COCO's val2017")

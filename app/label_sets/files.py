@@ -1,10 +1,10 @@
 """Label sets on disk: definitions as JSON that people can read, and their embeddings, which can be made again.
 
     label-sets/NAME.json                       {"format": 1, "labels": [...], "templates": [...]}
-    embeddings/CHECKPOINT-DTYPE/DIGEST.npy     [K, E] float32; DIGEST is the definition's
+    embeddings/ENCODER/DIGEST.npy              [K, E] float32; DIGEST is the definition's
 
 Embeddings are written first, then the definition is renamed into its place: a kill at any moment leaves the old set or
-the new one, whole. Two names with one definition share their embeddings, another checkpoint has its own.
+the new one, whole. Two names with one definition share their embeddings, another encoder has its own.
 
 The folder belongs to one process, and this room knows no locks: its caller makes one change at a time.
 """
@@ -33,18 +33,18 @@ log = logging.getLogger("app")
 
 
 class LabelSetFiles:
-    """What is stored below one folder for one checkpoint.
+    """What is stored below one folder for one encoder.
 
     Args:
         data_dir: The folder; it is made at the first write.
-        checkpoint: Names whatever embeddings depend on beside their texts.
+        encoder: Names whatever embeddings depend on beside their texts.
         embed_dim: E.
     """
 
-    def __init__(self, data_dir: Path, checkpoint: str, embed_dim: int) -> None:
+    def __init__(self, data_dir: Path, encoder: str, embed_dim: int) -> None:
         self._definitions = data_dir.expanduser() / "label-sets"
         self._all_embeddings = data_dir.expanduser() / "embeddings"
-        self._embeddings = self._all_embeddings / checkpoint
+        self._embeddings = self._all_embeddings / encoder
         self._embed_dim = embed_dim
 
     def definitions(self, max_labels: int) -> dict[str, LabelSetDefinition]:
@@ -104,7 +104,7 @@ class LabelSetFiles:
             sync_folder(self._definitions)
 
     def tidy(self, digests: Collection[str]) -> None:
-        """Removes the embeddings of other definitions and other checkpoints, and what a kill has left half-written."""
+        """Removes the embeddings of other definitions and other encoders, and what a kill has left half-written."""
         kept = {self._embeddings / f"{digest}.npy" for digest in digests}
         folders = listed(self._all_embeddings)
         unused = [path for folder in folders for path in listed(folder, ".npy") if path not in kept]

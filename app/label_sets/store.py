@@ -5,6 +5,7 @@ one name take turns from their precondition to their last byte on the disk; the 
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -69,7 +70,7 @@ class LabelSets:
             LabelSetFolderError: The operator's folder has a mistake.
         """
         in_thread = self._engine.in_thread
-        self._files = LabelSetFiles(self._data_dir, f"{info.sha256}-{info.dtype}", info.embed_dim)
+        self._files = LabelSetFiles(self._data_dir, fingerprint(info), info.embed_dim)
         given = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
         stored = await in_thread(self._files.definitions, self._max_labels)
         for name, definition in (stored | given).items():
@@ -165,6 +166,12 @@ class LabelSets:
 
     def _turn(self, name: str) -> asyncio.Lock:
         return self._turns.setdefault(name, asyncio.Lock())
+
+
+def fingerprint(info: EncoderInfo) -> str:
+    """Returns a name for what embeddings depend on beside their texts: the tensors, and how a text gets to them."""
+    facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length))
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def check_name(name: str) -> str:
