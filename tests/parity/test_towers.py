@@ -29,7 +29,7 @@ from model.tokenizer import SigLIPTokenizer
 from model.variants import load_model
 from model.weights import load_checkpoint, save_checkpoint
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
-from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2, Published
+from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2
 from tests.golden.stages import COSINE, LOGIT, agreement, our_stages
 from tests.parity.reference import normalized, reference_model, reference_stages
 
