@@ -84,8 +84,10 @@ def check(tool: Tool, tag: str) -> None:
     with started(tool.run(tag, user, [*environment, *command])) as container:
         wait_until_ready(container, port)
         expect(True, "the entrypoint serves as that user, and is ready")
+        found = [request(port, "GET", path)[0] for path in ("/", "/page/samples/cat.png")]
+        expect(found == [200, 200], f"the page and its samples are inside: {found}")
         status, answer = request(port, "POST", "/classify?labels=cat&labels=dog&labels=car", ROOT / "samples/cat.png")
-        expect(status == 200 and answer["scores"][0]["label"] == "cat", f"samples/cat.png is a cat: {answer}")
+        expect(status == 200 and first_label(answer) == "cat", f"samples/cat.png is a cat: {answer!r}")
         healthy = subprocess.run(health, check=False).returncode
         expect(healthy == 0, f"HEALTHCHECK {shlex.join(probe[1:])} ends with 0 beside it: {healthy}")
         os.kill(innermost(container.pid), signal.SIGTERM)
@@ -151,12 +153,17 @@ def wait_until_ready(container: subprocess.Popen[bytes], port: int) -> None:
     raise CheckError(f"not ready after {START_S} s")
 
 
-def request(port: int, method: str, path: str, image: Path | None = None) -> tuple[int, Any]:
-    """Returns status and JSON of one request."""
+def request(port: int, method: str, path: str, image: Path | None = None) -> tuple[int, bytes]:
+    """Returns status and body of one request."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, image.read_bytes() if image else None, {"Content-Type": "image/png"})
     answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
+    return answer.status, answer.read()
+
+
+def first_label(answer: bytes) -> Any:
+    """Returns the label that fits best."""
+    return json.loads(answer)["scores"][0]["label"]
 
 
 def main() -> int:

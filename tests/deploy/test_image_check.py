@@ -29,13 +29,13 @@ import http.server, json, os, signal, sys
 label, status = sys.argv[1], int(sys.argv[2])
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def answer(self, body):
+    def answer(self, body, status=200):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
-    do_GET = lambda self: self.answer({"status": "ready"})
+    do_GET = lambda self: self.answer({"status": "ready"}, 404 if self.path.startswith(f"/{label}") else 200)
     do_POST = lambda self: self.answer({"scores": [{"label": label}]})
     log_message = lambda *_: None
 
@@ -73,7 +73,7 @@ def image_check(folder: Path, configuration: dict[str, Any]) -> subprocess.Compl
 def test_an_image_that_does_all_of_it_passes(tmp_path: Path) -> None:
     done = image_check(tmp_path, image())
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("seen: ") == 7
+    assert done.stdout.count("seen: ") == 8
     assert json.loads((tmp_path / "built.json").read_text()) == [
         "siglip-check:cpu",
         "--build-arg",
@@ -91,6 +91,7 @@ def test_an_image_that_does_all_of_it_passes(tmp_path: Path) -> None:
         (image(Healthcheck={"Test": ["CMD-SHELL", "true"]}), "no shell"),
         (image(label="nothing"), "ended with 7"),
         (image(label="dog"), "is a cat"),
+        (image(label="page"), "the page and its samples are inside: [200, 404]"),
         (image(status=3), "SIGTERM ends it with 0: 3"),
         (image(Healthcheck={"Test": ["CMD", "false"]}), "ends with 0 beside it: 1"),
         (image(Healthcheck={"Test": ["CMD", "true"]}), "ends with 1 once it is gone: 0"),
