@@ -161,8 +161,8 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
             "device": "CPU",
             "preprocessing": "whole image squashed to 224 x 224 by Pillow's antialiased bicubic on uint8, "
             "then x / 127.5 - 1",
-            "canonicalisation": "lower case, ASCII punctuation deleted, white space collapsed; SentencePiece; </s>; "
-            "padded with </s>",
+            "canonicalisation": "lower case, ASCII punctuation deleted, white space collapsed; pieces of spiece.model; "
+            "</s>; padded with </s>",
             "scale": 117.3308,
             "bias": -12.93244,
             "limits": {
