@@ -71,6 +71,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come, and refuses a head that does not end, and a body that is all framing."""
+        if self.timeout_keep_alive_task:  # what has come may be an empty line, with which no head begins
+            self._start_head_timer()
         self._unset_keepalive_if_required()
         self._framing_bytes += len(data)
         try:

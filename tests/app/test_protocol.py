@@ -29,6 +29,17 @@ def test_a_second_request_on_a_connection_has_its_own_time(spawn):
     assert answer.count(b"HTTP/1.1 200 OK") == 1
 
 
+def test_empty_lines_do_not_keep_a_connection(spawn):
+    process = spawn(body_timeout_s=0.3)
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65_536)
+        connection.sendall(b"\r\n")
+        assert read_all(connection) == b""
+
+
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
