@@ -14,6 +14,7 @@ from app.errors import MEDIA_TYPE, InvalidRequest
 
 MAX_HEAD_BYTES = 65_536
 LAST_WORD_S = 0.2
+MAX_USER_TIMEOUT_MS = 2**31 - 1  # that the kernel takes
 
 
 class LastWord:
@@ -60,7 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            timeout_ms = math.ceil(self._timeout_s * 1000)
+            timeout_ms = math.ceil(min(self._timeout_s * 1000, MAX_USER_TIMEOUT_MS))
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
         self._start_head_timer()
 

@@ -40,6 +40,10 @@ def test_empty_lines_do_not_keep_a_connection(spawn):
         assert read_all(connection) == b""
 
 
+def test_a_time_longer_than_the_kernel_counts_is_no_fault(spawn):
+    assert spawn(body_timeout_s="inf").client.get("/health/live").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
