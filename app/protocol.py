@@ -14,6 +14,7 @@ from app.errors import MEDIA_TYPE, InvalidRequest
 
 MAX_HEAD_BYTES = 65_536
 LAST_WORD_S = 0.2
+MAX_USER_TIMEOUT_MS = 2**31 - 1  # that the kernel takes
 
 
 class LastWord:
@@ -60,24 +61,24 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            timeout_ms = math.ceil(self._timeout_s * 1000)
+            timeout_ms = math.ceil(min(self._timeout_s * 1000, MAX_USER_TIMEOUT_MS))
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
-        self._head_timer = self.loop.call_later(self._timeout_s, transport.close)
+        self._start_head_timer()
 
     def on_message_begin(self) -> None:
         """Starts to wait for the next head, on a connection that is kept."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._timeout_s, self.transport.close)
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come, and refuses a head that does not end, and a body that is all framing."""
+        if self.timeout_keep_alive_task:  # what has come may be an empty line, with which no head begins
+            self._start_head_timer()
         self._unset_keepalive_if_required()
         self._framing_bytes += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as wish:
-            self._refuse_upgrade(data[wish.args[0] :])
+            while data:
+                data = self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         if self._framing_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -132,7 +133,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
-    def _refuse_upgrade(self, rest: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Parses, and returns what is left to parse: what follows a wish for another protocol."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as wish:
+            self._refuse_upgrade()
+            return b"" if self.transport.is_closing() else data[wish.args[0] :]
+        return b""
+
+    def _refuse_upgrade(self) -> None:
         """Takes a request that wishes for another protocol as the plain one that it also is (RFC 9110, 7.8).
 
         Java's client wishes for HTTP/2 with every request. The parser has left the body to that protocol, so another
@@ -141,11 +151,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if (method := self.parser.get_method()) == b"CONNECT":
             self.send_400_response("This is no proxy.")
             return
-        lines = [b"%b %b HTTP/1.1" % (method, self.url)]
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
-        self.data_received(rest)
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._timeout_s, self.transport.close)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer:

@@ -136,7 +136,7 @@ def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Infe
         if tensor.data is not None:
             elements[tensor.name] = tensor.data
         elif size_bytes is not None and count * LENGTH_BYTES <= size_bytes <= len(binary):
-            elements[tensor.name] = unpack(binary[:size_bytes], f"/inputs/{index}")
+            elements[tensor.name] = unpack(binary[:size_bytes], count, f"/inputs/{index}")
             binary = binary[size_bytes:]
         else:
             raise malformed(f"/inputs/{index}", f"{tensor.name} has too few bytes behind the JSON")
@@ -152,11 +152,11 @@ def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Infe
     return Inference(list(elements["image"]), options, body, indices)
 
 
-def unpack(binary: memoryview, pointer: str) -> list[bytes]:
-    """Returns the elements of a tensor of BYTES."""
-    elements = []
+def unpack(binary: memoryview, count: int, pointer: str) -> list[bytes]:
+    """Returns the elements of a tensor of BYTES; of those that are more than its shape says, one."""
+    elements: list[bytes] = []
     at = 0
-    while at < len(binary):
+    while at < len(binary) and len(elements) <= count:
         length_bytes = int.from_bytes(binary[at : at + LENGTH_BYTES], "little")
         at += LENGTH_BYTES
         if at + length_bytes > len(binary):

@@ -29,6 +29,21 @@ def test_a_second_request_on_a_connection_has_its_own_time(spawn):
     assert answer.count(b"HTTP/1.1 200 OK") == 1
 
 
+def test_empty_lines_do_not_keep_a_connection(spawn):
+    process = spawn(body_timeout_s=0.3)
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65_536)
+        connection.sendall(b"\r\n")
+        assert read_all(connection) == b""
+
+
+def test_a_time_longer_than_the_kernel_counts_is_no_fault(spawn):
+    assert spawn(body_timeout_s="inf").client.get("/health/live").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
@@ -118,6 +133,9 @@ def test_a_wish_for_another_protocol_is_passed_over(spawn, split):
         (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n" + HEALTH, [400]),
         (wishing(b"CONNECT example.com:443"), [400]),
         (wishing(b"POST /classify", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), [400]),
+        (wishing(b"GET http://x"), [400]),
+        (wishing(b"GET /health/live") * 1_000 + HEALTH, [200] * 1_001),
+        (wishing(b"GET /health/live", b"Connection: close\r\n") + HEALTH, [200]),
     ],
 )
 def test_it_is_passed_over_with_any_body_and_none(spawn, sent, answers):
@@ -126,6 +144,13 @@ def test_it_is_passed_over_with_any_body_and_none(spawn, sent, answers):
         connection.sendall(sent)
         statuses = re.findall(rb"HTTP/1.1 (\d+)", read_all(connection))
     assert [int(status) for status in statuses] == answers
+
+
+def test_a_client_of_http_1_0_is_answered_as_one(spawn):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(wishing(b"GET /health/live").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b"connection: close" in connection.recv(65_536)
 
 
 LARGE = b'{"texts": [' + b",".join(b'"%d"' % i for i in range(10_000)) + b"]}"  # 32 numbers each come back

@@ -323,10 +323,13 @@ def test_a_label_alone_is_not_taken_for_json(page: Page, tmp_path: Path, label: 
     assert [row[0] for row in table(page)] == [score["label"] for score in answer["scores"]] == [label]
 
 
-def test_a_command_too_long_for_an_argument_is_copied_whole_and_runs(visit: Visit, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("label", "count"), [("a rather long label's number", 6_000), ("猫" * 100, 440)])
+def test_a_command_too_long_for_an_argument_is_copied_whole_and_runs(
+    visit: Visit, tmp_path: Path, label: str, count: int
+) -> None:
     with serve(FakeEncoder()) as client:
         page = visit(str(client.base_url))
-        paste_labels(page, [f"a rather long label's number {number}" for number in range(6_000)])
+        paste_labels(page, [f"{label} {number}" for number in range(count)])
         pick(page, "cat")
         expect(page.locator("#command-hint")).to_contain_text("Copying takes all of its")
         (answer,) = run(page, tmp_path)

@@ -83,6 +83,8 @@ def test_a_body_of_another_form_is_refused_where_it_is_wrong(client, body, point
         (binary("labels", b"\xff\xff\xff\xffcat", [1]), b"\xff\xff\xff\xffcat", "element is longer than"),
         (binary("labels", packed(b"cat") + b"\x01\0", [1]), packed(b"cat") + b"\x01\0", "element is longer than"),
         (binary("labels", packed(b"cat", b"dog"), [1]), packed(b"cat", b"dog"), "another number of elements"),
+        # No more is looked at than the shape says: the fault behind is not found.
+        (binary("labels", packed(b"", b"", b"") + b"x", [1]), packed(b"", b"", b"") + b"x", "another number of"),
         (binary("labels", packed(b"\xc3"), [1]), packed(b"\xc3"), "not UTF-8"),
     ],
 )
