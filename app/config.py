@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
     public_paths: CommaSeparated = Field(
         default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
-        description="paths, separated by commas, that may be read without a key, with all below them; / is the root alone",
+        description="paths, separated by commas, that may be read without a key, with all below all but /",
     )
     cors_origins: CommaSeparated = Field(
         default=[], description="origins, separated by commas, whose pages may call the service; * for all"
