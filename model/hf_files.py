@@ -49,12 +49,13 @@ def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
     try:
         check_architecture(values, name)
         vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
-        side = vision.get("image_size", 224)
+        size = vision.get("image_size", 224)
+        height, width = size if isinstance(size, list) else (size, size)
         vision_sizes = {ours: vision[theirs] for ours, theirs in HF_VISION.items() if theirs in vision}
         text_sizes = {ours: text[theirs] for ours, theirs in HF_TEXT.items() if theirs in text}
         text_config = TextConfig(**text_sizes)
         return SigLIPConfig(
-            vision=VisionConfig(image_size=(side, side), **vision_sizes),
+            vision=VisionConfig(image_size=(height, width), **vision_sizes),
             text=text_config,
             embed_dim=text.get("projection_size") or text_config.width,
         )

@@ -71,5 +71,11 @@ def below(folder: str) -> Iterator[ImageFile]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from below(entry.path)
-        elif entry.is_file():
-            yield ImageFile(entry.path)
+        else:
+            try:
+                is_file = entry.is_file()
+            except OSError as error:  # a link that leads to itself, or into a folder that may not be entered
+                yield ImageFile(entry.path, fault=error.strerror or str(error))
+                continue
+            if is_file:
+                yield ImageFile(entry.path)

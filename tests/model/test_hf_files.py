@@ -53,6 +53,11 @@ def test_keys_that_config_json_omits_take_the_reference_s_defaults():
     assert from_hf({"model_type": "siglip", "text_config": None, "vision_config": None}) == SigLIPConfig()
 
 
+def test_an_image_size_may_be_height_and_width_as_transformers_5_allows():
+    config = from_hf({"model_type": "siglip", "vision_config": {"image_size": [224, 256]}})
+    assert config == SigLIPConfig().with_image_size(224, 256)
+
+
 def test_text_vision_and_projection_sizes_are_read_apart():
     config = from_hf(
         {
