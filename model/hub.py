@@ -22,6 +22,7 @@ SMALL_FILES = [
     *VOCABULARIES,
 ]
 TENSOR_FILES = ["*.safetensors", "model.safetensors.index.json"]
+NESTED = "*/*"  # a training's checkpoint-500/model.safetensors is gigabytes that nobody reads; `*` matches a slash too
 BYTES_BAR = "huggingface_hub.snapshot_download"  # the client's name for its bar of the bytes that reach the disk
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -73,7 +74,11 @@ def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callabl
 
     def fetch(patterns: list[str]) -> Path:
         bar = percent_bar(on_stage, lambda: missing_bytes(hub_id, revision, patterns)) if on_stage else None
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
+        return Path(
+            snapshot_download(
+                hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=NESTED, tqdm_class=bar
+            )
+        )
 
     try:
         directory = fetch(SMALL_FILES + (TENSOR_FILES if tensors else []))
@@ -137,7 +142,8 @@ def missing_bytes(hub_id: str, revision: str | None, patterns: list[str]) -> int
         listing = get_cached_repo_tree(hub_id, revision=revision)
     except CachedRepoTreeNotFoundError:
         return 0
-    files = [file for file in listing if any(fnmatch(file.path, pattern) for pattern in patterns)]
+    top = [file for file in listing if not fnmatch(file.path, NESTED)]
+    files = [file for file in top if any(fnmatch(file.path, pattern) for pattern in patterns)]
     return sum(file.size for file in files if try_to_load_from_cache(hub_id, file.path, revision=revision) is None)
 
 

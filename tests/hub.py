@@ -79,13 +79,18 @@ class Hub:
 
     def listing(self) -> list[dict[str, object]]:
         """Returns the repository's files as the hub lists them."""
-        return [self.entry(path) for path in sorted(self.directory.iterdir())]
+        return [self.entry(path) for path in sorted(self.directory.rglob("*")) if path.is_file()]
 
     def entry(self, path: Path) -> dict[str, object]:
         """Returns one file of the listing; only large ones have `lfs`."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         lfs = {"oid": digest, "size": path.stat().st_size, "pointerSize": 133}
-        about = {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": digest[:40]}
+        about = {
+            "type": "file",
+            "path": path.relative_to(self.directory).as_posix(),
+            "size": path.stat().st_size,
+            "oid": digest[:40],
+        }
         return about | ({"lfs": lfs} if path.suffix == ".safetensors" else {})
 
 
@@ -111,13 +116,13 @@ class HubHandler(BaseHTTPRequestHandler):
         if path.startswith("/cdn/") and self.hub.gone_after_break and self.hub.break_after_bytes is None:
             self.close_connection = True
         elif path.startswith("/cdn/"):
-            self.send(200, self.hub.directory.joinpath(Path(path).name).read_bytes())
+            self.send(200, (self.hub.directory / path.removeprefix("/cdn/")).read_bytes())
         elif not path.startswith((api, resolve)):
             self.send(404, b"", **{"X-Error-Code": "RepoNotFound"})
         elif self.hub.token and self.headers["Authorization"] != f"Bearer {self.hub.token}":
             self.send(401, b"", **{"X-Error-Code": "GatedRepo"})
         elif path.startswith(resolve):
-            self.resolve(*path.removeprefix(resolve).split("/"))
+            self.resolve(*path.removeprefix(resolve).split("/", 1))
         else:
             self.api(*path.removeprefix(api).split("/"))
 

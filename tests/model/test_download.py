@@ -99,6 +99,19 @@ def test_what_the_model_does_not_need_is_not_fetched(tmp_path):
     assert {path.name for path in DIRECTORY.iterdir()} > set(NEEDED)
 
 
+def test_what_a_training_left_in_folders_is_not_fetched_and_not_counted(tmp_path):
+    repository = tmp_path / "repository"
+    (repository / "checkpoint-500").mkdir(parents=True)
+    for name in ("config.json", "spiece.model"):
+        (repository / name).write_bytes((DIRECTORY / name).read_bytes())
+    (repository / "model.safetensors").write_bytes(bytes(3 * CHUNK_BYTES))
+    (repository / "checkpoint-500/model.safetensors").write_bytes(bytes(3 * CHUNK_BYTES))
+    with Hub(repository) as hub:
+        answer = download(hub, tmp_path)
+    assert not (Path(answer.directory) / "checkpoint-500").exists()
+    assert percents(answer.stages)[-1] == 100
+
+
 @pytest.mark.parametrize(("others", "fetched"), [([], True), (["tokenizer.model"], False)])
 def test_a_vocabulary_of_transformers_is_fetched_where_there_is_no_other(tmp_path, others, fetched):
     directory = tmp_path / "repository"
