@@ -114,3 +114,10 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
         command = [sys.executable, "-m", "app", "label-sets", "check", str(tmp_path)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_stream_that_is_closed_is_no_traceback(closed, tmp_path):
+    command = f"{sys.executable} -m app label-sets check {tmp_path} {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
