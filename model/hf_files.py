@@ -127,7 +127,7 @@ def read_tokenizer_rules(directory: Path) -> TokenizerRules:
 def content(values: Mapping[str, Any], key: str, otherwise: str) -> str:
     """Returns a special token's text, which stands there as it is or as the `content` of an object."""
     token = values.get(key) or otherwise
-    return str(token["content"] if isinstance(token, dict) else token)
+    return str(token.get("content") if isinstance(token, dict) else token)
 
 
 def read_resample(directory: Path, image_size: tuple[int, int], rules: TokenizerRules) -> int:

@@ -55,6 +55,8 @@ def read_all(folder: Path, max_labels: int) -> Iterator[tuple[str, LabelSetDefin
 
 def check_file_name(path: Path) -> None:
     """Raises a LabelSetFolderError if a file in the folder cannot give a set its name."""
+    if path.exists() and not path.is_file():  # a pipe, which would be waited for
+        raise LabelSetFolderError(f"{path}: this is no file")
     if path.suffix in READERS and not NAME.fullmatch(path.stem):
         raise LabelSetFolderError(f"{path}: this is no name for a label set; take a-z, 0-9, '.', '_' and '-'")
     if path.suffix == ".txt" and path.with_suffix(".json").exists():

@@ -245,6 +245,7 @@ def test_a_checkpoint_s_own_padding_is_heeded(token, checkpoint, tmp_path):
     [
         ({"tokenizer_class": "CLIPTokenizer"}, "tokenizer_class must be one of SiglipTokenizer, GemmaTokenizer, "),
         ({"do_lower_case": False}, "do_lower_case must be true"),
+        ({"pad_token": {"special": True}}, "has no piece 'None'"),
         ([], "tokenizer_config.json is not a JSON object"),
     ],
 )

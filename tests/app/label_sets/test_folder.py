@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -97,3 +98,9 @@ def test_all_files_are_read_whatever_is_wrong_with_some(tmp_path):
 def test_a_single_file_may_have_any_name(tmp_path):
     (tmp_path / "My Zoo.txt").write_text("cat")
     assert read_file(tmp_path / "My Zoo.txt", 3) == LabelSetDefinition(labels=["cat"])
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pets.txt")
+    with pytest.raises(LabelSetFolderError, match=r"pets\.txt: this is no file"):
+        read_folder(tmp_path, 10)
