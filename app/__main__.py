@@ -51,14 +51,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter will flush again
+        drop_output()
         return READER_HAS_LEFT
     except OSError as error:  # such as a full disk under the output
         print(f"error: {error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            drop_output()
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def drop_output() -> None:
+    """Leads what standard output still holds nowhere: the interpreter flushes it again at its end, and would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":
