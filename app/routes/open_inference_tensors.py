@@ -192,7 +192,7 @@ def write_answer(
     """
     outputs, binary = [], []
     binary_by_default = bool(body.parameters and body.parameters.binary_data_output)
-    for wanted in body.outputs or [RequestedOutput(name=name) for name in OUTPUTS]:  # type: ignore[arg-type]
+    for wanted in body.outputs or [RequestedOutput(name=name) for name in OUTPUTS]:  # type: ignore[arg-type]  # OUTPUTS are its names
         values = scores[wanted.name]
         chosen = wanted.parameters.binary_data if wanted.parameters else None
         head = f'"name":"{wanted.name}","shape":[{values.shape[0]},{values.shape[1]}],"datatype":"FP32"'

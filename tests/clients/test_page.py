@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from tests.app.conftest import serve
 from tests.clients.chromium import Visit
@@ -397,6 +397,21 @@ def test_the_bytes_of_pictures_are_let_go_once_they_are_shown(visit: Visit, serv
 
 
 # Keys, loading, overload
+
+
+def test_a_late_answer_to_a_request_without_the_key_does_not_ask_for_it_again(visit: Visit) -> None:
+    with serve(FakeEncoder(), api_keys="right") as client:
+        page = visit(str(client.base_url), failures=["401"])
+        expect(page.get_by_label("API key")).to_be_focused()
+        held: list[Route] = []
+        page.route("**/label-sets", lambda route: held.append(route), times=1)  # noqa: PLW0108 (Playwright wants one)
+        with page.expect_request("**/label-sets"):
+            page.get_by_role("button", name="Sample cat").click()
+        page.get_by_label("API key").fill("right")
+        page.get_by_label("API key").press("Enter")
+        held[0].continue_()
+        finish(page)
+        expect(page.locator("#key-form")).to_be_hidden()
 
 
 def test_a_key_is_asked_for_where_one_is_needed_and_kept_for_the_tab(visit: Visit, tmp_path: Path) -> None:
