@@ -81,6 +81,15 @@ def test_every_command_is_a_module():
         assert callable(import_module(f"app.commands.{name.replace('-', '_')}").main)
 
 
+@pytest.fixture
+def heeded_interrupts():
+    """A shell that starts the tests in the background has them ignore SIGINT, and every process that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_an_interrupt_ends_with_130_and_without_a_traceback_though_a_service_is_waited_for():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
