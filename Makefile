@@ -49,7 +49,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 # The tests draw pictograms too, so they need what preparing the training data needs: three small packages.
-$(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-otel.txt
+$(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-otel.txt requirements-openvino.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

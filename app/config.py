@@ -54,6 +54,9 @@ class Settings(BaseSettings):
         default="auto", description="auto, gpu (refuses to start without) or cpu"
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto, float32 or bfloat16")
+    engine: Literal["tensorflow", "openvino"] = Field(
+        default="tensorflow", description="tensorflow, or openvino: faster on a CPU, see requirements-openvino.txt"
+    )
     data_dir: Path = Field(
         default=Path("~/.local/share/siglip"), description="folder for label sets and their embeddings"
     )

@@ -32,6 +32,8 @@ class EncoderInfo(Protocol):
     @property
     def device(self) -> str: ...
     @property
+    def engine(self) -> str: ...
+    @property
     def preprocessing(self) -> str: ...
     @property
     def canonicalisation(self) -> str: ...
@@ -85,6 +87,7 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
         revision=settings.revision,
         device=settings.device,
         dtype=settings.dtype,
+        engine=settings.engine,
         max_batch=settings.max_batch,
         on_stage=on_stage,
     )

@@ -159,6 +159,7 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
             "vocab_size": 32000,
             "dtype": "float32",
             "device": "CPU",
+            "engine": "tensorflow",
             "preprocessing": "whole image squashed to 224 x 224 by Pillow's antialiased bicubic on uint8, "
             "then x / 127.5 - 1",
             "canonicalisation": "lower case, ASCII punctuation deleted, white space collapsed; pieces of spiece.model; "

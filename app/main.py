@@ -69,7 +69,7 @@ def create_app(
             on_failure()
             return
         facts = engine.encoder.info
-        log.info("ready: %s %s on %s, %s", facts.variant, facts.weights, facts.device, facts.dtype)
+        log.info("ready: %s %s on %s, %s, %s", facts.variant, facts.weights, facts.device, facts.engine, facts.dtype)
         if facts.demonstration:
             log.warning("this is the embedded demonstration model for pictograms, not a photo classifier")
 

@@ -5,6 +5,7 @@ succeeds whole or changes nothing. Tensors are read one at a time and the file i
 model, not the model and the file (`benchmarks/load_memory.py`).
 """
 
+import hashlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from safetensors.numpy import save_file
 
 from model.config import CheckpointError, SigLIPConfig
 from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json, usual_resample
+from model.hub import sha256
 from model.positions import interpolate_positions
 from model.siglip import SigLIP
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE, Slot, tensor_table, to_checkpoint, to_keras
@@ -220,3 +222,9 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
+
+
+def fingerprint(directory: Path) -> str:
+    """Returns the sha256 of the checkpoint's tensors: of the one file, or of its shards' digests in order."""
+    digests = [sha256(path) for path in checkpoint_files(directory)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -25,6 +25,7 @@ class FakeInfo:
     vocab_size: int = 256
     dtype: str = "float32"
     device: str = "CPU"
+    engine: str = "tensorflow"
     preprocessing: str = "the mean colour"
     canonicalisation: str = "lower case"
     demonstration: bool = False

@@ -16,6 +16,7 @@ SOURCES = sorted(
 # Package -> the files that alone may import it (a folder stands for all files in it).
 DOORS = {
     "tensorflow": ["model/encoder.py"],
+    "openvino": ["model/openvino_encoder.py"],
     "keras": [
         "model/layers.py",
         "model/siglip.py",

@@ -31,10 +31,9 @@ def main(arguments: list[str]) -> int:
         print(f"directory         {directory}", flush=True)
         # After the download, for they take seconds.
         import_tensorflow()
-        from model.encoder import fingerprint
         from model.processor import SigLIPProcessor
         from model.variants import read_config_of
-        from model.weights import check_tensors
+        from model.weights import check_tensors, fingerprint
 
         read_config_of(options.variant, directory)
         tensors = check_tensors(directory)

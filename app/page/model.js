@@ -10,7 +10,7 @@ export function showModel(info) {
     ...rows({
       "Revision": info.revision ?? "none named",
       "SHA-256": info.sha256,
-      "Runs on": `${info.device}, ${info.dtype}`,
+      "Runs on": `${info.device}, ${info.engine}, ${info.dtype}`,
       "Picture": info.preprocessing,
       "Text": `${info.canonicalisation}; ${info.context_length} tokens of ${info.vocab_size.toLocaleString("en")}`,
       "Logit": `${info.scale.toPrecision(5)} × cosine ${bias}`,

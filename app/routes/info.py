@@ -44,6 +44,7 @@ class Info(BaseModel):
     vocab_size: int
     dtype: str
     device: str
+    engine: str
     preprocessing: str
     canonicalisation: str
     scale: float

@@ -48,7 +48,7 @@ async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(cap
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading
-    assert caplog.records[0].message == "ready: FakeSigLIP fake_8 on CPU, float32"
+    assert caplog.records[0].message == "ready: FakeSigLIP fake_8 on CPU, tensorflow, float32"
     assert ("not a photo classifier" in caplog.text) == demonstration
 
 

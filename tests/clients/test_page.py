@@ -86,7 +86,7 @@ def test_it_says_which_model_this_is_and_that_it_is_a_demonstration(page: Page, 
     expect(page.get_by_text("This is a demonstration.")).to_be_visible()
     page.locator("#model summary").click()
     info = service.get("/info").json()
-    for fact in (info["sha256"], info["preprocessing"], info["canonicalisation"], "CPU, float32"):
+    for fact in (info["sha256"], info["preprocessing"], info["canonicalisation"], "CPU, tensorflow, float32"):
         expect(page.locator("#model-facts")).to_contain_text(fact)
 
 

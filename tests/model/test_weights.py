@@ -16,7 +16,14 @@ from model.processor import SigLIPProcessor
 from model.siglip import SigLIP
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE
 from model.variants import load_model
-from model.weights import ROWS_AT_ONCE, check_tensors, load_checkpoint, model_from_checkpoint, save_checkpoint
+from model.weights import (
+    ROWS_AT_ONCE,
+    check_tensors,
+    fingerprint,
+    load_checkpoint,
+    model_from_checkpoint,
+    save_checkpoint,
+)
 from tests.golden.cases import CONFIGS
 from tests.model.conftest import SQUARE, small_weights, split_into_shards, write_checkpoint
 
@@ -208,3 +215,13 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(checkpoint, tmp_path):
     with pytest.raises(Exception, match="directory"):
         save_checkpoint(SigLIP(SQUARE), directory)
     assert_same(loaded(directory), loaded(checkpoint), rtol=0)
+
+
+def test_the_fingerprint_of_shards_depends_on_each(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "a", "y": "b"}}')
+    (tmp_path / "a").write_bytes(b"1")
+    digests = []
+    for content in (b"2", b"3"):
+        (tmp_path / "b").write_bytes(content)
+        digests.append(fingerprint(tmp_path))
+    assert digests[0] != digests[1]

@@ -21,6 +21,7 @@ from transformers import AutoModel, AutoProcessor, SiglipConfig, SiglipModel
 from transformers.initialization import no_init_weights
 
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
+from model.encoder import load_encoder
 from model.hf_files import config_json, from_hf
 from model.positions import interpolate_positions
 from model.processor import SigLIPProcessor
@@ -78,6 +79,23 @@ def test_a_published_checkpoint_agrees_at_full_size(row):
         (Path(directory) / "config.json").write_text(json.dumps(row.config_json()))
         model = load_model(row.variant, directory)
     assert_agree(our_stages(model, images, ids), theirs)
+
+
+@pytest.mark.usefixtures("_memory_freed_after")
+def test_openvino_agrees_with_the_reference_at_full_size(tmp_path):
+    row = next(row for row in PUBLISHED_1 if row[:2] == ("SigLIPBaseP16", "google_224"))
+    config = from_hf(row.config_json())
+    images, ids = pixels(config.vision.image_size, 3), token_ids(config, 4)
+    theirs = reference_stages(reference_model(row.config_json(), tmp_path), images, ids)
+    tokenizer = SigLIPProcessor(*EMBEDDED).tokenizer  # whatever it is: the token ids are given
+    save_checkpoint(load_model(row.variant, tmp_path), tmp_path, tokenizer=tokenizer)
+    encoder = load_encoder(weights=str(tmp_path), engine="openvino", max_batch=4)
+    image_embedding, text_embedding = encoder.encode_images(images), encoder.encode_texts(ids)
+    cosines = image_embedding @ text_embedding.T
+    their_cosines = theirs["image_embedding"] @ theirs["text_embedding"].T
+    assert np.ptp(their_cosines) > 300 * COSINE, "cosines that hardly differ compare nothing"
+    assert np.abs(cosines - their_cosines).max() <= COSINE
+    assert np.abs(encoder.scale * cosines + encoder.bias - theirs["image_logits"]).max() <= LOGIT
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")

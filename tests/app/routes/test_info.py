@@ -16,6 +16,7 @@ def test_info_tells_what_is_loaded_and_what_is_accepted(client):
         "vocab_size": 256,
         "dtype": "float32",
         "device": "CPU",
+        "engine": "tensorflow",
         "preprocessing": "the mean colour",
         "canonicalisation": "lower case",
         "scale": 10.0,
