@@ -1,0 +1,29 @@
+"""What a figure was measured on."""
+
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def machine() -> str:
+    """Returns the processor, its cores that this process may use, and Python's version, in words."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    names = re.findall(r"model name\s*:\s*(.+)", text)
+    wide = " with AVX-512" if "avx512f" in text else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{names[0] if names else platform.machine()}{wide}, {cores} cores, Python {platform.python_version()}"
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Returns the packages' versions."""
+    return {package: version_of(package) for package in packages}
+
+
+def version_of(package: str) -> str:
+    """Returns a package's version; TensorFlow without CUDA has a name of its own."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}_cpu")

@@ -1,0 +1,144 @@
+"""The image tower in our engines against the fast engines that people have for it, and against the processor's limit.
+
+    python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json; a few minutes
+
+DIRECTORY is a Hugging Face checkpoint of SigLIP; without real weights, `python -m benchmarks.random_checkpoint` makes
+one of the same size. Needs requirements-peers.txt. All contenders live in one process and are asked in turn, in an
+order drawn anew for each round, for the embeddings of the same pictures; each must agree with the reference. The limit
+is a large float32 matrix product: the tower's multiply-adds over its rate.
+"""
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import torch
+from transformers import SiglipVisionModel
+
+from benchmarks.machine import machine, versions
+from model.encoder import load_encoder
+
+RESULTS = Path(__file__).parent / "results/towers.json"
+ROUNDS, SIDE = 15, 4096
+COSINE = 0.99999  # of every contender with the reference: the same computation
+Embed = Callable[[], np.ndarray]
+
+
+class Reference(torch.nn.Module):
+    """Hugging Face's image tower: pixels [B, 3, S, S] in [-1, 1] to embeddings [B, E]."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self.tower = SiglipVisionModel.from_pretrained(directory).eval()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        pooled = self.tower(pixels).pooler_output
+        return pooled / pooled.norm(dim=-1, keepdim=True)
+
+
+def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Embed]:
+    """Returns each engine's way from the pictures, [B, S, S, 3] uint8 for ours and pixels for the others."""
+    pixels = torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
+    ours = {
+        engine: load_encoder(weights=directory, device="cpu", engine=engine, max_batch=len(images))
+        for engine in ("tensorflow", "openvino")
+    }
+    reference = Reference(directory)
+    compiled = torch.compile(reference)
+    file = Path(folder) / f"{len(images)}.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(reference, (pixels,), file, input_names=["pixels"], dynamo=False)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.compile_model(openvino.convert_model(file), "CPU", settings).create_infer_request()
+
+    def openvino_on_onnx() -> np.ndarray:
+        return request.infer({0: pixels.numpy()})[0].copy()
+
+    return {
+        "this service, TensorFlow": lambda: ours["tensorflow"].encode_images(images),
+        "this service, OpenVINO": lambda: ours["openvino"].encode_images(images),
+        "OpenVINO on Hugging Face's ONNX": openvino_on_onnx,
+        "ONNX Runtime on Hugging Face's ONNX": lambda: session.run(None, {"pixels": pixels.numpy()})[0],
+        "PyTorch, compiled": lambda: compiled(pixels).numpy(),
+        "PyTorch": lambda: reference(pixels).numpy(),
+    }
+
+
+@contextmanager
+def timed(times: list[float]) -> Iterator[None]:
+    """Adds how long its block took."""
+    began_s = time.perf_counter()
+    yield
+    times.append(time.perf_counter() - began_s)
+
+
+def measure(directory: str, batch: int, folder: str) -> list[dict]:
+    """Returns one row a contender, for batches of one size."""
+    size = json.loads((Path(directory) / "config.json").read_text())["vision_config"].get("image_size", 224)
+    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    embeds = contenders(directory, images, folder)
+    expected = embeds["PyTorch"]()
+    cosines = {name: float((embed() * expected).sum(axis=-1).min()) for name, embed in embeds.items()}
+    if min(cosines.values()) < COSINE:
+        sys.exit(f"not the same embeddings: {cosines}")
+    matrix = torch.rand(SIDE, SIDE)
+    matrix @ matrix
+    times: dict[str, list[float]] = {name: [] for name in embeds}
+    products: list[float] = []
+    order = random.Random(0)
+    for _ in range(ROUNDS):
+        for name in order.sample(list(embeds), len(embeds)):
+            with timed(times[name]):
+                embeds[name]()
+            time.sleep(0.05)  # thread pools spin for a while after their work, at the cost of whoever comes next
+        with timed(products):
+            matrix @ matrix
+        print(".", end="", file=sys.stderr, flush=True)
+    limit_s = statistics.median(products) / SIDE**3 * multiply_adds(directory) * batch
+    rows = [{"engine": name, "batch": batch, **spread(taken, batch)} for name, taken in times.items()]
+    return [*rows, {"engine": "limit", "batch": batch, "median_ms": round(limit_s / batch * 1000, 1)}]
+
+
+def spread(taken: list[float], batch: int) -> dict[str, float]:
+    """Returns the quartiles of the time for one image."""
+    low, median, high = (round(quartile / batch * 1000, 1) for quartile in statistics.quantiles(taken, n=4))
+    return {"low_ms": low, "median_ms": median, "high_ms": high}
+
+
+def multiply_adds(directory: str) -> int:
+    """Returns the multiply-adds of an image: matrix products and attention, 17.7e9 for SigLIPBaseP16 at 224."""
+    from model.hf_files import read_config
+
+    config = read_config(Path(directory)).vision
+    rows, width = config.grid[0] * config.grid[1], config.width
+    block = rows * (4 * width**2 + 2 * width * config.mlp_dim) + 2 * rows**2 * width
+    head = 2 * rows * width**2 + 2 * width**2 + 2 * rows * width + 2 * width * config.mlp_dim
+    return rows * 3 * config.patch_size**2 * width + config.depth * block + head
+
+
+def main() -> None:
+    """Measures, prints and saves."""
+    directory, batches = sys.argv[1], [int(batch) for batch in sys.argv[2:]] or [1, 8]
+    torch.set_grad_enabled(False)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [row for batch in batches for row in measure(directory, batch, folder)]
+    found = {"machine": machine(), "versions": versions("tensorflow", "openvino", "onnxruntime", "torch"), "rows": rows}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for row in rows:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
