@@ -165,6 +165,29 @@ def overload_table() -> str:
     )
 
 
+def towers_table() -> str:
+    """Returns the image tower's time in each engine over the fastest of the others, by `benchmarks/towers.py`."""
+    measured = json.loads((RESULTS / "towers.json").read_text(encoding="utf-8"))
+    times: dict[str, dict[int, dict[str, float]]] = {}
+    for row in measured["rows"]:
+        times.setdefault(row["engine"], {})[row["batch"]] = row
+    batches = sorted(times["PyTorch"])
+    others = [found for name, found in times.items() if not name.startswith("this service") and name != "limit"]
+    fastest = {batch: min(found[batch]["median_ms"] for found in others) for batch in batches}
+
+    def cell(row: dict[str, float], batch: int) -> str:
+        around = f" ({row['low_ms']:.0f} to {row['high_ms']:.0f} ms)" if "low_ms" in row else ""
+        return f"{row['median_ms'] / fastest[batch]:.2f}{around}"
+
+    rows = [
+        " | ".join([f"| {name}", *(cell(found[batch], batch) for batch in batches)]) + " |"
+        for name, found in times.items()
+    ]
+    heads = [f"an image of a batch of {batch}" for batch in batches]
+    where = f"`benchmarks/towers.py`, {measured['machine']}"
+    return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
+
+
 def decode_table() -> str:
     """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
     measured = json.loads((RESULTS / "decode_memory.json").read_text(encoding="utf-8"))
@@ -201,6 +224,7 @@ TABLES = {
     "soak": soak_table,
     "overload": overload_table,
     "decode": decode_table,
+    "towers": towers_table,
 }
 
 
