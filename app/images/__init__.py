@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from app.errors import ImageTooLarge
 from app.images.colours import to_rgb
@@ -20,15 +21,23 @@ __all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode",
 
 
 class DecodedImage(NamedTuple):
-    """An upright picture: `rgb` is [H, W, 3] uint8."""
+    """An upright picture: `rgb` is [H, W, 3] uint8; `width` and `height` are the file's, which may be larger."""
 
     rgb: np.ndarray
+    width: int
+    height: int
     format: str
     notes: list[str]
 
 
-def decode(data: bytes, max_image_pixels: int) -> DecodedImage:
+def decode(data: bytes, max_image_pixels: int, *, least_side: int | None = None) -> DecodedImage:
     """Returns the picture in a file, upright, opaque and with 8 bits a channel.
+
+    Args:
+        data: The file.
+        max_image_pixels: The most that its header may announce.
+        least_side: Where given, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as no
+            side becomes shorter than this. The decoder then leaves out the finest waves instead of computing them.
 
     Raises:
         UnsupportedMediaType: The bytes are not of an accepted format.
@@ -51,12 +60,17 @@ def decode(data: bytes, max_image_pixels: int) -> DecodedImage:
         samples = str(image.tile[0].args) if image.tile else ""  # how a pixel is stored, such as "RGB;16B"
         # A TIFF says its orientation first, and load() turns it; the others may say it after their pixels.
         turned = read_orientation(image) if form.name == "TIFF" else 1
+        width, height = image.size
+        if least_side and isinstance(image, JpegImageFile):
+            image.draft(None, (least_side, least_side))  # None: the colours stay what they are
         image.load()
         orientation = 1 if form.name == "TIFF" else read_orientation(image)
         rgb = to_rgb(image, samples, orientation, notes)
         if turned > 1:
             notes.append("exif_orientation_applied")
-        return DecodedImage(rgb, form.name, notes)
+        if orientation > 4:  # a TIFF's are upright from the start
+            width, height = height, width
+        return DecodedImage(rgb, width, height, form.name, notes)
 
 
 def check_size(width: int, height: int, max_image_pixels: int) -> None:

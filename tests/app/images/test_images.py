@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, features
 
-from app.errors import ImageTooLarge
+from app.errors import ImageTooLarge, InvalidImage
 from app.images import decode
 from app.images.colours import UPRIGHT
 from app.images.headers import MAX_FRAMES
-from tests.app.images.hostile import gif, jpeg, png
+from tests.app.images.hostile import announced_jpeg, gif, jpeg, png
 from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
 
 MAX_PIXELS = 1_000_000
@@ -42,7 +42,7 @@ def test_exif_orientation_is_applied(image_format, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image = decode(encoded(stored, image_format, exif=exif, quality=95), MAX_PIXELS)
-    assert image.rgb.shape == quarters().shape
+    assert image.rgb.shape == quarters().shape == (image.height, image.width, 3)
     centres = np.ix_([4, 12], [8, 24])  # of the quarters, far from what a lossy format smears
     assert np.abs(image.rgb[centres].astype(int) - quarters()[centres]).max() <= 12
     assert ("exif_orientation_applied" in image.notes) == (orientation > 1)
@@ -102,3 +102,73 @@ def test_decoding_leaves_pillow_and_the_warnings_as_they_were():
     before = state()
     decode(encoded(quarters()), MAX_PIXELS)
     assert state() == before
+
+
+def waves(width: int, height: int) -> np.ndarray:
+    """Returns a smooth picture whose corners differ, [height, width, 3] uint8, under a fine grain."""
+    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j].astype(np.float32)
+    grain = np.random.default_rng(0).normal(0, 8, (height, width)).astype(np.float32)
+    channels = [200 * across + 20, 200 * down + 20, 120 + 80 * np.sin(9 * across) * down]
+    return np.stack([channel + grain for channel in channels], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def resized(rgb: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC)).astype(int)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options):
+    data = encoded(waves(4000, 3000), "JPEG", quality=90, **options)
+    image = decode(data, 12_000_000, least_side=448)
+    assert (image.width, image.height) == (4000, 3000)
+    assert image.rgb.shape == (750, 1000, 3)
+    # of 255: the tolerance for a picture at half of what was decoded
+    assert np.abs(resized(image.rgb, 224) - resized(decode(data, 12_000_000).rgb, 224)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((128, 128), (64, 64, 3)), ((127, 200), (200, 127, 3)), ((2000, 80), (80, 2000, 3)), ((260, 130), (65, 130, 3))],
+)
+def test_no_side_of_a_jpeg_is_decoded_below_what_is_wanted(size, shape):
+    image = decode(encoded(waves(*size), "JPEG"), MAX_PIXELS, least_side=64)
+    assert image.rgb.shape == shape
+    assert (image.width, image.height) == size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_decoded_smaller_is_upright_and_so_is_its_size(orientation):
+    stored = Image.fromarray(quarters(160))
+    if orientation in UPRIGHT:
+        stored = stored.transpose({6: UPRIGHT[8], 8: UPRIGHT[6]}.get(orientation, UPRIGHT[orientation]))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image = decode(encoded(stored, "JPEG", exif=exif, quality=95), MAX_PIXELS, least_side=16)
+    assert (image.width, image.height) == (320, 160)
+    assert image.rgb.shape == (20, 40, 3)
+    centres = np.ix_([5, 15], [10, 30])
+    assert np.abs(image.rgb[centres].astype(int) - quarters(20)[centres]).max() <= 12
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_jpeg_decoded_smaller_keeps_its_colours(mode):
+    data = encoded(Image.fromarray(waves(400, 400)).convert(mode), "JPEG", quality=90)
+    small, whole = decode(data, MAX_PIXELS, least_side=100), decode(data, MAX_PIXELS)
+    assert small.notes == whole.notes
+    assert small.rgb.shape == (100, 100, 3)
+    assert np.abs(resized(small.rgb, 50) - resized(whole.rgb, 50)).max() <= 6
+
+
+def test_a_jpeg_decoded_smaller_is_refused_by_its_own_size():
+    with pytest.raises(ImageTooLarge, match="1001 x 1000 pixels"):
+        decode(announced_jpeg(1001, 1000), MAX_PIXELS, least_side=8)
+
+
+def test_a_jpeg_that_is_cut_short_is_refused_at_any_scale():
+    data = encoded(waves(400, 400), "JPEG", quality=90)
+    with pytest.raises(InvalidImage, match="truncated"):
+        decode(data[: len(data) // 2], MAX_PIXELS, least_side=50)
+
+
+def test_what_is_not_a_jpeg_is_decoded_as_it_is():
+    assert decode(encoded(quarters(160)), MAX_PIXELS, least_side=16).rgb.shape == (160, 320, 3)

@@ -1,0 +1,135 @@
+"""What decoding JPEGs at a reduced scale saves, and how near the embedding stays to that of the full decode.
+
+    python -m benchmarks.jpeg [CHECKPOINT]      writes benchmarks/results/jpeg.json; 3 GB of memory
+
+CHECKPOINT is a directory of a full-size model, whose fidelity is measured beside the embedded checkpoint's. The
+pictures are the samples, enlarged, under texture at every scale and grain, since a reduced decode leaves out just that;
+the third size of each checkpoint is the one where the least is kept, exactly `OVERSAMPLING` times the tower's side.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image, features
+
+from app import images
+from app.pictures import OVERSAMPLING
+from model.encoder import Encoder, load_encoder
+from model.preprocess import resize
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results/jpeg.json"
+SIZES = [(4_000, 3_000), (2_000, 1_500), (640, 480)]
+TOWER_SIDE = 224  # of the timings
+ROUNDS = 31
+TEXTURES = {"smooth": 4.0, "textured": 24.0}  # standard deviation, in steps of 255
+MAX_PIXELS = 100_000_000
+LABELS = [f"a photo of a {name}" for name in ("car", "cat", "dog", "guitar", "pizza", "rainbow", "house", "tree")]
+
+
+def photo(sample: Path, size: tuple[int, int], texture: float) -> bytes:
+    """Returns a JPEG of quality 90: the sample, enlarged, with noise of every octave from the whole to the pixel."""
+    width, height = size
+    chance = np.random.default_rng(list(sample.name.encode()))
+    pixels = np.asarray(Image.open(sample).convert("RGB").resize(size), np.float32).copy()
+    octaves = max(size).bit_length() - 1
+    for octave in range(2, octaves + 1):
+        cells = [max(2, side >> (octaves - octave)) for side in (height, width)]
+        noise = Image.fromarray(chance.standard_normal(cells, np.float32)).resize(size, Image.Resampling.BICUBIC)
+        pixels += (np.asarray(noise) * texture / octaves**0.5)[..., None]
+    file = BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def full(data: bytes, side: int) -> np.ndarray:
+    """Returns what the tower takes, from every pixel."""
+    return resize(images.decode(data, MAX_PIXELS).rgb, (side, side))
+
+
+def reduced(data: bytes, side: int) -> np.ndarray:
+    """Returns what the tower takes, as the service decodes."""
+    return resize(images.decode(data, MAX_PIXELS, least_side=OVERSAMPLING * side).rgb, (side, side))
+
+
+def plain(data: bytes, side: int) -> np.ndarray:
+    """Returns what the tower takes, as anyone would write it."""
+    return np.asarray(Image.open(BytesIO(data)).convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+
+
+def timings(rounds: int) -> Iterator[dict]:
+    """Yields milliseconds for each size: quartiles of each contender, one after the other in every round."""
+    contenders: list[Callable[[bytes, int], np.ndarray]] = [reduced, full, plain]
+    for size in SIZES:
+        data = photo(ROOT / "samples/cat.png", size, TEXTURES["textured"])
+        seconds: dict[str, list[float]] = {contender.__name__: [] for contender in contenders}
+        for _ in range(rounds):
+            for contender in contenders:
+                start_s = time.perf_counter()
+                contender(data, TOWER_SIDE)
+                seconds[contender.__name__].append(time.perf_counter() - start_s)
+        quartiles = {name: [round(1000 * q, 2) for q in statistics.quantiles(s)] for name, s in seconds.items()}
+        ratio = statistics.median(seconds["reduced"]) / statistics.median(seconds["plain"])
+        yield {"size": size, "file_bytes": len(data), "quartiles_ms": quartiles, "reduced_over_plain": round(ratio, 3)}
+
+
+def fidelity(encoder: Encoder) -> Iterator[dict]:
+    """Yields for each size and texture how far the reduced decode is from the full one."""
+    side = max(encoder.info.image_size)
+    texts = encoder.encode_texts(encoder.prepare_text(LABELS))
+    edge = (2 * OVERSAMPLING * side,) * 2
+    for size in [*SIZES[:2], edge]:
+        for name, texture in TEXTURES.items():
+            files = [photo(sample, size, texture) for sample in sorted((ROOT / "samples").glob("*.png"))]
+            near, true = (
+                encoder.encode_images(np.stack([read(data, side) for data in files])) for read in (reduced, full)
+            )
+            cosines = (near * true).sum(axis=1)
+            logits = [encoder.scale * embeddings @ texts.T + encoder.bias for embeddings in (near, true)]
+            yield {
+                "variant": encoder.info.variant,
+                "tower_side": side,
+                "size": size,
+                "texture": name,
+                "pictures": len(files),
+                "cosine_mean": round(float(cosines.mean()), 6),
+                "cosine_worst": round(float(cosines.min()), 6),
+                "logit_change_max": round(float(np.abs(logits[0] - logits[1]).max()), 4),
+                "top1_agreement": float((logits[0].argmax(axis=1) == logits[1].argmax(axis=1)).mean()),
+            }
+
+
+def machine() -> dict:
+    """Returns what the figures depend on."""
+    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return {
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "cpu": cpu[1] if cpu else "unknown",
+        "python": platform.python_version(),
+        "pillow": PIL.__version__,
+        "libjpeg_turbo": features.version("libjpeg_turbo"),
+    }
+
+
+def main(checkpoints: list[str]) -> None:
+    """Measures, prints and saves."""
+    report: dict = {"machine": machine(), "oversampling": OVERSAMPLING, "tower_side": TOWER_SIDE, "rounds": ROUNDS}
+    report["timings"] = list(timings(ROUNDS))
+    report["fidelity"] = [row for weights in (None, *checkpoints) for row in fidelity(load_encoder(weights=weights))]
+    print(json.dumps(report, indent=2))
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
