@@ -64,8 +64,13 @@ def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     settings = {"PORT": "0", "DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"} | more
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     environment |= {f"SIGLIP_{name}": value for name, value in settings.items()}
+    return launch(["benchmarks.soak", "serve"], environment, " ready: ")
+
+
+def launch(module: list[str], environment: dict[str, str], ready: str) -> tuple[subprocess.Popen[str], str]:
+    """Returns a server's process and its address, once it has logged a line with `ready`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.soak", "serve"],
+        [sys.executable, "-m", *module],
         env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -77,7 +82,7 @@ def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     for line in stderr:
         if found := re.search(r"running on (http://\S+)", line):
             address = found[1]
-        if " ready: " in line:
+        if ready in line:
             break
     drain = threading.Thread(target=stderr.read, daemon=True)  # a full pipe would stop the service
     drain.start()
