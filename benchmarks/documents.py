@@ -188,6 +188,32 @@ def towers_table() -> str:
     return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
 
 
+def requests_table() -> str:
+    """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
+    measured = json.loads((RESULTS / "requests.json").read_text(encoding="utf-8"))
+    rows = [
+        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {row['spread'][0]:,.2f} to {row['spread'][1]:,.2f} |"
+        for row in measured["rows"]
+    ]
+    where = f"{measured['clients']} clients where not said, {measured['machine']}"
+    return "\n".join([f"| `benchmarks/requests.py`: {where} | target | ratio | spread |", "|---|---|---|---|", *rows])
+
+
+def jpeg_table() -> str:
+    """Returns a JPEG's way to the model's pixels beside plain Pillow's, as `benchmarks/jpeg.py` measured it."""
+    measured = json.loads((RESULTS / "jpeg.json").read_text(encoding="utf-8"))
+    rows = []
+    for row in measured["timings"]:
+        low, median, high = row["quartiles_ms"]["reduced"]
+        plain = row["quartiles_ms"]["plain"][1]
+        width, height = row["size"]
+        rows.append(f"| {width} x {height} | {median / plain:.2f} ({low:.0f} to {high:.0f} ms) | 1.00 ({plain:.0f} ms) |")
+    found = measured["machine"]
+    where = f"{found['cpu']}, {found['cores']} cores, Pillow {found['pillow']}"
+    head = f"| JPEG (`benchmarks/jpeg.py`, {where}) | decoded and resized here | by plain Pillow |"
+    return "\n".join([head, "|---|---|---|", *rows])
+
+
 def decode_table() -> str:
     """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
     measured = json.loads((RESULTS / "decode_memory.json").read_text(encoding="utf-8"))
@@ -225,6 +251,8 @@ TABLES = {
     "overload": overload_table,
     "decode": decode_table,
     "towers": towers_table,
+    "requests": requests_table,
+    "jpeg": jpeg_table,
 }
 
 
