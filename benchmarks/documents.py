@@ -192,8 +192,9 @@ def requests_table() -> str:
     """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
     measured = json.loads((RESULTS / "requests.json").read_text(encoding="utf-8"))
     rows = [
-        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {row['spread'][0]:,.2f} to {row['spread'][1]:,.2f} |"
+        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {low:,.2f} to {high:,.2f} |"
         for row in measured["rows"]
+        for low, high in [row["spread"]]
     ]
     where = f"{measured['clients']} clients where not said, {measured['machine']}"
     return "\n".join([f"| `benchmarks/requests.py`: {where} | target | ratio | spread |", "|---|---|---|---|", *rows])
@@ -207,7 +208,9 @@ def jpeg_table() -> str:
         low, median, high = row["quartiles_ms"]["reduced"]
         plain = row["quartiles_ms"]["plain"][1]
         width, height = row["size"]
-        rows.append(f"| {width} x {height} | {median / plain:.2f} ({low:.0f} to {high:.0f} ms) | 1.00 ({plain:.0f} ms) |")
+        rows.append(
+            f"| {width} x {height} | {median / plain:.2f} ({low:.0f} to {high:.0f} ms) | 1.00 ({plain:.0f} ms) |"
+        )
     found = measured["machine"]
     where = f"{found['cpu']}, {found['cores']} cores, Pillow {found['pillow']}"
     head = f"| JPEG (`benchmarks/jpeg.py`, {where}) | decoded and resized here | by plain Pillow |"
