@@ -90,7 +90,7 @@ def test_a_checkpoint_from_the_hub_is_downloaded_tested_and_served(tmp_path):
     # TensorFlow's own first words are no JSON; nothing else may be none, such as a progress bar.
     messages = [json.loads(line)["message"] for line in lines if not re.match("WARNING: All log|[IW]0000 ", line)]
     assert [message for message in messages if hub.url in message or hub.cdn_url in message] == []
-    ready = f"ready: SigLIPTinyP16 {HUB_ID} on CPU, float32"
+    ready = f"ready: SigLIPTinyP16 {HUB_ID} on CPU, tensorflow, float32"
     told = [message for message in messages if message in ("downloading 0 %", "downloading 100 %", "loading", ready)]
     assert told == ["downloading 0 %", "downloading 100 %", "loading", ready]
 
