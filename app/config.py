@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
+    reduce_jpegs: bool = Field(
+        default=False, description="decode large JPEGs at a reduced size: faster, a little off; see docs/speed.md"
+    )
     max_labels: int = Field(default=10_000, ge=1, description="most labels of one request")
     max_images: int = Field(default=64, ge=1, description="most images of one request")
     max_queue_items: int = Field(default=256, ge=1, description="most images at a time, waiting or being computed")

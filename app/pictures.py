@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from app import images
+from app.config import Settings
 from app.encoder import Encoder
 from app.errors import InvalidImage
 from app.schemas import ImageFacts
 
-# A JPEG is decoded at the smallest scale that leaves so many times the tower's side: benchmarks/jpeg.py says what it
-# saves, and how near the embedding stays.
+# A JPEG that may be reduced is decoded at the smallest scale that leaves so many times the tower's side:
+# benchmarks/jpeg.py says what that saves, and how near the embedding stays.
 OVERSAMPLING = 2
 
 
@@ -24,14 +25,15 @@ class Picture(NamedTuple):
     decode_s: float
 
 
-def read_picture(data: bytes | str, encoder: Encoder, max_image_pixels: int) -> Picture:
+def read_picture(data: bytes | str, encoder: Encoder, settings: Settings) -> Picture:
     """Returns a decoded and resized picture.
 
     For a thread, and in one piece: of all that wait, only as many are decoded as there are threads.
     """
     started_s = time.perf_counter()
     file = decode_base64(data) if isinstance(data, str) else data
-    decoded = images.decode(file, max_image_pixels, least_side=OVERSAMPLING * max(encoder.info.image_size))
+    least_side = OVERSAMPLING * max(encoder.info.image_size) if settings.reduce_jpegs else None
+    decoded = images.decode(file, settings.max_image_pixels, least_side=least_side)
     facts = ImageFacts(width=decoded.width, height=decoded.height, format=decoded.format, notes=decoded.notes)
     return Picture(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
 

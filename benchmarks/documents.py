@@ -3,7 +3,6 @@
 `tests/test_docs.py` holds them to it.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -26,11 +25,11 @@ from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.metrics import PUSHED, READ
 from app.protocol import MAX_HEAD_BYTES
+from benchmarks import measured
 from model.config import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RESULTS = Path(__file__).parent / "results"
 
 # When each error is met, in the words of the contract; the class says the rest.
 WHEN = {
@@ -98,18 +97,6 @@ def variants_table() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
-def load_table() -> str:
-    """Returns what loading costs, as `benchmarks/load_memory.py` measured it."""
-    measured = json.loads((RESULTS / "load_memory.json").read_text(encoding="utf-8"))
-    rows = [
-        f"| `{row['variant']}` `{row['weights']}` | {row['file_bytes'] / 1e9:.2f} GB | "
-        f"{row['peak_bytes'] / 1e9:.2f} GB, {row['peak_per_file']:.2f} times the file | {row['load_s']:.0f} s |"
-        for row in measured["rows"]
-    ]
-    head = f"| `benchmarks/load_memory.py` on {measured['machine']} | file | peak above the imports | time |"
-    return "\n".join([head, "|---|---|---|---|", *rows])
-
-
 def limits_table() -> str:
     """Returns what a request may not exceed."""
     settings = Settings.model_fields
@@ -138,99 +125,6 @@ def limits_table() -> str:
     return "\n".join(["| at most | default | set by | beyond it |", "|---|---|---|---|", *lines])
 
 
-def soak_table() -> str:
-    """Returns what the service held during many requests, as `benchmarks/soak.py` measured it."""
-    measured = json.loads((RESULTS / "soak.json").read_text(encoding="utf-8"))
-    samples = measured["samples"]
-    shown_samples = [samples[0], samples[len(samples) // 2 - 1], samples[-1]]
-    rows = [
-        f"| {sample['requests']:,} | {sample['resident_bytes'] / 1e6:.1f} MB | {sample['threads']} | "
-        f"{sample['open_files']} | {sum(measured['traces'])} |"
-        for sample in shown_samples
-    ]
-    head = f"| requests so far (`benchmarks/soak.py`, {measured['machine']}) | resident | threads | files | traces |"
-    return "\n".join([head, "|---|---|---|---|---|", *rows])
-
-
-def overload_table() -> str:
-    """Returns how fast the service refused, as `benchmarks/overload.py` measured it."""
-    measured = json.loads((RESULTS / "overload.json").read_text(encoding="utf-8"))
-    rows = [
-        f"| {row['answer']} | {row['count']:,} | {row['median_ms']} ms | {row['p99_ms']} ms |"
-        for row in measured["rows"]
-    ]
-    where = f"{measured['clients']} clients, room for {measured['items']} images, {measured['machine']}"
-    return "\n".join(
-        [f"| answer (`benchmarks/overload.py`: {where}) | times | median | p99 |", "|---|---|---|---|", *rows]
-    )
-
-
-def towers_table() -> str:
-    """Returns the image tower's time in each engine over the fastest of the others, by `benchmarks/towers.py`."""
-    measured = json.loads((RESULTS / "towers.json").read_text(encoding="utf-8"))
-    times: dict[str, dict[int, dict[str, float]]] = {}
-    for row in measured["rows"]:
-        times.setdefault(row["engine"], {})[row["batch"]] = row
-    batches = sorted(times["PyTorch"])
-    others = [found for name, found in times.items() if not name.startswith("this service") and name != "limit"]
-    fastest = {batch: min(found[batch]["median_ms"] for found in others) for batch in batches}
-
-    def cell(row: dict[str, float], batch: int) -> str:
-        around = f" ({row['low_ms']:.0f} to {row['high_ms']:.0f} ms)" if "low_ms" in row else ""
-        return f"{row['median_ms'] / fastest[batch]:.2f}{around}"
-
-    rows = [
-        " | ".join([f"| {name}", *(cell(found[batch], batch) for batch in batches)]) + " |"
-        for name, found in times.items()
-    ]
-    heads = [f"an image of a batch of {batch}" for batch in batches]
-    where = f"`benchmarks/towers.py`, {measured['machine']}"
-    return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
-
-
-def requests_table() -> str:
-    """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
-    measured = json.loads((RESULTS / "requests.json").read_text(encoding="utf-8"))
-    rows = [
-        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {low:,.2f} to {high:,.2f} |"
-        for row in measured["rows"]
-        for low, high in [row["spread"]]
-    ]
-    where = f"{measured['clients']} clients where not said, {measured['machine']}"
-    return "\n".join([f"| `benchmarks/requests.py`: {where} | target | ratio | spread |", "|---|---|---|---|", *rows])
-
-
-def jpeg_table() -> str:
-    """Returns a JPEG's way to the model's pixels beside plain Pillow's, as `benchmarks/jpeg.py` measured it."""
-    measured = json.loads((RESULTS / "jpeg.json").read_text(encoding="utf-8"))
-    rows = []
-    for row in measured["timings"]:
-        low, median, high = row["quartiles_ms"]["reduced"]
-        plain = row["quartiles_ms"]["plain"][1]
-        width, height = row["size"]
-        rows.append(
-            f"| {width} x {height} | {median / plain:.2f} ({low:.0f} to {high:.0f} ms) | 1.00 ({plain:.0f} ms) |"
-        )
-    found = measured["machine"]
-    where = f"{found['cpu']}, {found['cores']} cores, Pillow {found['pillow']}"
-    head = f"| JPEG (`benchmarks/jpeg.py`, {where}) | decoded and resized here | by plain Pillow |"
-    return "\n".join([head, "|---|---|---|", *rows])
-
-
-def decode_table() -> str:
-    """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
-    measured = json.loads((RESULTS / "decode_memory.json").read_text(encoding="utf-8"))
-    by_format: dict[str, dict[str, float]] = {}
-    for row in measured["rows"]:
-        name = row["form"].partition(",")[0]
-        if name not in by_format or row["peak_bytes"] > by_format[name]["peak_bytes"]:
-            by_format[name] = row
-    rows = [f"| {row['form']} | {row['peak_bytes'] / 1e6:.0f} MB |" for row in by_format.values()]
-    megapixels = f"{measured['pixels'] / 1e6:.0f} megapixels"
-    head = f"| dearest form of {megapixels} (`benchmarks/decode_memory.py`, {measured['machine']}) | peak |"
-    return "\n".join([head, "|---|---|", *rows])
-
-
 def alerts_table() -> str:
     """Returns every alert, with what to look at."""
     groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
@@ -244,18 +138,19 @@ def alerts_table() -> str:
 
 TABLES = {
     "alerts": alerts_table,
-    "load": load_table,
+    "load": measured.load_table,
     "errors": errors_table,
     "variants": variants_table,
     "settings": settings_table,
     "metrics": metrics_table,
     "limits": limits_table,
-    "soak": soak_table,
-    "overload": overload_table,
-    "decode": decode_table,
-    "towers": towers_table,
-    "requests": requests_table,
-    "jpeg": jpeg_table,
+    "soak": measured.soak_table,
+    "overload": measured.overload_table,
+    "decode": measured.decode_table,
+    "towers": measured.towers_table,
+    "requests": measured.requests_table,
+    "jpeg": measured.jpeg_table,
+    "fidelity": measured.fidelity_table,
 }
 
 

@@ -4,13 +4,11 @@
 
 CHECKPOINT is a directory of a full-size model, whose fidelity is measured beside the embedded checkpoint's. The
 pictures are the samples, enlarged, under texture at every scale and grain, since a reduced decode leaves out just that;
-the third size of each checkpoint is the one where the least is kept, exactly `OVERSAMPLING` times the tower's side.
+the third size of each checkpoint is the one where the least is kept, exactly `OVERSAMPLING` times the tower's side. Of
+that size are also drawn patterns, the worst that a reduced decode can meet.
 """
 
 import json
-import os
-import platform
-import re
 import statistics
 import sys
 import time
@@ -19,11 +17,11 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import PIL
-from PIL import Image, features
+from PIL import Image, ImageDraw
 
 from app import images
 from app.pictures import OVERSAMPLING
+from benchmarks.machine import machine, versions
 from model.encoder import Encoder, load_encoder
 from model.preprocess import resize
 
@@ -49,6 +47,27 @@ def photo(sample: Path, size: tuple[int, int], texture: float) -> bytes:
         pixels += (np.asarray(noise) * texture / octaves**0.5)[..., None]
     file = BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def stripes(side: int) -> Image.Image:
+    """Returns columns of black and white, each a pixel wide."""
+    return Image.fromarray(np.tile(np.array([0, 255], np.uint8), (side, side // 2)))
+
+
+def page(side: int) -> Image.Image:
+    """Returns a page of tiny text."""
+    image = Image.new("L", (side, side), 255)
+    draw = ImageDraw.Draw(image)
+    for top in range(0, side, 8):
+        draw.text((0, top), f"{top} The quick brown fox jumps over the lazy dog. " * (side // 100), fill=0, font_size=7)
+    return image
+
+
+def drawn(image: Image.Image) -> bytes:
+    """Returns a JPEG of a drawing."""
+    file = BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
@@ -88,43 +107,38 @@ def fidelity(encoder: Encoder) -> Iterator[dict]:
     side = max(encoder.info.image_size)
     texts = encoder.encode_texts(encoder.prepare_text(LABELS))
     edge = (2 * OVERSAMPLING * side,) * 2
-    for size in [*SIZES[:2], edge]:
-        for name, texture in TEXTURES.items():
-            files = [photo(sample, size, texture) for sample in sorted((ROOT / "samples").glob("*.png"))]
-            near, true = (
-                encoder.encode_images(np.stack([read(data, side) for data in files])) for read in (reduced, full)
-            )
-            cosines = (near * true).sum(axis=1)
-            logits = [encoder.scale * embeddings @ texts.T + encoder.bias for embeddings in (near, true)]
-            yield {
-                "variant": encoder.info.variant,
-                "tower_side": side,
-                "size": size,
-                "texture": name,
-                "pictures": len(files),
-                "cosine_mean": round(float(cosines.mean()), 6),
-                "cosine_worst": round(float(cosines.min()), 6),
-                "logit_change_max": round(float(np.abs(logits[0] - logits[1]).max()), 4),
-                "top1_agreement": float((logits[0].argmax(axis=1) == logits[1].argmax(axis=1)).mean()),
-            }
-
-
-def machine() -> dict:
-    """Returns what the figures depend on."""
-    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    return {
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
-        "cpu": cpu[1] if cpu else "unknown",
-        "python": platform.python_version(),
-        "pillow": PIL.__version__,
-        "libjpeg_turbo": features.version("libjpeg_turbo"),
+    contents = {
+        (size, name): [photo(sample, size, texture) for sample in sorted((ROOT / "samples").glob("*.png"))]
+        for size in [*SIZES[:2], edge]
+        for name, texture in TEXTURES.items()
     }
+    contents |= {(edge, draw.__name__): [drawn(draw(edge[0]))] for draw in (stripes, page)}
+    for (size, name), files in contents.items():
+        near, true = (encoder.encode_images(np.stack([read(data, side) for data in files])) for read in (reduced, full))
+        cosines = (near * true).sum(axis=1)
+        logits = [encoder.scale * embeddings @ texts.T + encoder.bias for embeddings in (near, true)]
+        yield {
+            "variant": encoder.info.variant,
+            "tower_side": side,
+            "size": size,
+            "content": name,
+            "pictures": len(files),
+            "cosine_mean": round(float(cosines.mean()), 6),
+            "cosine_worst": round(float(cosines.min()), 6),
+            "logit_change_max": round(float(np.abs(logits[0] - logits[1]).max()), 4),
+            "top1_agreement": float((logits[0].argmax(axis=1) == logits[1].argmax(axis=1)).mean()),
+        }
 
 
 def main(checkpoints: list[str]) -> None:
     """Measures, prints and saves."""
-    report: dict = {"machine": machine(), "oversampling": OVERSAMPLING, "tower_side": TOWER_SIDE, "rounds": ROUNDS}
+    report: dict = {
+        "machine": machine(),
+        "versions": versions("pillow"),
+        "oversampling": OVERSAMPLING,
+        "tower_side": TOWER_SIDE,
+        "rounds": ROUNDS,
+    }
     report["timings"] = list(timings(ROUNDS))
     report["fidelity"] = [row for weights in (None, *checkpoints) for row in fidelity(load_encoder(weights=weights))]
     print(json.dumps(report, indent=2))

@@ -11,15 +11,12 @@ help. `SIGLIP_*` variables choose the service's settings, and the bare tower's w
 import io
 import json
 import os
-import platform
 import random
-import re
 import statistics
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.bare_tower import BATCHES, Tower
+from benchmarks.machine import machine, versions
 from benchmarks.soak import ROOT, launch
 
 RESULTS = ROOT / "benchmarks/results/requests.json"
@@ -211,12 +209,9 @@ def main(directory: str) -> int:
             for process in processes:
                 process.terminate()
                 process.wait()
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    packages = ("tensorflow-cpu", "keras", "torch", "transformers")
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor[1] if processor else 'unknown'}, "
-        f"Python {platform.python_version()}, {versions}",
+        "machine": machine(),
+        "versions": versions("tensorflow", "keras", "torch", "transformers"),
         "checkpoint": Path(directory).name,
         "settings": asked,
         "clients": CLIENTS,

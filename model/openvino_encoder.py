@@ -3,7 +3,6 @@
 It shares all but the computing with `model.encoder`, and agrees with it to float32's rounding.
 """
 
-import gc
 import sys
 from typing import Any
 
@@ -37,7 +36,6 @@ class OpenVINOEncoder(Encoder):
         self.image_request = request(self.traced(self.image_tower, (None, *vision.image_size, 3), np.uint8))
         self.text_request = request(self.traced(self.text_tower, (None, text.context_length), np.int32))
         del self.model, self.image_tower, self.text_tower
-        gc.collect()  # graphs refer to themselves; until they are gone, the weights are held twice
 
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""

@@ -35,7 +35,7 @@ def results_of_model(
 
     def read(file: ImageFile) -> tuple[str, Picture | NotScored]:
         try:
-            return file.path, read_picture(file.read(), encoder, settings.max_image_pixels)
+            return file.path, read_picture(file.read(), encoder, settings)
         except NotScored as error:
             return file.path, error
         except ServiceError as error:

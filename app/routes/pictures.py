@@ -28,9 +28,8 @@ async def embed_picture(request: Request, data: bytes | str, pointer: str = "/im
         Overloaded: The queue is full.
     """
     engine: Engine = request.app.state.engine
-    max_image_pixels: int = request.app.state.settings.max_image_pixels
     try:
-        picture = await engine.in_thread(read_picture, data, engine.encoder, max_image_pixels)
+        picture = await engine.in_thread(read_picture, data, engine.encoder, request.app.state.settings)
     except (InvalidImage, ImageTooLarge, UnsupportedMediaType) as error:
         engine.metrics.decode_failed(error.code)
         error.faults = [Fault(pointer, error.detail)]

@@ -53,3 +53,17 @@ def test_its_maker_is_told_nothing(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
     assert [path.name for path in tmp_path.rglob("*") if "openvino" in path.name or "intel" in path.name.lower()] == []
+
+
+def test_without_its_package_the_error_says_what_to_install():
+    script = """if True:
+        import sys
+        sys.modules["openvino"] = None  # as if it were not installed
+        from model.encoder import DeviceError, load_encoder
+        try:
+            load_encoder(engine="openvino")
+        except DeviceError as error:
+            print(error)
+    """
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told == "the engine openvino is not installed: pip install -r requirements-openvino.txt\n"

@@ -1,0 +1,128 @@
+"""The tables of README and guides that show what a benchmark has measured, each from its file in `results/`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def read(name: str) -> Any:
+    """Returns what a benchmark has written."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def load_table() -> str:
+    """Returns what loading costs, as `benchmarks/load_memory.py` measured it."""
+    measured = read("load_memory")
+    rows = [
+        f"| `{row['variant']}` `{row['weights']}` | {row['file_bytes'] / 1e9:.2f} GB | "
+        f"{row['peak_bytes'] / 1e9:.2f} GB, {row['peak_per_file']:.2f} times the file | {row['load_s']:.0f} s |"
+        for row in measured["rows"]
+    ]
+    head = f"| `benchmarks/load_memory.py` on {measured['machine']} | file | peak above the imports | time |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
+
+
+def soak_table() -> str:
+    """Returns what the service held during many requests, as `benchmarks/soak.py` measured it."""
+    measured = read("soak")
+    samples = measured["samples"]
+    shown_samples = [samples[0], samples[len(samples) // 2 - 1], samples[-1]]
+    rows = [
+        f"| {sample['requests']:,} | {sample['resident_bytes'] / 1e6:.1f} MB | {sample['threads']} | "
+        f"{sample['open_files']} | {sum(measured['traces'])} |"
+        for sample in shown_samples
+    ]
+    head = f"| requests so far (`benchmarks/soak.py`, {measured['machine']}) | resident | threads | files | traces |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def towers_table() -> str:
+    """Returns the image tower's time in each engine over the fastest of the others, by `benchmarks/towers.py`."""
+    measured = read("towers")
+    times: dict[str, dict[int, dict[str, float]]] = {}
+    for row in measured["rows"]:
+        times.setdefault(row["engine"], {})[row["batch"]] = row
+    batches = sorted(times["PyTorch"])
+    others = [found for name, found in times.items() if not name.startswith("this service") and name != "limit"]
+    fastest = {batch: min(found[batch]["median_ms"] for found in others) for batch in batches}
+
+    def cell(row: dict[str, float], batch: int) -> str:
+        around = f" ({row['low_ms']:.0f} to {row['high_ms']:.0f} ms)" if "low_ms" in row else ""
+        return f"{row['median_ms'] / fastest[batch]:.2f}{around}"
+
+    rows = [
+        " | ".join([f"| {name}", *(cell(found[batch], batch) for batch in batches)]) + " |"
+        for name, found in times.items()
+    ]
+    heads = [f"an image of a batch of {batch}" for batch in batches]
+    where = f"`benchmarks/towers.py`, {measured['machine']}"
+    return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
+
+
+def requests_table() -> str:
+    """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
+    measured = read("requests")
+    rows = [
+        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {low:,.2f} to {high:,.2f} |"
+        for row in measured["rows"]
+        for low, high in [row["spread"]]
+    ]
+    where = f"{measured['clients']} clients where not said, {measured['machine']}"
+    return "\n".join([f"| `benchmarks/requests.py`: {where} | target | ratio | spread |", "|---|---|---|---|", *rows])
+
+
+def jpeg_table() -> str:
+    """Returns a JPEG's way to the model's pixels beside plain Pillow's, as `benchmarks/jpeg.py` measured it."""
+    measured = read("jpeg")
+    rows = []
+    for row in measured["timings"]:
+        low, median, high = row["quartiles_ms"]["reduced"]
+        plain = row["quartiles_ms"]["plain"][1]
+        width, height = row["size"]
+        rows.append(
+            f"| {width} x {height} | {median / plain:.2f} ({low:.0f} to {high:.0f} ms) | 1.00 ({plain:.0f} ms) |"
+        )
+    where = f"{measured['machine']}, Pillow {measured['versions']['pillow']}"
+    head = f"| JPEG (`benchmarks/jpeg.py`, {where}) | decoded and resized here | by plain Pillow |"
+    return "\n".join([head, "|---|---|---|", *rows])
+
+
+def overload_table() -> str:
+    """Returns how fast the service refused, as `benchmarks/overload.py` measured it."""
+    measured = read("overload")
+    rows = [
+        f"| {row['answer']} | {row['count']:,} | {row['median_ms']} ms | {row['p99_ms']} ms |"
+        for row in measured["rows"]
+    ]
+    where = f"{measured['clients']} clients, room for {measured['items']} images, {measured['machine']}"
+    return "\n".join(
+        [f"| answer (`benchmarks/overload.py`: {where}) | times | median | p99 |", "|---|---|---|---|", *rows]
+    )
+
+
+def decode_table() -> str:
+    """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
+    measured = read("decode_memory")
+    by_format: dict[str, dict[str, float]] = {}
+    for row in measured["rows"]:
+        name = row["form"].partition(",")[0]
+        if name not in by_format or row["peak_bytes"] > by_format[name]["peak_bytes"]:
+            by_format[name] = row
+    rows = [f"| {row['form']} | {row['peak_bytes'] / 1e6:.0f} MB |" for row in by_format.values()]
+    megapixels = f"{measured['pixels'] / 1e6:.0f} megapixels"
+    head = f"| dearest form of {megapixels} (`benchmarks/decode_memory.py`, {measured['machine']}) | peak |"
+    return "\n".join([head, "|---|---|", *rows])
+
+
+def fidelity_table() -> str:
+    """Returns how near a reduced JPEG's embedding stays to the full decode's, as `benchmarks/jpeg.py` measured it."""
+    rows = [
+        f"| {row['variant']} | {row['size'][0]} x {row['size'][1]} | {row['content']} | {row['pictures']} | "
+        f"{row['cosine_mean']:.5f} | {row['cosine_worst']:.5f} | {row['logit_change_max']:.2f} | "
+        f"{row['top1_agreement']:.0%} |"
+        for row in read("jpeg")["fidelity"]
+    ]
+    head = "| model | JPEG | content | pictures | cosine, mean | worst | logit, most | same first label |"
+    return "\n".join([head, "|---" * 8 + "|", *rows])
