@@ -13,9 +13,11 @@ FROM ${PYTHON_IMAGE} AS build
 ARG FLAVOUR=cpu
 # true adds OpenTelemetry, which sends traces where the OTEL_EXPORTER_OTLP_* variables say
 ARG TRACING=false
+# true adds the engine OpenVINO, for whom SIGLIP_ENGINE=openvino is
+ARG OPENVINO=false
 ENV PATH=/opt/siglip/bin:$PATH
 WORKDIR /build
-COPY requirements.txt requirements-gpu.txt requirements-otel.txt ./
+COPY requirements.txt requirements-gpu.txt requirements-otel.txt requirements-openvino.txt ./
 # pip stays outside of the environment that is shipped. tensorflow-cpu is half the size, and exists for x86_64 only.
 # TensorFlow's headers (287 MB) and libclang (62 MB) are for who compiles against it.
 RUN set -eu; \
@@ -29,6 +31,11 @@ RUN set -eu; \
         true) echo '-r requirements-otel.txt' >> wanted.txt ;; \
         false) ;; \
         *) echo "TRACING is true or false. Received: $TRACING" >&2; exit 1 ;; \
+    esac; \
+    case "$OPENVINO" in \
+        true) echo '-r requirements-openvino.txt' >> wanted.txt ;; \
+        false) ;; \
+        *) echo "OPENVINO is true or false. Received: $OPENVINO" >&2; exit 1 ;; \
     esac; \
     python -m venv --without-pip /opt/siglip; \
     pip --python /opt/siglip/bin/python install --no-cache-dir --disable-pip-version-check -r wanted.txt; \
@@ -77,6 +84,7 @@ ENV PATH=/opt/siglip/bin:$PATH \
     SIGLIP_HOST=0.0.0.0 \
     SIGLIP_LOG_FORMAT=json \
     SIGLIP_DATA_DIR=/data \
+    SIGLIP_ENGINE_CACHE=/data/engine \
     SIGLIP_MODEL=${BAKE_MODEL} \
     SIGLIP_WEIGHTS=${BAKE_WEIGHTS}
 WORKDIR /srv/siglip

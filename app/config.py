@@ -53,9 +53,14 @@ class Settings(BaseSettings):
     device: Literal["auto", "gpu", "cpu"] = Field(
         default="auto", description="auto, gpu (refuses to start without) or cpu"
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto, float32 or bfloat16")
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        default="auto", description="auto, float32, bfloat16, or int8, which is the engine openvino's alone"
+    )
     engine: Literal["tensorflow", "openvino"] = Field(
         default="tensorflow", description="tensorflow, or openvino: faster on a CPU, see requirements-openvino.txt"
+    )
+    engine_cache: Path = Field(
+        default=Path("~/.cache/siglip"), description="folder where openvino keeps what it makes of a checkpoint"
     )
     data_dir: Path = Field(
         default=Path("~/.local/share/siglip"), description="folder for label sets and their embeddings"

@@ -78,7 +78,7 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
     Raises:
         CheckpointError: Of `model.config`: it is unknown, unreachable, incomplete or of another architecture.
     """
-    # Here, and by the service on its device thread: importing TensorFlow takes seconds.
+    # Here, and by the service on its device thread: importing an engine may take seconds.
     from model.encoder import load_encoder
 
     loaded: Encoder = load_encoder(
@@ -88,6 +88,7 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
         device=settings.device,
         dtype=settings.dtype,
         engine=settings.engine,
+        engine_cache=settings.engine_cache,
         max_batch=settings.max_batch,
         on_stage=on_stage,
     )

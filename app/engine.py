@@ -5,7 +5,6 @@ the shared batch; labels differ per request, and scoring them is a [K, E] x [E] 
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -22,6 +21,7 @@ from app.metrics import MODEL, Metrics, Snapshot
 from app.scoring import Classification, prompt_means
 from app.text_cache import Found, TextCache
 from model import zero_shot
+from model.processors import processors
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Engine:
         self._text_cache_bytes = text_cache_bytes
         self._device = Device(metrics, max_batch, canary_s, on_death)
         # As many as there are processors: each may hold a decoded image, and more would be no faster.
-        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="cpu")
+        self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="cpu")
         self._encoder: Encoder | None = None
 
     def report(self, stage: str) -> None:

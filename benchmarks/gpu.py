@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.encoder import batch_sizes, choose_gpu, describe_gpu
 from model.siglip import SigLIP
+from model.tensorflow_encoder import batch_sizes, choose_gpu, describe_gpu
 from model.variants import load_model
 
 RESULTS = Path(__file__).parent / "results/gpu.json"

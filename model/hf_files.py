@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig
+from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig, variant_of
 from model.preprocess import BICUBIC, BILINEAR, FILTERS
 from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 
@@ -122,6 +122,20 @@ def read_tokenizer_rules(directory: Path) -> TokenizerRules:
     return replace(
         found[0], end=content(values, "eos_token", found[0].end), pad=content(values, "pad_token", found[0].pad)
     )
+
+
+def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
+    """Returns the architecture of a checkpoint directory, which must be the variant's; None: any.
+
+    Raises:
+        CheckpointError: It is another one.
+    """
+    config = read_config(directory)
+    if variant is not None:
+        found = variant_of(config, read_tokenizer_rules(directory).generation)
+        if found != variant:
+            raise CheckpointError(f"{directory} is not a {variant} but {found or 'another model'}: {config}")
+    return config
 
 
 def content(values: Mapping[str, Any], key: str, otherwise: str) -> str:

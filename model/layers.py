@@ -79,9 +79,11 @@ class Block(keras.layers.Layer):
         self.norm2.build(input_shape)
         self.mlp.build(input_shape)
 
-    def call(self, x):
+    def call(self, x, only_last=False):
+        """Returns [B, N, D], or what the last position alone becomes, [B, 1, D]: it looks at all of them."""
         y = self.norm1(x)
-        x = x + self.attention(y, y)
+        rows = slice(-1, None) if only_last else slice(None)
+        x = x[:, rows] + self.attention(y[:, rows], y)
         return x + self.mlp(self.norm2(x))
 
 

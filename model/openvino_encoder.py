@@ -1,60 +1,116 @@
-"""The inference face on OpenVINO: the same Keras model, its graphs taken from TensorFlow in memory. For the CPU alone.
+"""The inference face on OpenVINO, for the CPU: float32, TensorFlow's to its rounding, or int8, twice as fast.
 
-It shares all but the computing with `model.encoder`, and agrees with it to float32's rounding.
+It shares all but the computing with its sister, and imports neither Keras nor TensorFlow: where a checkpoint's graphs
+are in the cache, a start takes seconds, and the weights are in memory once, beside what is mapped from the file.
 """
 
-import sys
-from typing import Any
+import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
-from model.encoder import Encoder, EncoderInfo
+from model import self_test
+from model.encoder import DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
+from model.openvino_graphs import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
-from model.siglip import SigLIP
+from model.processors import processors
 
-sys.modules["openvino_telemetry"] = None  # it would tell OpenVINO's maker of every start
-import openvino  # noqa: E402
+import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
 
 # One caller at a time has all processors; and never bfloat16, which OpenVINO would choose by itself where there is any.
-SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+SETTINGS: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+# int8: what flows into a layer is quantised in groups of so many channels, each with a scale of its own.
+# Groups of 128 are a tenth faster and a third farther from float32; benchmarks/fidelity.py has how far these are.
+GROUP = 64
+# On two processors, a picture alone in a graph of fixed shape was 8 % faster than in one of any shape, and eight one
+# after the other 4 % faster than together. Many processors want more rows than one picture's; where that begins was not
+# measured.
+FEW_PROCESSORS = 4
 
 
 class OpenVINOEncoder(Encoder):
     """A loaded SigLIP, as the service sees it.
 
     Args:
-        model: With its weights. Its towers are given up once OpenVINO has them.
+        folder: The checkpoint's graphs, of `model.openvino_graphs`. Files in it stay mapped; it may be deleted.
         processor: Of the same checkpoint.
         info: What to say about it.
         max_batch: The largest batch.
     """
 
-    def __init__(self, model: SigLIP, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int):
-        super().__init__(model, processor, info, max_batch=max_batch, compile_xla=False)
-        self.names_not_finite = super().not_finite()
-        vision, text = model.config.vision, model.config.text
-        self.image_request = request(self.traced(self.image_tower, (None, *vision.image_size, 3), np.uint8))
-        self.text_request = request(self.traced(self.text_tower, (None, text.context_length), np.int32))
-        del self.model, self.image_tower, self.text_tower
+    def __init__(self, folder: Path, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int):
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        super().__init__(processor, info, scale=facts["scale"], bias=facts["bias"], max_batch=max_batch)
+        self.names_not_finite: list[str] = facts["not_finite"]
+        with np.load(folder / GOLDEN) as golden:
+            self.golden = dict(golden)
+        one = info.dtype == "float32" and processors() <= FEW_PROCESSORS  # int8 has no graph of fixed shape
+        self.images_at_once = 1 if one else rows_at_once(facts["patches"])
+        self.texts_at_once = rows_at_once(info.context_length)
+        self.image_tower = request(folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None)
+        self.text_tower = request(folder / TOWERS["text"], info.dtype)
+
+    @classmethod
+    def place(cls, device: str, dtype: str) -> tuple[str, str]:
+        """Returns the device's name and the towers' type, for what `load_encoder` was asked for.
+
+        Raises:
+            DeviceError: It is a GPU or bfloat16, or int8 where NNCF is not installed.
+        """
+        if device == "gpu" or dtype == "bfloat16":
+            raise DeviceError("the engine openvino computes on the CPU: leave out device gpu and dtype bfloat16")
+        if dtype == "int8" and not find_spec("nncf"):
+            raise DeviceError("for dtype int8, NNCF is not installed: pip install -r requirements-openvino.txt")
+        return "CPU", "float32" if dtype == "auto" else dtype
+
+    @classmethod
+    def load(
+        cls, directory: Path, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int, cache: Path | None
+    ) -> "OpenVINOEncoder":
+        """Returns the checkpoint of a directory in the type that `info` says; `cache` keeps its graphs."""
+        with openvino_graphs(directory, info.sha256, info.dtype, cache) as folder:
+            return cls(folder, processor, info, max_batch=max_batch)
+
+    def warm_up(self) -> None:
+        """Computes a few rows, for OpenVINO to pack the weights as its kernels want them."""
+        self.encode_images(np.zeros((1, *self.info.image_size, 3), np.uint8))
+        self.encode_texts(np.ones((1, self.info.context_length), np.int32))
+
+    def self_test(self) -> None:
+        """Raises `model.self_test.SelfTestFailed` unless the checkpoint does what it must, near enough to float32."""
+        super().self_test()
+        for name, compute, inputs in (
+            ("picture", self.compute_images, self.golden["images"]),
+            ("text", self.compute_texts, self.golden["token_ids"]),
+        ):
+            expected = self.golden[f"{name}_embeddings"]
+            self_test.compare(self, f"a {name} in {self.info.dtype}, beside float32,", compute(inputs), expected)
 
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""
         return self.names_not_finite
 
-    def encode_images(self, images: np.ndarray) -> np.ndarray:
-        """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""
-        return self.infer(self.image_request, images)
+    def compute_images(self, images: np.ndarray) -> np.ndarray:
+        """Returns what `encode_images` does."""
+        return in_parts(lambda part: answer(self.image_tower, part), images, self.images_at_once)
 
-    def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
-        """Returns text embeddings, [B, E] float32, L2-normalised, from [B, L] int32; 1 <= B <= max_batch."""
-        return self.infer(self.text_request, token_ids)
-
-    def infer(self, tower: openvino.InferRequest, batch: np.ndarray) -> np.ndarray:
-        """Returns a tower's answer, in memory of its own: OpenVINO writes the next one over this one."""
-        self.check_rows(batch)
-        return tower.infer({0: batch})[0].copy()
+    def compute_texts(self, token_ids: np.ndarray) -> np.ndarray:
+        """Returns what `encode_texts` does."""
+        return in_parts(lambda part: answer(self.text_tower, part), token_ids, self.texts_at_once)
 
 
-def request(traced: Any) -> openvino.InferRequest:
-    """Returns OpenVINO's form of a TensorFlow function of one batch, of any size."""
-    return openvino.compile_model(openvino.convert_model(traced), "CPU", SETTINGS).create_infer_request()
+def answer(tower: openvino.InferRequest, batch: np.ndarray) -> np.ndarray:
+    """Returns a tower's answer, in memory of its own: OpenVINO writes the next one over this one."""
+    return tower.infer({0: batch})[0].copy()
+
+
+def request(path: Path, dtype: str, shape: list[int] | None = None) -> openvino.InferRequest:
+    """Returns a graph ready to compute; of any batch, or of one shape alone."""
+    graph = openvino.Core().read_model(path)
+    if shape:
+        graph.reshape(shape)
+    settings = SETTINGS | {"INFERENCE_NUM_THREADS": processors()}
+    if dtype == "int8":
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+    return openvino.compile_model(graph, "CPU", settings).create_infer_request()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from model.config import EMBEDDED, VARIANTS, CheckpointError, SigLIPConfig, choose_weights, variant_of
-from model.hf_files import read_config, read_tokenizer_rules
+from model.config import EMBEDDED, VARIANTS, SigLIPConfig, choose_weights
+from model.hf_files import read_config_of
 from model.hub import checkpoint_directory
 from model.siglip import SigLIP
 from model.weights import model_from_checkpoint
@@ -87,20 +87,6 @@ def load_model(
     directory = checkpoint_directory(variant, str(weights), revision=revision)
     config = read_config_of(variant, directory)
     return model_from_checkpoint(resized(config, input_shape), directory, dtype)
-
-
-def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
-    """Returns the architecture of a checkpoint directory, which must be the variant's; None: any.
-
-    Raises:
-        CheckpointError: It is another one.
-    """
-    config = read_config(directory)
-    if variant is not None:
-        found = variant_of(config, read_tokenizer_rules(directory).generation)
-        if found != variant:
-            raise CheckpointError(f"{directory} is not a {variant} but {found or 'another model'}: {config}")
-    return config
 
 
 def resized(config: SigLIPConfig, input_shape: tuple[int, int, int] | None) -> SigLIPConfig:

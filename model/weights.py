@@ -5,76 +5,29 @@ succeeds whole or changes nothing. Tensors are read one at a time and the file i
 model, not the model and the file (`benchmarks/load_memory.py`).
 """
 
-import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from model.config import CheckpointError, SigLIPConfig
 from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json, usual_resample
-from model.hub import sha256
 from model.positions import interpolate_positions
 from model.siglip import SigLIP
+from model.tensor_files import SINGLE_FILE, open_safetensors, read_tensor, tensor_files
 from model.tensor_table import IMAGE_POSITIONS, VOCABULARY_TABLE, Slot, tensor_table, to_checkpoint, to_keras
 from model.tokenizer import SigLIPTokenizer
 
-SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "F16", "BF16")
 ROWS_AT_ONCE = 8192
-
-
-def checkpoint_files(directory: Path) -> list[Path]:
-    """Returns the safetensors files of a checkpoint directory, one or its shards in order.
-
-    Raises:
-        CheckpointError: There are none, or one that the index names is missing.
-    """
-    if (directory / SINGLE_FILE).is_file():
-        return [directory / SINGLE_FILE]
-    if not (directory / INDEX_FILE).is_file():
-        raise CheckpointError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}")
-    try:
-        names = sorted(set(json.loads((directory / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{directory / INDEX_FILE} is not a safetensors index: {error!r}") from error
-    missing = [name for name in names if not (directory / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{directory} lacks {', '.join(missing)}, which {INDEX_FILE} names")
-    return [directory / name for name in names]
-
-
-@contextmanager
-def open_safetensors(path: Path) -> Iterator[Any]:
-    """Opens a safetensors file.
-
-    Raises:
-        CheckpointError: It is truncated or is no such file.
-    """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file: {error}") from error
-
-
-def tensor_files(directory: Path) -> dict[str, Path]:
-    """Returns the file of every tensor in a checkpoint; `position_ids`, buffers of old exports, are left out."""
-    found: dict[str, Path] = {}
-    for path in checkpoint_files(directory):
-        with open_safetensors(path) as file:
-            found |= {name: path for name in file.keys() if not name.endswith("position_ids")}  # noqa: SIM118 (no dict)
-    return found
 
 
 def load_checkpoint(model: SigLIP, directory: Path | str) -> None:
@@ -156,12 +109,6 @@ def mismatches(shapes: dict[str, tuple[int, ...]], files: dict[str, Path]) -> li
     return problems
 
 
-def read_tensor(path: Path, name: str) -> np.ndarray:
-    # Opened anew for each tensor: an open file keeps every page that was read resident, a second copy of it all.
-    with open_safetensors(path) as file:
-        return file.get_tensor(name).astype(np.float32, copy=False)
-
-
 def read_rows(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Any:
     """Returns a table as a tensor of that shape, read a few rows at a time; zeros if the file has another shape."""
     parts = []
@@ -222,9 +169,3 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-
-def fingerprint(directory: Path) -> str:
-    """Returns the sha256 of the checkpoint's tensors: of the one file, or of its shards' digests in order."""
-    digests = [sha256(path) for path in checkpoint_files(directory)]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

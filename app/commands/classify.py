@@ -32,7 +32,8 @@ Load = Callable[[Settings, Callable[[str], None]], Encoder]
 
 def load_quietly(settings: Settings, on_stage: Callable[[str], None]) -> Encoder:
     """Returns the configured encoder; see `load_encoder`."""
-    import_tensorflow()
+    if settings.engine == "tensorflow":
+        import_tensorflow()
     return load_encoder(settings, on_stage)
 
 

@@ -31,9 +31,10 @@ def main(arguments: list[str]) -> int:
         print(f"directory         {directory}", flush=True)
         # After the download, for they take seconds.
         import_tensorflow()
+        from model.hf_files import read_config_of
         from model.processor import SigLIPProcessor
-        from model.variants import read_config_of
-        from model.weights import check_tensors, fingerprint
+        from model.tensor_files import fingerprint
+        from model.weights import check_tensors
 
         read_config_of(options.variant, directory)
         tensors = check_tensors(directory)

@@ -3,7 +3,6 @@
 The service's own rooms do the work, so that the numbers are the service's.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -20,6 +19,7 @@ from app.pictures import Picture, read_picture
 from app.schemas import ClassifyOptions, ScoredImage
 from app.scoring import Classification, prompt_means, scored_image
 from model import zero_shot
+from model.processors import processors
 
 Result = tuple[str, ScoredImage | NotScored]
 
@@ -41,7 +41,7 @@ def results_of_model(
         except ServiceError as error:
             return file.path, NotScored(error.detail)
 
-    pictures = in_order(read, files, threads=os.cpu_count() or 1, ahead=2 * settings.max_batch)
+    pictures = in_order(read, files, threads=processors(), ahead=2 * settings.max_batch)
     for batch in batches(pictures, settings.max_batch):
         pixels = [picture.pixels for _, picture in batch if isinstance(picture, Picture)]
         embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())

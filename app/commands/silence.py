@@ -14,7 +14,7 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as words:
         os.dup2(words.fileno(), 2)
         try:
-            import_module("model.encoder")
+            import_module("model.tensorflow_encoder")
         except Exception:
             words.seek(0)
             os.write(terminal, words.read())

@@ -73,3 +73,9 @@ def checkpoint_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed_checkpoint(tmp_path: Path) -> Callable[[Weights], Path]:
     """Writes a checkpoint with other tensors than the model expects."""
     return lambda weights: write_checkpoint(tmp_path / "changed", weights=weights)
+
+
+@pytest.fixture(scope="session")
+def engine_cache(tmp_path_factory) -> Path:
+    """Where OpenVINO's form of a checkpoint is kept, once made."""
+    return tmp_path_factory.mktemp("engines")

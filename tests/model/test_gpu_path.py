@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from model.encoder import Encoder, load_encoder
+from model.tensorflow_encoder import TensorFlowEncoder
 from model.variants import load_model
 from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
@@ -22,7 +23,7 @@ def exact(checkpoint) -> Encoder:
 @pytest.fixture(scope="module")
 def encoder(checkpoint, exact) -> Encoder:
     model = load_model(None, checkpoint, dtype="bfloat16")
-    encoder = Encoder(model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+    encoder = TensorFlowEncoder(model, exact.processor, exact.info, max_batch=5, compile_xla=True)
     encoder.warm_up()
     return encoder
 

@@ -3,34 +3,70 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from model.encoder import Encoder, load_encoder
-from model.openvino_encoder import OpenVINOEncoder
+from model.encoder import DeviceError, Encoder, load_encoder
+from model.openvino_graphs import GOLDEN
 from model.self_test import SelfTestFailed
-from model.siglip import SigLIP
 from model.variants import load_model
+from model.weights import save_checkpoint
 
 
-def test_the_embedded_checkpoint_passes_its_self_test():
-    encoder = load_encoder(device="cpu", engine="openvino", max_batch=4)
+def openvino_encoder(engine_cache, **given) -> Encoder:
+    return load_encoder(engine="openvino", engine_cache=engine_cache, **given)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Encoder:
+    return load_encoder(device="cpu", max_batch=8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_the_embedded_checkpoint_passes_its_self_test(dtype, engine_cache):
+    encoder = openvino_encoder(engine_cache, dtype=dtype, max_batch=4)
     encoder.warm_up()
     encoder.self_test()
+    assert (encoder.info.engine, encoder.info.device, encoder.info.dtype) == ("openvino", "CPU", dtype)
 
 
-def test_its_embeddings_are_tensorflow_s():
-    exact, other = (load_encoder(device="cpu", engine=engine, max_batch=8) for engine in ("tensorflow", "openvino"))
+def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
+    other = openvino_encoder(engine_cache, max_batch=8)
     images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
     texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
     np.testing.assert_allclose(other.encode_images(images), exact.encode_images(images), atol=2e-6)
     np.testing.assert_allclose(other.encode_texts(texts), exact.encode_texts(texts), atol=2e-6)
+    assert (other.scale, other.bias) == (exact.scale, exact.bias)
 
 
-def test_an_answer_is_not_written_over_by_the_next():
-    encoder = load_encoder(device="cpu", engine="openvino", max_batch=1)
+def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
+    other = openvino_encoder(engine_cache, dtype="int8", max_batch=8)
+    images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
+    texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
+    for ours, theirs in (
+        (other.encode_images(images), exact.encode_images(images)),
+        (other.encode_texts(texts), exact.encode_texts(texts)),
+    ):
+        assert (ours * theirs).sum(axis=-1).min() > 0.999
+        assert np.abs(ours - theirs).max() > 1e-5, "graphs that are float32 after all would show nothing"
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("tower", ["picture", "text"])
+def test_int8_that_is_too_far_from_float32_does_not_serve(tower, tmp_path):
+    openvino_encoder(tmp_path, dtype="int8")
+    (golden,) = tmp_path.glob(f"int8-*/{GOLDEN}")
+    with np.load(golden) as file:
+        arrays = dict(file)
+    arrays[f"{tower}_embeddings"] += 0.2 * np.random.default_rng(0).standard_normal(arrays[f"{tower}_embeddings"].shape)
+    np.savez(golden, **arrays)
+    with pytest.raises(SelfTestFailed, match=f"a {tower} in int8, beside float32, is embedded as something else"):
+        openvino_encoder(tmp_path, dtype="int8").self_test()
+
+
+def test_an_answer_is_not_written_over_by_the_next(engine_cache):
+    encoder = openvino_encoder(engine_cache, max_batch=1)
     images = np.random.default_rng(0).integers(0, 256, (2, *encoder.info.image_size, 3), dtype=np.uint8)
     first = encoder.encode_images(images[:1])
     kept = first.copy()
@@ -38,32 +74,61 @@ def test_an_answer_is_not_written_over_by_the_next():
     np.testing.assert_array_equal(first, kept)
 
 
-def test_a_tensor_that_is_not_finite_fails_the_self_test_though_the_model_is_given_up(checkpoint):
-    loaded: Encoder = load_encoder(weights=str(checkpoint), device="cpu", max_batch=1)
+def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
+    loaded = load_encoder(weights=str(checkpoint), device="cpu", max_batch=1)
     model = load_model(None, checkpoint)
-    assert isinstance(model, SigLIP)
     model.vision.norm.gamma.assign(model.vision.norm.gamma * np.float32(np.nan))
-    encoder = OpenVINOEncoder(model, loaded.processor, replace(loaded.info, engine="openvino"), max_batch=1)
+    save_checkpoint(model, tmp_path / "broken", tokenizer=loaded.processor.tokenizer)
+    encoder = openvino_encoder(tmp_path, weights=str(tmp_path / "broken"), max_batch=1)
     with pytest.raises(SelfTestFailed, match=r"post_layernorm\.weight"):
         encoder.self_test()
 
 
-def test_its_maker_is_told_nothing(tmp_path):
-    script = "from model.encoder import load_encoder; load_encoder(device='cpu', engine='openvino', max_batch=1)"
+@pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}])
+def test_what_it_does_not_compute_is_refused(checkpoint, given):
+    with pytest.raises(DeviceError, match="the engine openvino computes on the CPU: leave out"):
+        openvino_encoder(None, weights=str(checkpoint), **given)
+
+
+def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cache):
+    openvino_encoder(engine_cache)
+    script = f"""if True:
+        import sys
+        from pathlib import Path
+        from model.encoder import load_encoder
+        encoder = load_encoder(engine="openvino", engine_cache=Path({str(engine_cache)!r}))
+        encoder.warm_up()
+        encoder.self_test()
+        print(sorted({{"keras", "tensorflow", "nncf", "torch"}} & set(sys.modules)))
+    """
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told == "[]\n"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_its_maker_is_told_nothing(dtype, tmp_path):
+    script = f"from model.encoder import load_encoder; load_encoder(engine='openvino', dtype='{dtype}', max_batch=1)"
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
     assert [path.name for path in tmp_path.rglob("*") if "openvino" in path.name or "intel" in path.name.lower()] == []
 
 
-def test_without_its_package_the_error_says_what_to_install():
-    script = """if True:
+@pytest.mark.parametrize(
+    ("package", "dtype", "problem"),
+    [
+        ("openvino", "float32", "the engine openvino is not installed"),
+        ("nncf", "int8", "for dtype int8, NNCF is not installed"),
+    ],
+)
+def test_without_its_package_the_error_says_what_to_install(package, dtype, problem):
+    script = f"""if True:
         import sys
-        sys.modules["openvino"] = None  # as if it were not installed
+        sys.modules[{package!r}] = None  # as if it were not installed
         from model.encoder import DeviceError, load_encoder
         try:
-            load_encoder(engine="openvino")
+            load_encoder(engine="openvino", dtype={dtype!r})
         except DeviceError as error:
             print(error)
     """
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert told == "the engine openvino is not installed: pip install -r requirements-openvino.txt\n"
+    assert told == f"{problem}: pip install -r requirements-openvino.txt\n"

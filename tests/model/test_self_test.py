@@ -13,6 +13,7 @@ from model.config import EMBEDDED
 from model.encoder import Encoder, load_encoder
 from model.self_test import GOLDEN, SelfTestFailed
 from model.tensor_table import tensor_table
+from model.tensorflow_encoder import TensorFlowEncoder
 from model.variants import load_model
 from tests.model.conftest import VOCABULARY, small_weights
 
@@ -127,7 +128,7 @@ def test_a_tensor_that_was_read_wrongly_is_caught(embedded, name, spoilt, messag
     model = load_model(*EMBEDDED)
     (variable,) = tensor_table(model)[name].variables
     variable.assign(spoilt(variable.numpy()))
-    wrong = Encoder(model, embedded.processor, embedded.info, max_batch=1, compile_xla=False)
+    wrong = TensorFlowEncoder(model, embedded.processor, embedded.info, max_batch=1, compile_xla=False)
     with pytest.raises(SelfTestFailed, match=message):
         wrong.self_test()
 

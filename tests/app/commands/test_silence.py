@@ -7,7 +7,7 @@ def test_tensorflow_is_imported_without_a_word():
         import sys
         from app.commands.silence import import_tensorflow
         import_tensorflow()
-        print("model.encoder" in sys.modules)
+        print("model.tensorflow_encoder" in sys.modules)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True\n", "")
@@ -19,7 +19,7 @@ def test_an_import_that_fails_is_told_with_all_that_was_said():
         from app.commands.silence import import_tensorflow
         class Finder:
             def find_spec(self, name, *_):
-                if name == "model.encoder":
+                if name == "model.tensorflow_encoder":
                     os.write(2, b"no such library")
                     raise ImportError(name)
         sys.meta_path.insert(0, Finder())
@@ -30,4 +30,4 @@ def test_an_import_that_fails_is_told_with_all_that_was_said():
         os.write(2, b", and on it goes")
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("model.encoder\n", "no such library, and on it goes")
+    assert (done.stdout, done.stderr) == ("model.tensorflow_encoder\n", "no such library, and on it goes")

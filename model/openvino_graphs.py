@@ -1,0 +1,163 @@
+"""OpenVINO's form of a checkpoint, in a folder: the two towers, and what else an encoder must know.
+
+    python -m model.openvino_graphs CHECKPOINT FOLDER float32|int8
+
+It is made from the Keras model by a process of its own, whose memory, TensorFlow's and three copies of the weights, the
+system gets back. Whoever serves from the folder needs neither Keras nor TensorFlow. Beside the towers lie inputs with
+TensorFlow's float32 embeddings of them, for the self-test at every start.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from model.config import CheckpointError
+from model.encoder import load_encoder
+from model.self_test import TEXTS, picture
+
+if TYPE_CHECKING:
+    from model.tensorflow_encoder import TensorFlowEncoder
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it would tell OpenVINO's maker of every start
+import openvino  # noqa: E402
+
+TOWERS = {"image": "image.xml", "text": "text.xml"}
+FACTS, GOLDEN = "facts.json", "golden.npz"
+PACKAGE = Path(__file__).parent
+REFUSED = 3  # the exit status where a checkpoint is refused, for the reason that is printed
+
+
+@contextmanager
+def openvino_graphs(directory: Path, sha256: str, dtype: str, cache: Path | None) -> Iterator[Path]:
+    """Gives the folder of a checkpoint's graphs, made now if the cache lacks it; without a cache, for a while only.
+
+    Args:
+        directory: The checkpoint.
+        sha256: Of its tensors.
+        dtype: "float32" or "int8".
+        cache: Where folders are kept.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be converted, or the cache cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="siglip-") as temporary:
+        folder = (cache or Path(temporary)).expanduser() / key(directory, sha256, dtype)
+        if not folder.is_dir():
+            make(directory, folder, dtype)
+        yield folder
+
+
+def key(directory: Path, sha256: str, dtype: str) -> str:
+    """Returns a folder's name, another for whatever would make other graphs: checkpoint, type, OpenVINO, our code."""
+    known = hashlib.sha256(f"{sha256} {version('openvino')}".encode())
+    for path in (directory / "config.json", *sorted(PACKAGE.glob("*.py"))):
+        known.update(path.read_bytes())
+    return f"{dtype}-{known.hexdigest()[:32]}"
+
+
+def make(directory: Path, folder: Path, dtype: str) -> None:
+    """Converts in a process of its own; the folder is there whole or not at all.
+
+    Raises:
+        CheckpointError: As `openvino_graphs`.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    except OSError as error:
+        raise CheckpointError(f"OpenVINO's form of the checkpoint cannot be kept: {error}") from error
+    ours, alive = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "model.openvino_graphs", str(directory.resolve()), str(partial), dtype],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])},
+            stdin=ours,  # at its end, where this process has ended
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == REFUSED:
+            raise CheckpointError(done.stdout.strip())
+        if done.returncode:
+            last = done.stderr.strip().rpartition("\n")[2]
+            raise CheckpointError(f"the checkpoint cannot be converted for OpenVINO: {last or done.returncode}")
+        with suppress(OSError):  # another process has been faster
+            partial.rename(folder)
+    finally:
+        os.close(ours)
+        os.close(alive)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def convert(directory: Path, folder: Path, dtype: str) -> None:
+    """Writes a checkpoint's towers, facts, and golden inputs with their float32 embeddings.
+
+    Raises:
+        CheckpointError: As `load_encoder`.
+    """
+    exact = cast("TensorFlowEncoder", load_encoder(weights=str(directory), device="cpu", dtype="float32"))
+    pixels, token_ids = exact.prepare_image(picture()), exact.prepare_text(TEXTS)
+    images = np.stack([pixels, pixels[::-1], 255 - pixels, pixels.transpose(1, 0, 2)[:, ::-1]])
+    np.savez(
+        folder / GOLDEN,
+        images=images,
+        token_ids=token_ids,
+        picture_embeddings=exact.encode_images(images),
+        text_embeddings=exact.encode_texts(token_ids),
+    )
+    facts = {"scale": exact.scale, "bias": exact.bias, "not_finite": exact.not_finite(), "patches": exact.patches}
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    for tower, traced in (
+        ("image", exact.traced(exact.image_tower, (None, *exact.info.image_size, 3), np.uint8)),
+        ("text", exact.traced(exact.text_tower, (None, exact.info.context_length), np.int32)),
+    ):
+        graph = openvino.convert_model(traced)
+        openvino.save_model(
+            quantised(graph) if dtype == "int8" else graph, folder / TOWERS[tower], compress_to_fp16=False
+        )
+
+
+def quantised(graph: Any) -> Any:
+    """Returns a graph whose weights are int8, each output channel at a scale of its own; it needs no pictures for that.
+
+    What flows between them is quantised as it comes, when the graph is computed: see `model.openvino_encoder`.
+    """
+    import nncf
+
+    return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+def end_with_parent(folder: Path) -> None:
+    """Waits until the process that wants the folder has ended before this one, and ends too."""
+    os.read(0, 1)  # not by sys.stdin, whose lock Python wants at its end
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+def main(directory: Path, folder: Path, dtype: str) -> int:
+    """Converts; what libraries say goes to stderr, so that stdout is the reason of a refusal."""
+    threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
+    reason = sys.stdout
+    sys.stdout = sys.stderr
+    try:
+        convert(directory, folder, dtype)
+    except CheckpointError as error:
+        print(error, file=reason)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))

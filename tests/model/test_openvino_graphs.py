@@ -1,0 +1,81 @@
+"""OpenVINO's form of a checkpoint: made once, whole or not at all, by a process of its own."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from model.config import EMBEDDED_DIRECTORY, CheckpointError
+from model.openvino_graphs import FACTS, GOLDEN, key, openvino_graphs
+from model.tensor_files import fingerprint
+
+EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
+FILES = sorted([FACTS, GOLDEN, "image.bin", "image.xml", "text.bin", "text.xml"])
+
+
+def graphs(directory: Path, cache: Path | None, dtype: str = "float32"):
+    return openvino_graphs(directory, fingerprint(directory), dtype, cache)
+
+
+def test_the_second_time_nothing_is_made(tmp_path):
+    with graphs(EMBEDDED, tmp_path) as folder:
+        made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with graphs(EMBEDDED, tmp_path) as again:
+        assert {path.name: path.stat().st_mtime_ns for path in again.iterdir()} == made
+    assert sorted(made) == FILES
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "nothing else is left"
+
+
+def test_int8_has_a_folder_of_its_own_and_a_third_of_the_bytes(engine_cache):
+    sizes = []
+    for dtype in ("float32", "int8"):
+        with graphs(EMBEDDED, engine_cache, dtype) as folder:
+            assert folder.name.startswith(f"{dtype}-")
+            sizes.append((folder / "image.bin").stat().st_size)
+    assert sizes[1] < sizes[0] / 3
+
+
+def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
+    shutil.copyfile(EMBEDDED / "config.json", tmp_path / "config.json")
+    before = key(tmp_path, "a", "float32")
+    assert key(tmp_path, "b", "float32") != before
+    (tmp_path / "config.json").write_text("{}")
+    assert key(tmp_path, "a", "float32") != before
+
+
+def test_without_a_cache_nothing_is_left():
+    with graphs(EMBEDDED, None) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == FILES
+        assert Path(tempfile.gettempdir()) in folder.parents
+    assert not folder.exists()
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leaves_nothing(tmp_path):
+    broken = shutil.copytree(EMBEDDED, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    del tensors["logit_scale"], tensors["logit_bias"]
+    save_file(tensors, broken / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117
+        with graphs(broken, tmp_path / "cache"):
+            pass
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"form of the checkpoint cannot be kept: .*file"):  # noqa: SIM117
+        with graphs(EMBEDDED, tmp_path / "file"):
+            pass
+
+
+def test_it_does_not_outlive_the_process_that_wanted_it(tmp_path):
+    folder = tmp_path / "partial"
+    folder.mkdir()
+    command = [sys.executable, "-m", "model.openvino_graphs", str(EMBEDDED), str(folder), "float32"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # at its end at once
+    assert done.returncode == 1
+    assert not folder.exists()
