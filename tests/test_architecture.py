@@ -109,7 +109,11 @@ def test_only_the_named_files_import(package: str) -> None:
 
 
 def test_a_stranger_at_a_door_is_noticed() -> None:
-    files = {"app/engine.py": {"tensorflow.keras"}, "model/tensorflow_encoder.py": {"tensorflow"}, "app/x.py": {"tensorflow_x"}}
+    files = {
+        "app/engine.py": {"tensorflow.keras"},
+        "model/tensorflow_encoder.py": {"tensorflow"},
+        "app/x.py": {"tensorflow_x"},
+    }
     assert strangers("tensorflow", DOORS["tensorflow"], files) == ["app/engine.py"]
 
 
