@@ -65,13 +65,19 @@ def towers_table() -> str:
 def requests_table() -> str:
     """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
     measured = read("requests")
+    engines = list(measured["rows"][0]["engines"])
+
+    def cell(found: dict[str, Any]) -> str:
+        low, high = found["spread"]
+        return f"{found['ratio']:,.2f} ({low:,.2f} to {high:,.2f})"
+
     rows = [
-        f"| {row['what']} | {row['target']} | {row['ratio']:,.2f} | {low:,.2f} to {high:,.2f} |"
+        " | ".join([f"| {row['what']}", row["target"], *(cell(row["engines"][name]) for name in engines)]) + " |"
         for row in measured["rows"]
-        for low, high in [row["spread"]]
     ]
     where = f"{measured['clients']} clients where not said, {measured['machine']}"
-    return "\n".join([f"| `benchmarks/requests.py`: {where} | target | ratio | spread |", "|---|---|---|---|", *rows])
+    head = f"| `benchmarks/requests.py`: {where} | target | {' | '.join(engines)} |"
+    return "\n".join([head, "|---" * (len(engines) + 2) + "|", *rows])
 
 
 def jpeg_table() -> str:

@@ -1,11 +1,11 @@
 """Requests a second beside the transformers pipeline's, and what a request takes beyond the bare image tower.
 
-    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json; about eight minutes
-                                                           with a base model on two cores
+    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json; a quarter of an hour
+                                                           with a base model on two cores, 8 GB of memory
 
-Both servers, and the bare tower, are processes of their own that wait while another is measured; what is compared is
-measured in turn, round by round. Every picture is sent once to each, so that keeping embeddings of pictures would not
-help. `SIGLIP_*` variables choose the service's settings, and the bare tower's with them.
+The service is there once for each engine. All servers, and the bare towers, are processes of their own that wait while
+another is measured; what is compared is measured in turn, round by round. Every picture is sent once, so that keeping
+embeddings of pictures would not help. `SIGLIP_*` variables choose the services' other settings.
 """
 
 import io
@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -47,6 +48,13 @@ class Cell(NamedTuple):
 
 CELLS = [Cell(10, 3, 48, 16, 16, 4, 1.0), Cell(100, 2, 48, 2, 2, 28, 1.3), Cell(1000, 1, 48, 1, 1, 250, None)]
 ALONE, FULL_ROUNDS, FULL_REQUESTS = 30, 3, 128
+ALONE_ROW = "time of POST /classify over its bare tower's, one client, labels seen before, a JPEG of 640x480"
+FULL_ROW = "images a second over its bare tower's at the best batch, 64 clients, labels seen before"
+ENGINES = {
+    "TensorFlow": ("tensorflow", "float32"),
+    "OpenVINO": ("openvino", "float32"),
+    "OpenVINO, int8": ("openvino", "int8"),
+}
 
 chance = random.Random(0)
 numbers = count()
@@ -94,48 +102,53 @@ def rate(address: str, images: list[bytes], labels: list[list[str]], clients: in
         return len(requests) / (time.perf_counter() - began_s)
 
 
-def row(what: str, target: str, ratios: list[float], **measured: Any) -> dict[str, Any]:
-    """Returns a row of the result, and prints it. Its spread is the quartiles, of few ratios the ends."""
+def spread(ratios: list[float]) -> dict[str, Any]:
+    """Returns the median of ratios, and their quartiles, of few the ends."""
     ends = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
-    spread = [round(each, 3) for each in ends]
-    made = {"what": what, "target": target, "ratio": round(statistics.median(ratios), 3), "spread": spread} | measured
-    print(json.dumps(made), flush=True)
-    return made
+    return {"ratio": round(statistics.median(ratios), 3), "spread": [round(each, 3) for each in ends]}
 
 
-def against_pipeline(ours: str, pipeline: str) -> list[dict[str, Any]]:
-    """Returns the rates of both servers, one row for each number of labels, seen before and new."""
+def against_pipeline(services: dict[str, str], pipeline: str) -> list[dict[str, Any]]:
+    """Returns each service's rates beside the pipeline's, one row for each number of labels, seen before and new."""
     seen = new_labels(CELLS[-1].labels)
-    rate(ours, [picture()], [seen])
+    for address in services.values():
+        rate(address, [picture()], [seen])
     rate(pipeline, [picture()], [seen[:1]])
     rows = []
     for cell in CELLS:
-        rates: dict[str, list[float]] = {"seen": [], "new": [], "pipeline": []}
+        rates: dict[tuple[str, str], list[float]] = defaultdict(list)
+        theirs: list[float] = []
         for _ in range(cell.rounds):
-            images = [picture() for _ in range(max(cell.seen, cell.pipeline))]
-            fresh = [new_labels(cell.labels) for _ in range(max(cell.new, cell.pipeline))]
-            rates["seen"].append(rate(ours, images[: cell.seen], [seen[: cell.labels]] * cell.seen))
-            rates["pipeline"].append(rate(pipeline, images[: cell.pipeline], fresh[: cell.pipeline]))
-            images = [picture() for _ in range(cell.new)]
-            rates["new"].append(rate(ours, images, fresh[: cell.new]))
-        for kind, target in (("seen", cell.target_seen), ("new", cell.target_new)):
-            ratios = [mine / theirs for mine, theirs in zip(rates[kind], rates["pipeline"], strict=True)]
-            what = f"{cell.labels:,} labels, {'seen before' if kind == 'seen' else 'never seen before'}"
-            rows.append(
-                row(
-                    f"requests a second over the pipeline's, {what}",
-                    f"at least {target}" if target else "",
-                    ratios,
-                    requests_per_round=[cell.seen if kind == "seen" else cell.new, cell.pipeline],
-                    service_per_s=[round(each, 4) for each in rates[kind]],
-                    pipeline_per_s=[round(each, 4) for each in rates["pipeline"]],
-                )
-            )
+            fresh = [new_labels(cell.labels) for _ in range(cell.pipeline)]
+            theirs.append(rate(pipeline, [picture() for _ in fresh], fresh))
+            for name, address in services.items():
+                for kind, number in (("seen before", cell.seen), ("never seen before", cell.new)):
+                    known = kind == "seen before"
+                    labels = [seen[: cell.labels] if known else new_labels(cell.labels) for _ in range(number)]
+                    rates[name, kind].append(rate(address, [picture() for _ in range(number)], labels))
+        for kind, target, number in (
+            ("seen before", cell.target_seen, cell.seen),
+            ("never seen before", cell.target_new, cell.new),
+        ):
+            ratios = {
+                name: spread([mine / other for mine, other in zip(rates[name, kind], theirs, strict=True)])
+                for name in services
+            }
+            made = {
+                "what": f"requests a second over the pipeline's, {cell.labels:,} labels, {kind}",
+                "target": f"at least {target}" if target else "",
+                "engines": ratios,
+                "requests_per_round": [number, cell.pipeline],
+                "service_per_s": {name: [round(each, 4) for each in rates[name, kind]] for name in services},
+                "pipeline_per_s": [round(each, 4) for each in theirs],
+            }
+            print(json.dumps(made), flush=True)
+            rows.append(made)
     return rows
 
 
-def against_tower(ours: str, tower: Tower) -> list[dict[str, Any]]:
-    """Returns what the service takes beyond the tower: for one client, and full."""
+def against_tower(ours: str, tower: Tower) -> dict[str, dict[str, Any]]:
+    """Returns what a service takes beyond its tower: for one client, and full."""
     labels = new_labels(10)
     requests = [prepared(ours, picture(), labels) for _ in range(ALONE + 3)]
     took: list[tuple[float, float]] = []
@@ -145,14 +158,6 @@ def against_tower(ours: str, tower: Tower) -> list[dict[str, Any]]:
             answer(client, request)
             took.append((time.perf_counter() - began_s, tower.seconds(1)))
     took = took[3:]  # the first ones compute the labels and open the connection
-    request_s, tower_s = (statistics.median(each) for each in zip(*took, strict=True))
-    alone = row(
-        "time of POST /classify over the bare tower's, one client, labels seen before, a JPEG of 640x480",
-        "at most 1.08",
-        [one / bare for one, bare in took],
-        request_ms=round(request_s * 1000, 1),
-        tower_ms=round(tower_s * 1000, 1),
-    )
     best = min(BATCHES, key=lambda batch: min(tower.seconds(batch) for _ in "ab") / batch)
     rates = []
     for _ in range(FULL_ROUNDS):
@@ -160,15 +165,12 @@ def against_tower(ours: str, tower: Tower) -> list[dict[str, Any]]:
         service = rate(ours, images, [labels] * FULL_REQUESTS, MANY_CLIENTS)
         times = [tower.seconds(best) for _ in range(max(1, 64 // best))]
         rates.append((service, best / statistics.median(times)))
-    full = row(
-        "images a second over the bare tower's at its best batch, 64 clients, labels seen before",
-        "at least 0.95",
-        [service / bare for service, bare in rates],
-        best_batch=best,
-        service_per_s=[round(service, 2) for service, _ in rates],
-        tower_per_s=[round(bare, 2) for _, bare in rates],
-    )
-    return [alone, full]
+    made = {
+        ALONE_ROW: spread([one / bare for one, bare in took]),
+        FULL_ROW: spread([service / bare for service, bare in rates]) | {"best_batch": best},
+    }
+    print(json.dumps(made), flush=True)
+    return made
 
 
 def agreement(ours: str, pipeline: str) -> dict[str, Any]:
@@ -187,31 +189,45 @@ def agreement(ours: str, pipeline: str) -> dict[str, Any]:
 
 def main(directory: str) -> int:
     """Measures, prints and saves."""
-    settings = {"WEIGHTS": directory, "PORT": "0", "LOG_FORMAT": "text", "REQUEST_TIMEOUT_S": str(TIMEOUT_S)}
     asked = {name: value for name, value in os.environ.items() if name.startswith("SIGLIP_")}
+    settings = {"WEIGHTS": directory, "PORT": "0", "LOG_FORMAT": "text", "REQUEST_TIMEOUT_S": str(TIMEOUT_S)}
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {f"SIGLIP_{name}": value for name, value in settings.items()} | asked
-        environment |= {"SIGLIP_DATA_DIR": folder, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        processes = []
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "SIGLIP_ENGINE_CACHE": f"{folder}/engine"}
+        environment |= {f"SIGLIP_{name}": value for name, value in settings.items()} | asked
+        environments = {
+            name: environment
+            | {"SIGLIP_DATA_DIR": f"{folder}/{engine}-{dtype}"}
+            | {"SIGLIP_ENGINE": engine, "SIGLIP_DTYPE": dtype}
+            for name, (engine, dtype) in ENGINES.items()
+        }
+        processes, addresses = [], {}
         try:
-            service, ours = launch(["app", "serve"], environment, " ready: ")
-            processes.append(service)
+            for name, given in environments.items():
+                process, addresses[name] = launch(["app", "serve"], given, " ready: ")
+                processes.append(process)
             peer, pipeline = launch(["benchmarks.peers.pipeline", directory], environment, "running on")
             processes.append(peer)
-            agrees = agreement(ours, pipeline)
+            agrees = {name: agreement(address, pipeline) for name, address in addresses.items()}
             print(json.dumps(agrees), flush=True)
-            rows = against_pipeline(ours, pipeline)
+            rows = against_pipeline(addresses, pipeline)
             peer.terminate()
-            tower = Tower(environment)
-            processes.append(tower.process)
-            rows += against_tower(ours, tower)
+            beyond = {}
+            for name, given in environments.items():
+                tower = Tower(given)
+                processes.append(tower.process)
+                beyond[name] = against_tower(addresses[name], tower)
+                tower.process.terminate()
+            rows += [
+                {"what": what, "target": target, "engines": {name: found[what] for name, found in beyond.items()}}
+                for what, target in ((ALONE_ROW, "at most 1.08"), (FULL_ROW, "at least 0.95"))
+            ]
         finally:
             for process in processes:
                 process.terminate()
                 process.wait()
     result = {
         "machine": machine(),
-        "versions": versions("tensorflow", "keras", "torch", "transformers"),
+        "versions": versions("tensorflow", "keras", "openvino", "torch", "transformers"),
         "checkpoint": Path(directory).name,
         "settings": asked,
         "clients": CLIENTS,

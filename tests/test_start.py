@@ -131,6 +131,45 @@ PATCH_14 = SigLIPConfig(
 )
 
 
+def test_openvino_in_int8_converts_once_answers_and_starts_again_without_converting(tmp_path):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "SIGLIP_ENGINE": "openvino",
+        "SIGLIP_DTYPE": "int8",
+        "SIGLIP_ENGINE_CACHE": "~/engine",
+        "SIGLIP_LOG_FORMAT": "text",
+    }
+    made = []
+    for start in ("first", "second"):
+        with served(tmp_path / start, environment) as client:
+            while startup(client)[0] != 200:
+                pass
+            info = client.get("/info").json()
+            assert (info["engine"], info["dtype"], info["device"]) == ("openvino", "int8", "CPU")
+            with (ROOT / "samples" / "cat.png").open("rb") as photo:
+                answer = client.post("/classify", files={"image": photo}, data={"labels": ["cat", "dog", "car"]})
+            assert answer.json()["scores"][0]["label"] == "cat"
+        made.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
+        assert " on CPU, openvino, int8" in (tmp_path / start).read_text()
+    assert made[0] == made[1]
+    assert len([path for path, _ in made[0] if path.is_dir()]) == 1
+
+
+def test_a_start_that_is_ended_while_it_converts_leaves_nothing_half_made(tmp_path):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SIGLIP_ENGINE": "openvino",
+        "SIGLIP_ENGINE_CACHE": str(tmp_path / "engine"),
+        "SIGLIP_LOG_FORMAT": "text",
+    }
+    with served(tmp_path / "log", environment):
+        while not list((tmp_path / "engine").glob("partial-*")):
+            time.sleep(0.05)
+    while list((tmp_path / "engine").iterdir()):  # the other process notices that this one has ended
+        time.sleep(0.05)
+
+
 def first_generation(directory: Path) -> Path:
     """Writes a fine-tune as transformers 4 saves it: another vocabulary, and images whose last pixels fill no patch."""
     config = replace(PATCH_14, vision=replace(PATCH_14.vision, image_size=(100, 100)))

@@ -1,5 +1,8 @@
 """The engine TensorFlow, beyond what test_encoder.py asks of every engine: tracing, XLA, types, devices."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -119,3 +122,16 @@ def test_an_unknown_device_is_refused(checkpoint):
 def test_int8_is_refused(checkpoint):
     with pytest.raises(DeviceError, match="dtype int8 is for the engine openvino"):
         load_encoder(weights=str(checkpoint), dtype="int8")
+
+
+def test_its_threads_are_as_many_as_the_processors_that_may_be_used():
+    script = """if True:
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        from model.encoder import load_encoder
+        load_encoder(device="cpu", max_batch=1)
+        import tensorflow as tf
+        print(tf.config.threading.get_intra_op_parallelism_threads())
+    """
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told == "1\n"
