@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,14 @@ class DeviceError(CheckpointError):
     """The device that was asked for is not there, or the engine cannot do what was asked for."""
 
 
+class CheckpointFiles(NamedTuple):
+    """Where an engine finds a checkpoint, where it may keep what it makes of it, and whom it tells that it does."""
+
+    directory: Path
+    cache: Path | None
+    on_stage: Callable[[str], None]
+
+
 class Encoder(ABC):
     """A loaded SigLIP, as the service sees it; an engine computes its towers.
 
@@ -80,10 +89,8 @@ class Encoder(ABC):
 
     @classmethod
     @abstractmethod
-    def load(
-        cls, directory: Path, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int, cache: Path | None
-    ) -> "Encoder":
-        """Returns the checkpoint of a directory on the device and in the type that `info` says."""
+    def load(cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int) -> "Encoder":
+        """Returns a checkpoint on the device and in the type that `info` says."""
 
     @abstractmethod
     def warm_up(self) -> None:
@@ -186,7 +193,8 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
         canonicalisation=processor.tokenizer.canonicalisation,
         demonstration=names == EMBEDDED,
     )
-    return chosen.load(directory, processor, info, max_batch=max_batch, cache=engine_cache)
+    files = CheckpointFiles(directory, engine_cache, on_stage or (lambda stage: None))
+    return chosen.load(files, processor, info, max_batch)
 
 
 def engine_named(engine: str) -> type[Encoder]:

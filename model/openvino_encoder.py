@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from model import self_test
-from model.encoder import DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
+from model.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
 from model.openvino_graphs import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
 from model.processors import processors
@@ -66,10 +66,10 @@ class OpenVINOEncoder(Encoder):
 
     @classmethod
     def load(
-        cls, directory: Path, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int, cache: Path | None
+        cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int
     ) -> "OpenVINOEncoder":
-        """Returns the checkpoint of a directory in the type that `info` says; `cache` keeps its graphs."""
-        with openvino_graphs(directory, info.sha256, info.dtype, cache) as folder:
+        """Returns a checkpoint in the type that `info` says; the cache keeps its graphs."""
+        with openvino_graphs(files, info.sha256, info.dtype) as folder:
             return cls(folder, processor, info, max_batch=max_batch)
 
     def warm_up(self) -> None:

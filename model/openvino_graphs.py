@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from model.config import CheckpointError
-from model.encoder import load_encoder
+from model.encoder import CheckpointFiles, load_encoder
 from model.self_test import TEXTS, picture
 
 if TYPE_CHECKING:
@@ -40,22 +40,22 @@ REFUSED = 3  # the exit status where a checkpoint is refused, for the reason tha
 
 
 @contextmanager
-def openvino_graphs(directory: Path, sha256: str, dtype: str, cache: Path | None) -> Iterator[Path]:
+def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator[Path]:
     """Gives the folder of a checkpoint's graphs, made now if the cache lacks it; without a cache, for a while only.
 
     Args:
-        directory: The checkpoint.
+        files: The checkpoint, the cache, and whom to tell that it is converted.
         sha256: Of its tensors.
         dtype: "float32" or "int8".
-        cache: Where folders are kept.
 
     Raises:
         CheckpointError: The checkpoint cannot be converted, or the cache cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="siglip-") as temporary:
-        folder = (cache or Path(temporary)).expanduser() / key(directory, sha256, dtype)
+        folder = (files.cache or Path(temporary)).expanduser() / key(files.directory, sha256, dtype)
         if not folder.is_dir():
-            make(directory, folder, dtype)
+            files.on_stage("converting")
+            make(files.directory, folder, dtype)
         yield folder
 
 

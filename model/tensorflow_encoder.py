@@ -6,13 +6,12 @@ trace takes any size, and nothing is computed for padding.
 """
 
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from model.encoder import DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
+from model.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
 from model.hf_files import read_config
 from model.processor import SigLIPProcessor
 from model.processors import processors
@@ -64,10 +63,10 @@ class TensorFlowEncoder(Encoder):
 
     @classmethod
     def load(
-        cls, directory: Path, processor: SigLIPProcessor, info: EncoderInfo, *, max_batch: int, cache: Path | None
+        cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int
     ) -> "TensorFlowEncoder":
-        """Returns the checkpoint of a directory on the device and in the type that `info` says. Nothing is cached."""
-        model = model_from_checkpoint(read_config(directory), directory, info.dtype)
+        """Returns a checkpoint on the device and in the type that `info` says."""
+        model = model_from_checkpoint(read_config(files.directory), files.directory, info.dtype)
         return cls(model, processor, info, max_batch=max_batch, compile_xla=info.device != "CPU")
 
     def warm_up(self) -> None:

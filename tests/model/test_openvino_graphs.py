@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from model.config import EMBEDDED_DIRECTORY, CheckpointError
+from model.encoder import CheckpointFiles
 from model.openvino_graphs import FACTS, GOLDEN, key, openvino_graphs
 from model.tensor_files import fingerprint
 
@@ -17,15 +18,19 @@ EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
 FILES = sorted([FACTS, GOLDEN, "image.bin", "image.xml", "text.bin", "text.xml"])
 
 
-def graphs(directory: Path, cache: Path | None, dtype: str = "float32"):
-    return openvino_graphs(directory, fingerprint(directory), dtype, cache)
+def graphs(directory: Path, cache: Path | None, dtype: str = "float32", stages: list[str] | None = None):
+    files = CheckpointFiles(directory, cache, [].append if stages is None else stages.append)
+    return openvino_graphs(files, fingerprint(directory), dtype)
 
 
 def test_the_second_time_nothing_is_made(tmp_path):
-    with graphs(EMBEDDED, tmp_path) as folder:
+    stages: list[str] = []
+    with graphs(EMBEDDED, tmp_path, stages=stages) as folder:
         made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    with graphs(EMBEDDED, tmp_path) as again:
+    assert stages == ["converting"]
+    with graphs(EMBEDDED, tmp_path, stages=stages) as again:
         assert {path.name: path.stat().st_mtime_ns for path in again.iterdir()} == made
+    assert stages == ["converting"]
     assert sorted(made) == FILES
     assert [path.name for path in tmp_path.iterdir()] == [folder.name], "nothing else is left"
 
