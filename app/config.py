@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     text_cache_bytes: int = Field(
         default=256_000_000, ge=0, description="memory for text embeddings, in bytes; 0: none"
     )
+    image_cache_bytes: int = Field(
+        default=64_000_000, ge=0, description="memory for image embeddings, by the file's digest, in bytes; 0: none"
+    )
     request_timeout_s: float = Field(
         default=60, gt=0, description="seconds for one request; X-Request-Timeout-Ms may ask for fewer"
     )

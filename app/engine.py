@@ -8,18 +8,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from app.admission import Admission
 from app.batching import BatchFailed, QueueFull, Result
 from app.device import Device
+from app.embedding_cache import EmbeddingCache
 from app.encoder import Encoder, EncoderInfo
 from app.errors import Draining, InternalError, NotReady, Overloaded
 from app.metrics import MODEL, Metrics, Snapshot
+from app.pictures import EmbeddedPicture
 from app.scoring import Classification, prompt_means
-from app.text_cache import Found, TextCache
 from model import zero_shot
 from model.processors import processors
 
@@ -29,6 +30,16 @@ U = TypeVar("U")
 
 READY, FAILED = "ready", "failed"
 MAX_TEXTS_AT_ONCE = 2_000  # of one request: looking up and queueing 100,000 in one go would hold up all others
+# What Python needs for an entry of a cache beside the key's and the embedding's own bytes, measured.
+TEXT_OVERHEAD_BYTES, IMAGE_OVERHEAD_BYTES = 400, 1_000
+
+
+class EmbeddedTexts(NamedTuple):
+    """Embeddings [N, E], and how many of the different texts were known and how many were not."""
+
+    embeddings: np.ndarray
+    hits: int
+    misses: int
 
 
 class Engine:
@@ -39,6 +50,7 @@ class Engine:
         metrics: Who counts.
         max_batch: Images, or texts, that the device computes at once.
         text_cache_bytes: Memory for text embeddings.
+        image_cache_bytes: Memory for image embeddings.
         canary_s: The idle time after which the device is tried.
         on_death: Called when the device thread has ended: nothing can be computed any more.
     """
@@ -50,6 +62,7 @@ class Engine:
         metrics: Metrics,
         max_batch: int,
         text_cache_bytes: int,
+        image_cache_bytes: int,
         canary_s: float,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
@@ -57,7 +70,8 @@ class Engine:
         self.draining = False
         self.admission = admission
         self.metrics = metrics
-        self._text_cache_bytes = text_cache_bytes
+        self._text_cache: EmbeddingCache[Result] = EmbeddingCache(text_cache_bytes, TEXT_OVERHEAD_BYTES)
+        self.image_cache: EmbeddingCache[EmbeddedPicture] = EmbeddingCache(image_cache_bytes, IMAGE_OVERHEAD_BYTES)
         self._device = Device(metrics, max_batch, canary_s, on_death)
         # As many as there are processors: each may hold a decoded image, and more would be no faster.
         self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="cpu")
@@ -83,8 +97,7 @@ class Engine:
             await self._device.call(encoder.warm_up)
             self.stage = "self-test"
             await self._device.call(encoder.self_test)
-            self._images, texts = self._device.open(encoder)
-            self._text_cache = TextCache(texts.submit, self._text_cache_bytes)
+            self._images, self._texts = self._device.open(encoder)
             self._encoder = encoder
             self.stage = "label sets"
             if load_label_sets:
@@ -146,34 +159,37 @@ class Engine:
             result = await future
         except BatchFailed as error:
             raise InternalError("The device could not compute this image.") from error
-        if not np.isfinite(result.row).all():
-            self._device.suspect()
-            raise InternalError("The model has given an embedding that is not a number.")
+        self._check_finite(result.row)
         return result
 
-    async def embed_texts(self, texts: Sequence[str]) -> Found:
+    async def embed_texts(self, texts: Sequence[str]) -> EmbeddedTexts:
         """Returns embeddings [N, E] of texts as they are; those that are known cost nothing.
 
         Raises:
             Overloaded: The queue is full.
         """
         encoder = self._encoder or self.encoder  # label sets are embedded before all is ready
-        found = []
+        parts, hits, misses = [], 0, 0
         for start in range(0, len(texts), MAX_TEXTS_AT_ONCE):
             token_ids = await self.in_thread(encoder.prepare_text, texts[start : start + MAX_TEXTS_AT_ONCE])
+            keys = [row.tobytes() for row in token_ids]
             try:
-                found.append(await self._text_cache.get(token_ids))
+                found = await self._text_cache.get(dict(zip(keys, token_ids, strict=True)), self._texts.submit)
             except QueueFull:
                 raise Overloaded(self.admission.retry_after_s()) from None
             except BatchFailed as error:
                 raise InternalError("The device could not compute these texts.") from error
-            if not np.isfinite(found[-1].embeddings).all():
-                self._device.suspect()
-                raise InternalError("The model has given an embedding that is not a number.")
-        embeddings, hits, misses = zip(*found, strict=True)
-        return Found(await self.in_thread(np.concatenate, embeddings), sum(hits), sum(misses))
+            parts.append(np.stack([found.results[key].row for key in keys]))
+            self._check_finite(parts[-1])
+            hits, misses = hits + found.hits, misses + found.misses
+        return EmbeddedTexts(await self.in_thread(np.concatenate, parts), hits, misses)
 
-    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> Found:
+    def _check_finite(self, embeddings: np.ndarray) -> None:
+        if not np.isfinite(embeddings).all():
+            self._device.suspect()
+            raise InternalError("The model has given an embedding that is not a number.")
+
+    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> EmbeddedTexts:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None for SigLIP's own."""
         templates = templates or zero_shot.DEFAULT_TEMPLATES
         prompts = await self.in_thread(zero_shot.prompts, labels, templates)
@@ -193,17 +209,20 @@ class Engine:
 
     def snapshot(self, label_sets: int) -> Snapshot:
         """Returns the state as the metrics show it."""
-        snapshot = Snapshot(
-            queue_depth=self.admission.items, queue_bytes=self.admission.bytes, label_sets=label_sets, ready=self.ready
-        )
-        if self._encoder is None:
-            return snapshot
-        return snapshot._replace(
+        return Snapshot(
+            queue_depth=self.admission.items,
+            queue_bytes=self.admission.bytes,
             text_cache_bytes=self._text_cache.bytes,
             text_cache_hits=self._text_cache.hits,
             text_cache_misses=self._text_cache.misses,
             text_cache_evictions=self._text_cache.evictions,
-            info={name: getattr(self._encoder.info, name) for name in MODEL},
+            image_cache_bytes=self.image_cache.bytes,
+            image_cache_hits=self.image_cache.hits,
+            image_cache_misses=self.image_cache.misses,
+            image_cache_evictions=self.image_cache.evictions,
+            label_sets=label_sets,
+            ready=self.ready,
+            info=None if self._encoder is None else {name: getattr(self._encoder.info, name) for name in MODEL},
         )
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -80,6 +80,7 @@ def create_app(
             metrics=app.state.metrics,
             max_batch=settings.max_batch,
             text_cache_bytes=settings.text_cache_bytes,
+            image_cache_bytes=settings.image_cache_bytes,
             canary_s=settings.canary_s,
             on_death=on_failure,
         )

@@ -73,6 +73,10 @@ class Snapshot(NamedTuple):
     text_cache_hits: int = 0
     text_cache_misses: int = 0
     text_cache_evictions: int = 0
+    image_cache_bytes: int = 0
+    image_cache_hits: int = 0
+    image_cache_misses: int = 0
+    image_cache_evictions: int = 0
     label_sets: int = 0
     ready: bool = False
     info: Mapping[str, str | None] | None = None  # the keys of MODEL, once a model is loaded
@@ -86,6 +90,10 @@ READ = (
     Row("siglip_text_cache_hits_total", "counter", "texts whose embedding was known"),
     Row("siglip_text_cache_misses_total", "counter", "texts whose embedding had to be computed"),
     Row("siglip_text_cache_evictions_total", "counter", "embeddings dropped to make room"),
+    Row("siglip_image_cache_bytes", "gauge", "memory of the cached image embeddings"),
+    Row("siglip_image_cache_hits_total", "counter", "images whose embedding was known"),
+    Row("siglip_image_cache_misses_total", "counter", "images whose embedding had to be computed"),
+    Row("siglip_image_cache_evictions_total", "counter", "embeddings dropped to make room"),
     Row("siglip_label_sets", "gauge", "stored label sets"),
     Row("siglip_ready", "gauge", "1 while `/health/ready` is 200"),
     Row("siglip_model_info", "info", "always 1: what is loaded", dict.fromkeys(MODEL, ())),

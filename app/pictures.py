@@ -1,6 +1,7 @@
 """A picture, from the bytes of its file to what the image tower takes: for the service and for the command line."""
 
 import binascii
+import hashlib
 import time
 from typing import NamedTuple
 
@@ -23,6 +24,33 @@ class Picture(NamedTuple):
     pixels: np.ndarray
     facts: ImageFacts
     decode_s: float
+
+
+class EmbeddedPicture(NamedTuple):
+    """An embedding, [E] float32, what the client is told, and how long each stage took."""
+
+    row: np.ndarray
+    facts: ImageFacts
+    decode_s: float
+    queue_s: float
+    compute_s: float
+
+    def kept(self) -> "EmbeddedPicture":
+        """Returns what a cache may keep: without its times, and copied, since a row would keep its whole batch."""
+        return EmbeddedPicture(self.row.copy(), self.facts, 0.0, 0.0, 0.0)
+
+
+class PictureFile(NamedTuple):
+    """A file's bytes, and the digest that stands for them."""
+
+    data: bytes
+    digest: bytes
+
+
+def read_file(data: bytes | str) -> PictureFile:
+    """Returns a file, given as its bytes or as their base64, which both have the same digest."""
+    file = decode_base64(data) if isinstance(data, str) else data
+    return PictureFile(file, hashlib.sha256(file).digest())
 
 
 def read_picture(data: bytes | str, encoder: Encoder, settings: Settings) -> Picture:

@@ -69,7 +69,7 @@ def measure(address: str, seconds: float) -> Times:
 def main() -> int:
     """Measures, prints and saves."""
     with tempfile.TemporaryDirectory() as folder:
-        process, address = start(folder, MAX_QUEUE_ITEMS=str(ITEMS))
+        process, address = start(folder, MAX_QUEUE_ITEMS=str(ITEMS), IMAGE_CACHE_BYTES="0")
         loader = multiprocessing.get_context("spawn").Process(target=load, args=(address, SECONDS + 2))
         try:
             loader.start()

@@ -40,7 +40,7 @@ async def embed_image(request: Request) -> Response:
     (image,), _ = await read_request(request, IMAGE)
     with engine.admission.permit():
         picture = await embed_picture(request, image)
-    return await answer(engine, model, picture.embedding[None])
+    return await answer(engine, model, picture.row[None])
 
 
 @router.post(

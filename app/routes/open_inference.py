@@ -11,10 +11,11 @@ from app.config import Settings
 from app.engine import Engine, together
 from app.errors import InvalidRequest, NotFound, ServiceError
 from app.labels import MAX_TEMPLATES
+from app.pictures import EmbeddedPicture
 from app.routes import health
 from app.routes.bodies import in_one_piece, media_type_of, unaccepted
 from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferAnswer, InferBody, read_inference, write_answer
-from app.routes.pictures import EmbeddedPicture, embed_pictures
+from app.routes.pictures import embed_pictures
 from app.routes.scoring import Classes, check_count, embed_classes, pointing
 from app.schemas import problem_responses
 
@@ -219,7 +220,7 @@ def score_all(
     for picture in pictures:
         if isinstance(picture, ServiceError):
             raise picture
-        rows.append(engine.classify(picture.embedding, classes.embeddings).scores)
+        rows.append(engine.classify(picture.row, classes.embeddings).scores)
     return {name: np.stack(values) for name, values in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}
 
 

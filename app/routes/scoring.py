@@ -12,7 +12,8 @@ from app.engine import Engine, together
 from app.errors import Fault, InvalidRequest, ServiceError
 from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
-from app.routes.pictures import EmbeddedPicture, embed_picture
+from app.pictures import EmbeddedPicture
+from app.routes.pictures import embed_picture
 from app.schemas import ClassifyOptions, FailedImage, Problem, ScoredImage
 from app.scoring import scored_image
 
@@ -69,7 +70,7 @@ async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
 
 def score(engine: Engine, picture: EmbeddedPicture, classes: Classes, options: ClassifyOptions) -> ScoredImage:
     """Returns one image's scores as the client gets them. For a thread: 10,000 labels take tens of milliseconds."""
-    classification = engine.classify(picture.embedding, classes.embeddings)
+    classification = engine.classify(picture.row, classes.embeddings)
     return scored_image(picture.facts, classes.labels, classification, options)
 
 

@@ -12,9 +12,10 @@ from app.engine import Engine, together
 from app.errors import Fault, InvalidLabels, ServiceError
 from app.examples import READY, VERTEX
 from app.labels import check_templates
+from app.pictures import EmbeddedPicture
 from app.routes import health
 from app.routes.bodies import json_body, read_json
-from app.routes.pictures import EmbeddedPicture, embed_pictures
+from app.routes.pictures import embed_pictures
 from app.routes.scoring import Classes, check_count, embed_classes, failed, pointing, score
 from app.schemas import ClassifyOptions, FailedImage, ScoredImage, Sent, Texts, problem_responses
 

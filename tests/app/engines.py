@@ -14,6 +14,7 @@ def make_engine(canary_s: float = 600, on_death: Callable[[], None] = lambda: No
         metrics=Metrics(),
         max_batch=4,
         text_cache_bytes=1_000_000,
+        image_cache_bytes=1_000_000,
         canary_s=canary_s,
         on_death=on_death,
     )

@@ -9,6 +9,7 @@ from app.device import MAX_QUEUED_ROWS
 from app.encoder import EncoderInfo
 from app.engine import MAX_TEXTS_AT_ONCE, Engine, together
 from app.errors import InternalError, NotReady, Overloaded
+from tests import fakes
 from tests.app.engines import make_engine
 from tests.app.pictures import BLUE, RED, picture
 from tests.fakes import FakeEncoder
@@ -53,6 +54,16 @@ async def test_known_texts_are_not_encoded_again(engine, encoder):
     await classify(engine, encoder, BLUE, ["Dog", "cat"])
     assert sum(encoder.text_batches) == 2
     assert sum(encoder.image_batches) == 2
+
+
+async def test_equal_texts_are_encoded_once_and_answered_in_their_order(engine, encoder):
+    found = await engine.embed_texts(["cat", "dog", "Cat", "cat"])
+    cat, dog = (fakes.embed(row) for row in encoder.prepare_text(["cat", "dog"]))
+    assert (found.embeddings == [cat, dog, cat, cat]).all()
+    assert (found.hits, found.misses) == (0, 2)
+    found = await engine.embed_texts(["tree", "dog"])
+    assert (found.embeddings[1] == dog).all()
+    assert (found.hits, found.misses) == (1, 1)
 
 
 async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):

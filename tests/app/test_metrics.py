@@ -95,10 +95,10 @@ def test_the_state_is_read_at_each_scrape(metrics):
     assert scrape(metrics)["siglip_model_info"].samples == []
     depths = iter([7, 8])
     info = dict.fromkeys(MODEL, "x") | {"revision": None, "device": 'GPU "0"\n'}
-    metrics.watch(lambda: Snapshot(next(depths), 1, 2, 3, 4, 5, 6, ready=True, info=info))
+    metrics.watch(lambda: Snapshot(next(depths), *range(1, 11), ready=True, info=info))
     families = scrape(metrics)
     read = {row.name: families[row.name.removesuffix("_total")].samples[0] for row in READ}
-    assert [read[row.name].value for row in READ[:-2]] == [7, 1, 2, 3, 4, 5, 6, 1]
+    assert [read[row.name].value for row in READ[:-2]] == [7, *range(1, 11), 1]
     assert read["siglip_model_info"].labels == dict.fromkeys(MODEL, "x") | {"revision": "", "device": 'GPU "0"\n'}
     assert read["siglip_threads"].value == threading.active_count()
     assert value(metrics, "siglip_queue_depth") == 8

@@ -1,25 +1,39 @@
+import base64
+import json
+import logging
 import os
+import re
+import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import httpx
 import numpy as np
+import pytest
 
-from tests.app.pictures import RED, encoded, picture
+from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
 from tests.fakes import FakeEncoder
+
+TURNED = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+PROMPT = "This is a photo of cat."
+LARGE = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))  # 120 kB: it goes to a thread
 
 
 @dataclass
 class CountingEncoder(FakeEncoder):
-    """Counts how many pictures are decoded and not yet resized to the model's pixels at once."""
+    """Counts the pictures that were decoded, and how many are and are not yet resized to the model's pixels at once."""
 
-    def __post_init__(self) -> None:
-        self.lock = threading.Lock()
-        self.now = self.most = 0
+    lock: Any = field(default_factory=threading.Lock)
+    decoded: int = 0
+    now: int = 0
+    most: int = 0
 
     def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
         with self.lock:
+            self.decoded += 1
             self.now += 1
             self.most = max(self.most, self.now)
         prepared = super().prepare_image(rgb)
@@ -28,14 +42,218 @@ class CountingEncoder(FakeEncoder):
         return prepared
 
 
+def as_file(image: bytes, *labels: str, **headers: str) -> dict[str, Any]:
+    return {"content": image, "params": {"labels": labels}, "headers": {"Content-Type": "image/png"} | headers}
+
+
+def as_form(image: bytes, *labels: str) -> dict[str, Any]:
+    return {"files": {"image": image}, "data": {"labels": labels}}
+
+
+def as_json(image: bytes, *labels: str) -> dict[str, Any]:
+    return {"json": {"image": base64.b64encode(image).decode(), "labels": labels}}
+
+
+def logits(answer: httpx.Response) -> dict[str, float]:
+    assert answer.status_code == 200, answer.text
+    return {score["label"]: score["logit"] for score in answer.json()["scores"]}
+
+
+def cache(client: httpx.Client) -> tuple[float, ...]:
+    """Returns the hits, misses, evictions and bytes that are counted."""
+    text = client.get("/metrics").text
+    names = ("hits_total", "misses_total", "evictions_total", "bytes")
+    return tuple(float(re.search(rf"^siglip_image_cache_{name} (\S+)$", text, re.MULTILINE)[1]) for name in names)  # type: ignore[index]
+
+
 def test_of_many_pictures_only_as_many_are_held_decoded_as_there_are_processors(running):
     encoder = CountingEncoder()
-    images = [encoded(picture(RED, side)) for side in range(100, 120)]
+    requests = [[encoded(picture(RED, side)) for side in range(start, 260, 8)] for start in range(100, 108)]
 
-    def send(files: Sequence[bytes]) -> int:
+    def send(files: list[bytes]) -> int:
         form = [("images", image) for image in files]
         return client.post("/classify/batch", files=form, data={"labels": "cat"}).status_code
 
     with running(encoder) as client, ThreadPoolExecutor(8) as others:
-        assert set(others.map(send, [images] * 8)) == {200}
+        assert set(others.map(send, requests)) == {200}
     assert encoder.most <= (os.cpu_count() or 1)
+
+
+def test_a_known_picture_with_other_labels_is_neither_decoded_nor_computed_again(running):
+    encoder = CountingEncoder()
+    with running(encoder) as client:
+        asked = [("cat",), ("dog", "tree"), ("dog", "cat")]
+        answers = [client.post("/classify", **as_file(encoded(picture(RED)), *labels)) for labels in asked]
+        assert (encoder.decoded, encoder.image_batches) == (1, [1])
+        assert cache(client)[:3] == (2, 1, 0)
+    for labels, answer in zip(asked, answers, strict=True):
+        expected = {label: encoder.logit(picture(RED), f"This is a photo of {label}.") for label in labels}
+        assert logits(answer) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("image", [TURNED, LARGE], ids=["small", "large"])
+def test_the_answer_for_a_known_picture_is_the_same_byte_for_byte_whichever_way_it_came(running, image):
+    encoder = CountingEncoder()
+    with running(encoder) as client:
+        answers = {client.post("/classify", **way(image, "cat")).text for way in (as_file, as_form, as_json, as_file)}
+        batch = client.post("/classify/batch", files=[("images", image)] * 3, data={"labels": "cat"}).json()
+    (answer,) = answers
+    assert (encoder.decoded, encoder.image_batches) == (1, [1])
+    assert ("exif_orientation_applied" in answer) == (image is TURNED)
+    assert [{"model": batch["model"]} | result for result in batch["results"]] == [json.loads(answer)] * 3
+
+
+def test_a_known_picture_took_no_time_and_its_line_says_that_it_was_known(running, caplog):
+    with caplog.at_level(logging.INFO, "app"), running() as client:
+        answers = [client.post("/classify", **as_file(encoded(picture()), "cat")) for _ in range(2)]
+    timings = [dict(part.split(";dur=") for part in a.headers["Server-Timing"].split(", ")) for a in answers]
+    assert set(timings[0]) == set(timings[1]) == {"decode", "queue", "image", "text", "total"}
+    assert [timings[1][stage] for stage in ("decode", "queue", "image")] == ["0.0"] * 3
+    lines = [record.facts for record in caplog.records if getattr(record, "facts", {}).get("route") == "/classify"]
+    assert [line["image_cache_hits"] for line in lines] == [0, 1]
+
+
+def test_pictures_that_are_known_and_unknown_are_never_mixed(running):
+    encoder = FakeEncoder()
+    colours = [(shade, 255 - shade, 7) for shade in range(40)]
+    files = [encoded(picture(colour)) for colour in colours]
+    expected = [encoder.logit(picture(colour), PROMPT) for colour in colours]
+    with running(encoder, max_images=200) as client, ThreadPoolExecutor(8) as others:
+
+        def alone(index: int) -> float:
+            return logits(client.post("/classify", **as_file(files[index], "cat")))["cat"]
+
+        for _ in range(2):
+            assert list(others.map(alone, range(0, 40, 2))) == pytest.approx(expected[::2], abs=1e-5)
+            form = [("images", file) for file in files * 2]
+            results = client.post("/classify/batch", files=form, data={"labels": "cat"}).json()["results"]
+            assert [result["scores"][0]["logit"] for result in results] == pytest.approx(expected * 2, abs=1e-5)
+    assert sum(encoder.image_batches) == 40
+
+
+def test_the_picture_used_longest_ago_is_forgotten_when_the_bytes_are_full(running):
+    encoder = FakeEncoder()
+    with running(encoder, image_cache_bytes=2_500) as client:  # two of some 1,200 bytes
+        for colour in (RED, GREEN, RED, BLUE, RED, GREEN):  # blue drives out green
+            client.post("/classify", **as_file(encoded(picture(colour)), "cat"))
+        hits, misses, evictions, held = cache(client)
+    assert sum(encoder.image_batches) == 4
+    assert (hits, misses, evictions) == (2, 4, 2)
+    assert 2_000 < held <= 2_500
+
+
+def test_without_memory_for_it_nothing_is_kept(running):
+    encoder = FakeEncoder()
+    with running(encoder, image_cache_bytes=0) as client:
+        for way in (as_file, as_json):
+            logits(client.post("/classify", **way(encoded(picture()), "cat")))
+        assert cache(client) == (0, 0, 0, 0)
+    assert sum(encoder.image_batches) == 2
+
+
+@dataclass
+class Gate:
+    """Holds the device inside a batch until it is opened."""
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    free: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.entered.set()
+        self.free.wait()
+
+
+@pytest.fixture
+def held(running: Callable[..., Any]) -> Iterator[tuple[httpx.Client, FakeEncoder, Gate, ThreadPoolExecutor]]:
+    """A service whose device is held inside a batch of another picture's."""
+    gate, encoder = Gate(), FakeEncoder()
+    with running(encoder) as client, ThreadPoolExecutor(8) as others:
+        client.post("/embed/text", json={"texts": [PROMPT]})  # known, and so not held
+        encoder.before_batch = gate
+        before = others.submit(client.post, "/embed/image", **as_file(encoded(picture(GREEN))))
+        gate.entered.wait()
+        yield client, encoder, gate, others
+        gate.free.set()
+        assert before.result().status_code == 200
+
+
+def until(client: httpx.Client, series: str) -> None:
+    """Returns once a metric has this value."""
+    while series not in client.get("/metrics").text:
+        pass
+
+
+def test_a_picture_that_many_ask_for_at_once_is_computed_once(held):
+    client, encoder, gate, others = held
+    waiting = [others.submit(client.post, "/classify", **as_file(encoded(picture()), "cat")) for _ in range(5)]
+    until(client, "siglip_queue_depth 6.0")
+    gate.free.set()
+    assert len({request.result().content for request in waiting}) == 1
+    assert sum(encoder.image_batches) == 2  # green and red
+
+
+def test_a_caller_who_leaves_does_not_take_the_picture_from_those_who_wait(held):
+    client, encoder, gate, others = held
+    image = encoded(picture())
+    head = f"POST /embed/image HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as first:
+        first.sendall(head.encode() + image)
+        until(client, "siglip_queue_depth 2.0")
+        second = others.submit(client.post, "/classify", **as_file(image, "cat"))
+        until(client, "siglip_queue_depth 3.0")
+    until(client, 'siglip_rejected_total{reason="departed"} 1.0')
+    gate.free.set()
+    assert logits(second.result()) == pytest.approx({"cat": encoder.logit(picture(), PROMPT)}, abs=1e-5)
+    assert sum(encoder.image_batches) == 2
+
+
+def test_a_picture_that_nobody_waits_for_any_more_is_not_computed_and_may_be_asked_for_again(held):
+    client, encoder, gate, _ = held
+    request = as_file(encoded(picture()), "cat", **{"X-Request-Timeout-Ms": "200"})
+    assert client.post("/classify", **request).status_code == 504
+    gate.free.set()
+    logits(client.post("/classify", **as_file(encoded(picture()), "cat")))
+    assert sum(encoder.image_batches) == 2
+    assert 'siglip_dropped_rows_total{tower="image"} 1.0' in client.get("/metrics").text
+
+
+def test_a_failure_of_the_device_is_not_remembered(running):
+    failures = [RuntimeError("out of memory")]
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    encoder = FakeEncoder(fail_once)
+    with running(encoder) as client:
+        request = as_file(encoded(picture()))
+        assert [client.post("/embed/image", **request).status_code for _ in range(3)] == [500, 200, 200]
+        assert cache(client)[:2] == (1, 2)
+
+
+@dataclass
+class NaNOnceEncoder(FakeEncoder):
+    """Gives no numbers for its first picture."""
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        first = not self.image_batches
+        embeddings = super().encode_images(images)
+        return np.full_like(embeddings, np.nan) if first else embeddings
+
+
+def test_an_embedding_that_is_no_number_is_not_remembered(running):
+    encoder = NaNOnceEncoder()
+    with running(encoder) as client:
+        request = as_file(encoded(picture()))
+        assert [client.post("/embed/image", **request).status_code for _ in range(2)] == [500, 200]
+
+
+def test_the_same_broken_file_twice_is_told_at_each_of_its_places_and_counted_twice(running):
+    broken = LARGE[:-50_000]
+    with running() as client:
+        files = [("images", image) for image in (broken, encoded(picture()), broken)]
+        results = client.post("/classify/batch", files=files, data={"labels": "cat"}).json()["results"]
+        assert [result["error"]["errors"][0]["pointer"] for result in results[::2]] == ["/images/0", "/images/2"]
+        again = client.post("/classify", **as_form(broken, "cat")).json()
+        assert (again["error_type"], again["errors"][0]["pointer"]) == ("invalid_image", "/image")
+        assert 'siglip_image_decode_failures_total{reason="invalid_image"} 3.0' in client.get("/metrics").text
