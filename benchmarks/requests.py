@@ -26,9 +26,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.bare_tower import BATCHES, Tower
+from benchmarks.bare_tower import Tower
 from benchmarks.machine import machine, versions
-from benchmarks.soak import ROOT, launch
+from benchmarks.service import ROOT, engine_settings, launch
 
 RESULTS = ROOT / "benchmarks/results/requests.json"
 CLIENTS, MANY_CLIENTS, TIMEOUT_S = 16, 64, 900
@@ -51,9 +51,9 @@ ALONE, FULL_ROUNDS, FULL_REQUESTS = 30, 3, 128
 ALONE_ROW = "time of POST /classify over its bare tower's, one client, labels seen before, a JPEG of 640x480"
 FULL_ROW = "images a second over its bare tower's at the best batch, 64 clients, labels seen before"
 ENGINES = {
-    "TensorFlow": ("tensorflow", "float32"),
-    "OpenVINO": ("openvino", "float32"),
-    "OpenVINO, int8": ("openvino", "int8"),
+    "TensorFlow": "tensorflow",
+    "OpenVINO": "openvino",
+    "OpenVINO, int8": "openvino/int8",
 }
 
 chance = random.Random(0)
@@ -158,7 +158,7 @@ def against_tower(ours: str, tower: Tower) -> dict[str, dict[str, Any]]:
             answer(client, request)
             took.append((time.perf_counter() - began_s, tower.seconds(1)))
     took = took[3:]  # the first ones compute the labels and open the connection
-    best = min(BATCHES, key=lambda batch: min(tower.seconds(batch) for _ in "ab") / batch)
+    best = tower.best_batch()
     rates = []
     for _ in range(FULL_ROUNDS):
         images = [picture() for _ in range(FULL_REQUESTS)]
@@ -196,9 +196,9 @@ def main(directory: str) -> int:
         environment |= {f"SIGLIP_{name}": value for name, value in settings.items()} | asked
         environments = {
             name: environment
-            | {"SIGLIP_DATA_DIR": f"{folder}/{engine}-{dtype}"}
-            | {"SIGLIP_ENGINE": engine, "SIGLIP_DTYPE": dtype}
-            for name, (engine, dtype) in ENGINES.items()
+            | {"SIGLIP_DATA_DIR": f"{folder}/{path}"}
+            | {f"SIGLIP_{setting}": value for setting, value in engine_settings(path).items()}
+            for name, path in ENGINES.items()
         }
         processes, addresses = [], {}
         try:
