@@ -26,9 +26,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.bare_tower import BATCHES, Tower
+from benchmarks.bare_tower import Tower
 from benchmarks.machine import machine, versions
-from benchmarks.soak import ROOT, launch
+from benchmarks.service import ROOT, launch
 
 RESULTS = ROOT / "benchmarks/results/requests.json"
 CLIENTS, MANY_CLIENTS, TIMEOUT_S = 16, 64, 900
@@ -158,7 +158,7 @@ def against_tower(ours: str, tower: Tower) -> dict[str, dict[str, Any]]:
             answer(client, request)
             took.append((time.perf_counter() - began_s, tower.seconds(1)))
     took = took[3:]  # the first ones compute the labels and open the connection
-    best = min(BATCHES, key=lambda batch: min(tower.seconds(batch) for _ in "ab") / batch)
+    best = tower.best_batch()
     rates = []
     for _ in range(FULL_ROUNDS):
         images = [picture() for _ in range(FULL_REQUESTS)]

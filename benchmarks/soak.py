@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -22,14 +21,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 from typing import IO, Any, cast
 
 import httpx
 
+from benchmarks.service import ROOT, environment, held, launch
 from benchmarks.soak_requests import KINDS, Answer, send
 
-ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/soak.json"
 REQUESTS, CLIENTS, SAMPLES = 60_000, 8, 24
 GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last: less than the text cache may take
@@ -51,43 +49,11 @@ def serve() -> int:
     return status
 
 
-def held(process_id: int) -> dict[str, int]:
-    """Returns what a process holds now."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    fields = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in ("VmRSS", "Threads")}  # type: ignore[index]
-    files = len(list(Path(f"/proc/{process_id}/fd").iterdir()))
-    return {"resident_bytes": fields["VmRSS"] * 1024, "threads": fields["Threads"], "open_files": files}
-
-
 def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     """Returns the service's process and its address, once it is ready."""
-    settings = {"PORT": "0", "DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"}
+    settings = {"DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"}
     settings |= {"IMAGE_CACHE_BYTES": "10000"} | more  # less than all its pictures take
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
-    environment |= {f"SIGLIP_{name}": value for name, value in settings.items()}
-    return launch(["benchmarks.soak", "serve"], environment, " ready: ")
-
-
-def launch(module: list[str], environment: dict[str, str], ready: str) -> tuple[subprocess.Popen[str], str]:
-    """Returns a server's process and its address, once it has logged a line with `ready`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *module],
-        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    address = ""
-    stderr = cast("IO[str]", process.stderr)
-    for line in stderr:
-        if found := re.search(r"running on (http://\S+)", line):
-            address = found[1]
-        if ready in line:
-            break
-    drain = threading.Thread(target=stderr.read, daemon=True)  # a full pipe would stop the service
-    drain.start()
-    return process, address
+    return launch(["benchmarks.soak", "serve"], environment(**settings), " ready: ")
 
 
 def soak(process_id: int, address: str, requests: int) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""What the service holds in memory: at its start, and after more and more requests.
+
+    python -m benchmarks.memory DIRECTORY [PATH...]    writes benchmarks/results/memory.json; five minutes with a base
+                                                       model on two cores
+
+The embedded checkpoint and DIRECTORY's, by each PATH: an engine, and a type after a slash if it is not its own. Clients
+are many enough to fill batches. The target is the float32 weights and 900 MB, and no growth. Linux only (/proc).
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine, versions
+from benchmarks.requests import MANY_CLIENTS, new_labels, picture, rate
+from benchmarks.service import ROOT, engine_settings, held, running
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+
+RESULTS = ROOT / "benchmarks/results/memory.json"
+SINGLE, FULL, TARGET_BYTES = 20, 192, 900_000_000
+PATHS = ["tensorflow", "openvino"]
+
+
+def samples(checkpoint: Path, path: str) -> list[dict[str, Any]]:
+    """Returns what the service holds after each kind of work, and how much that is above the weights' file."""
+    labels, found, sent = new_labels(10), [], 0
+    file_bytes = (checkpoint / "model.safetensors").stat().st_size
+    with running(WEIGHTS=str(checkpoint), **engine_settings(path)) as (process, address):
+        works = [(0, 1), (SINGLE, 1), (FULL, MANY_CLIENTS), (FULL, MANY_CLIENTS), (FULL, MANY_CLIENTS)]
+        for requests, clients in works:
+            if requests:
+                rate(address, [picture() for _ in range(requests)], [labels] * requests, clients)
+            sent += requests
+            now = held(process.pid)
+            made = {"checkpoint": checkpoint.name, "path": path, "requests": sent, "clients": clients, **now}
+            found.append(made | {"above_weights_bytes": now["resident_bytes"] - file_bytes})
+            print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def main(directory: str, paths: list[str]) -> None:
+    """Measures, prints and saves."""
+    checkpoints = (EMBEDDED_DIRECTORY / EMBEDDED[1], Path(directory))
+    result = {
+        "machine": machine(),
+        "versions": versions("tensorflow", "keras", "openvino"),
+        "target_above_weights_bytes": TARGET_BYTES,
+        "rows": [sample for checkpoint in checkpoints for path in paths for sample in samples(checkpoint, path)],
+    }
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:] or PATHS)

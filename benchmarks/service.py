@@ -1,0 +1,87 @@
+"""The service, or another server, as a process of its own that benchmarks ask over HTTP."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def running(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yields the service's process and its address, once it is ready; it ends with the block.
+
+    It is patient, and its canary, which would compute while another is measured, waits.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        calm = {"DATA_DIR": folder, "DRAIN_S": "0", "CANARY_S": "86400", "REQUEST_TIMEOUT_S": "900"}
+        process, address = launch(["app", "serve"], environment(**calm | settings), " ready: ")
+        try:
+            yield process, address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Returns this process's environment with these settings of the service, a free port, and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
+    return kept | {f"SIGLIP_{name}": value for name, value in ({"PORT": "0", "LOG_FORMAT": "text"} | settings).items()}
+
+
+def engine_settings(path: str) -> dict[str, str]:
+    """Returns the settings of an engine and a type in one word: `openvino/int8`, or `openvino` for its own type."""
+    engine, _, dtype = path.partition("/")
+    return {"ENGINE": engine, "DTYPE": dtype or "auto"}
+
+
+def launch(
+    module: list[str], environment: dict[str, str], ready: str, on_line: Callable[[str], None] = lambda line: None
+) -> tuple[subprocess.Popen[str], str]:
+    """Returns a server's process and its address, once it has logged a line with `ready`; `on_line` gets each line.
+
+    One that ends before ends this process, with its last line.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = line = ""
+    stderr = cast("IO[str]", process.stderr)
+    for line in stderr:
+        on_line(line)
+        if found := re.search(r"running on (http://\S+)", line):
+            address = found[1]
+        if ready in line:
+            break
+    else:
+        asked = {name: value for name, value in environment.items() if name.startswith("SIGLIP_")}
+        sys.exit(f"{' '.join(module)} has ended with status {process.wait()}: {line.strip()} Its settings: {asked}")
+    drain = threading.Thread(target=stderr.read, daemon=True)  # a full pipe would stop the service
+    drain.start()
+    return process, address
+
+
+def held(process_id: int) -> dict[str, int]:
+    """Returns what a process holds now."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    names = ("VmRSS", "RssAnon", "RssFile", "Threads")
+    fields = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in names}  # type: ignore[index]
+    return {
+        "resident_bytes": fields["VmRSS"] * 1024,
+        "anonymous_bytes": fields["RssAnon"] * 1024,
+        "file_backed_bytes": fields["RssFile"] * 1024,
+        "threads": fields["Threads"],
+        "open_files": len(list(Path(f"/proc/{process_id}/fd").iterdir())),
+    }
