@@ -25,7 +25,7 @@ from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.metrics import PUSHED, READ
 from app.protocol import MAX_HEAD_BYTES
-from benchmarks import measured
+from benchmarks import measured, measured_costs
 from model.config import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -150,6 +150,9 @@ TABLES = {
     "towers": measured.towers_table,
     "requests": measured.requests_table,
     "jpeg": measured.jpeg_table,
+    "start": measured_costs.start_table,
+    "memory": measured_costs.memory_table,
+    "label_sets": measured_costs.label_sets_table,
     "fidelity": measured.fidelity_table,
 }
 

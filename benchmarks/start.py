@@ -4,8 +4,9 @@
                                                        model on two cores
 
 The embedded checkpoint and DIRECTORY's, by each PATH: an engine, and a type after a slash if it is not its own. In each
-round come the floor, a process that imports TensorFlow and reads the file of weights, and every path, once each. A
-first round, which also fills OpenVINO's cache, is not counted; a further start of each is watched: which stage began when, by the service's log and /health/startup.
+round come the floor, a process that imports TensorFlow and reads the file of weights, and every path, once each. The
+first round, which also fills OpenVINO's cache, is not counted. A further start of each is watched: which stage began
+when, by the service's log and /health/startup.
 """
 
 import json

@@ -1,0 +1,40 @@
+"""The tables of what the service costs to start, to keep in memory and to give labels, each from its results."""
+
+from benchmarks.measured import read
+
+
+def start_table() -> str:
+    """Returns how long a start takes and what it is spent on, as `benchmarks/start.py` measured it."""
+    measured = read("start")
+    rows = [
+        f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {row['spread'][0]:.2f} to {row['spread'][1]:.2f} | "
+        f"{', '.join(f'{name} {seconds:.1f} s' for name, seconds in row['stages_s'].items())} |"
+        for row in measured["rows"]
+    ]
+    head = f"| `benchmarks/start.py`, {measured['machine']} | target | ratio | spread | of one start |"
+    return "\n".join([head, "|---" * 5 + "|", *rows])
+
+
+def memory_table() -> str:
+    """Returns what the service holds after more and more requests, as `benchmarks/memory.py` measured it."""
+    measured = read("memory")
+    rows = [
+        f"| {row['checkpoint']}, {row['path']} | {row['requests']:,}, by {row['clients']} | "
+        f"{row['resident_bytes'] / 1e6:,.0f} MB | {row['anonymous_bytes'] / 1e6:,.0f} MB | "
+        f"{row['file_backed_bytes'] / 1e6:,.0f} MB | {row['above_weights_bytes'] / 1e6:,.0f} MB |"
+        for row in measured["rows"]
+    ]
+    where = f"`benchmarks/memory.py`, {measured['machine']}"
+    head = f"| {where} | requests so far | resident | anonymous | file-backed | above the file of weights |"
+    return "\n".join([head, "|---" * 6 + "|", *rows])
+
+
+def label_sets_table() -> str:
+    """Returns a new label set's time over the bare text tower's, as `benchmarks/label_sets.py` measured it."""
+    measured = read("label_sets")
+    rows = [
+        f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {row['spread'][0]:.2f} to {row['spread'][1]:.2f} |"
+        for row in measured["rows"]
+    ]
+    head = f"| `benchmarks/label_sets.py`, {measured['machine']} | target | ratio | spread |"
+    return "\n".join([head, "|---" * 4 + "|", *rows])
