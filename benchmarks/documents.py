@@ -153,6 +153,8 @@ TABLES = {
     "start": measured_costs.start_table,
     "memory": measured_costs.memory_table,
     "label_sets": measured_costs.label_sets_table,
+    "costs": measured_costs.costs_table,
+    "engine_fidelity": measured_costs.engine_fidelity_table,
     "fidelity": measured.fidelity_table,
 }
 

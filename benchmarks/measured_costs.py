@@ -1,5 +1,7 @@
 """The tables of what the service costs to start, to keep in memory and to give labels, each from its results."""
 
+from typing import Any
+
 from benchmarks.measured import read
 
 
@@ -38,3 +40,36 @@ def label_sets_table() -> str:
     ]
     head = f"| `benchmarks/label_sets.py`, {measured['machine']} | target | ratio | spread |"
     return "\n".join([head, "|---" * 4 + "|", *rows])
+
+
+def engine_fidelity_table() -> str:
+    """Returns how near the fast paths stay to TensorFlow's float32, as `benchmarks/fidelity.py` measured it."""
+    measured = read("fidelity")
+    rows = [
+        f"| {row['variant']} | `{row['path']}` | {row['pictures']:,} | {row['image_cosine_mean']:.6f} | "
+        f"{row['image_cosine_worst']:.6f} | {row['text_cosine_mean']:.6f} | {row['text_cosine_worst']:.6f} | "
+        f"{row['logit_change']:.5f} | {row['same_first_of_10']:.1%} | {row['same_first_of_100']:.1%} | "
+        f"{row['same_order_of_10']:.1%} |"
+        for row in measured["rows"]
+    ]
+    head = (
+        f"| model (`benchmarks/fidelity.py`, {measured['machine']}) | path | pictures | image cosine, mean | worst | "
+        "text cosine, mean | worst | logit, most | same first of 10 | of 100 | same order of 10 |"
+    )
+    return "\n".join([head, "|---" * 11 + "|", *rows])
+
+
+def costs_table() -> str:
+    """Returns how the cost grows with the work, as `benchmarks/costs.py` measured it."""
+    measured = read("costs")
+    first: dict[str, dict[str, Any]] = {}
+    rows = []
+    for row in measured["rows"]:
+        start = first.setdefault(row["what"], row)
+        rows.append(
+            f"| {row['what']} | {row['amount']:,} | {row['median_ms']:,.1f} ms ({row['spread_ms'][0]:,.1f} to "
+            f"{row['spread_ms'][1]:,.1f}) | {row['median_ms'] / start['median_ms']:,.2f} | "
+            f"{row['work'] / start['work']:,.2f} |"
+        )
+    head = f"| `benchmarks/costs.py`, {measured['machine']} | | time | over the first | work over the first |"
+    return "\n".join([head, "|---" * 5 + "|", *rows])

@@ -28,8 +28,10 @@ import openvino
 import torch
 from transformers import SiglipVisionModel
 
+from benchmarks.bare_tower import multiply_adds
 from benchmarks.machine import machine, versions
 from model.encoder import load_encoder
+from model.hf_files import read_config
 
 RESULTS = Path(__file__).parent / "results/towers.json"
 ROUNDS, SIDE = 15, 4096
@@ -125,7 +127,7 @@ def measure(directory: str, batch: int, folder: str) -> list[dict]:
         with timed(products):
             matrix @ matrix
         print(".", end="", file=sys.stderr, flush=True)
-    limit_s = statistics.median(products) / SIDE**3 * multiply_adds(directory) * batch
+    limit_s = statistics.median(products) / SIDE**3 * multiply_adds(read_config(Path(directory)).vision) * batch
     rows = [
         {"engine": name, "batch": batch, **spread(taken, batch), "cosine_worst": round(cosines[name], 6)}
         for name, taken in times.items()
@@ -137,17 +139,6 @@ def spread(taken: list[float], batch: int) -> dict[str, float]:
     """Returns the quartiles of the time for one image."""
     low, median, high = (round(quartile / batch * 1000, 1) for quartile in statistics.quantiles(taken, n=4))
     return {"low_ms": low, "median_ms": median, "high_ms": high}
-
-
-def multiply_adds(directory: str) -> int:
-    """Returns the multiply-adds of an image: matrix products and attention, 17.7e9 for SigLIPBaseP16 at 224."""
-    from model.hf_files import read_config
-
-    config = read_config(Path(directory)).vision
-    rows, width = config.grid[0] * config.grid[1], config.width
-    block = rows * (4 * width**2 + 2 * width * config.mlp_dim) + 2 * rows**2 * width
-    head = 2 * rows * width**2 + 2 * width**2 + 2 * rows * width + 2 * width * config.mlp_dim
-    return rows * 3 * config.patch_size**2 * width + config.depth * block + head
 
 
 def main() -> None:

@@ -1,0 +1,112 @@
+"""Cost as work grows: more labels, larger batches, larger images, more clients.
+
+    python -m benchmarks.costs DIRECTORY     writes benchmarks/results/costs.json; eight minutes with a base model
+                                             on two cores
+
+Labels, all seen before, and clients are of the embedded checkpoint, where the tower does not hide them; batches and
+images are of the bare tower of DIRECTORY's, in TensorFlow. Each row has its time beside the first one's, and its work.
+"""
+
+import base64
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.bare_tower import multiply_adds
+from benchmarks.machine import machine, versions
+from benchmarks.requests import new_labels, picture, rate
+from benchmarks.service import ROOT, running
+from model.encoder import Encoder, load_encoder
+from model.tensorflow_encoder import TensorFlowEncoder
+from model.variants import load_model
+
+RESULTS = ROOT / "benchmarks/results/costs.json"
+LABELS = (1, 10, 100, 1_000, 10_000, 100_000)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+SIDES = (224, 256, 384, 512)
+CLIENTS = (1, 4, 16, 64, 256)
+ROUNDS, REQUESTS = 7, 256
+
+
+def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
+    """Returns how long something takes, each time, in milliseconds."""
+    times = []
+    for _ in range(rounds):
+        began_s = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - began_s))
+    return times
+
+
+def row(what: str, amount: int, work: float, times_ms: list[float]) -> dict[str, Any]:
+    """Returns a row of the result, and prints it."""
+    low, median, high = (round(quartile, 2) for quartile in statistics.quantiles(times_ms, n=4))
+    made = {"what": what, "amount": amount, "work": work, "median_ms": median, "spread_ms": [low, high]}
+    print(json.dumps(made), flush=True)
+    return made
+
+
+def labels() -> Iterator[dict[str, Any]]:
+    """Yields the time of a request with more and more labels that were seen before, and all of them answered."""
+    known = new_labels(LABELS[-1])
+    image = base64.b64encode(picture()).decode()
+    settings = {"MAX_LABELS": str(LABELS[-1]), "ENGINE": "tensorflow"}
+    with running(**settings) as (_, address), httpx.Client(base_url=address, timeout=900) as client:
+
+        def ask(count: int) -> None:
+            client.post("/classify", json={"image": image, "labels": known[:count]}).raise_for_status()
+
+        ask(len(known))
+        for count in LABELS:
+            yield row("labels seen before, one request", count, count, timed(lambda count=count: ask(count)))
+
+
+def batches(encoder: Encoder) -> Iterator[dict[str, Any]]:
+    """Yields the image tower's time for larger and larger batches."""
+    images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], *encoder.info.image_size, 3), np.uint8)
+    for batch in BATCHES:
+        times = timed(lambda batch=batch: encoder.encode_images(images[:batch]), 5)
+        yield row("pictures in a batch of the bare tower", batch, batch, times)
+
+
+def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
+    """Yields the image tower's time for larger and larger images; its work is in multiply-adds."""
+    for side in SIDES:
+        model = load_model(None, directory, input_shape=(side, side, 3))
+        info = replace(encoder.info, image_size=(side, side))
+        larger = TensorFlowEncoder(model, encoder.processor, info, max_batch=1, compile_xla=False)
+        image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+        larger.encode_images(image)
+        times = timed(lambda larger=larger, image=image: larger.encode_images(image))
+        yield row("pixels a side, the bare tower", side, multiply_adds(model.config.vision), times)
+
+
+def clients() -> Iterator[dict[str, Any]]:
+    """Yields the time for each of the requests of more and more clients at once, with pictures that are all new."""
+    known = new_labels(10)
+    with running(ENGINE="tensorflow", MAX_QUEUE_ITEMS="512") as (_, address):
+        rate(address, [picture()], [known])
+        for at_once in CLIENTS:
+            rates = [rate(address, [picture() for _ in range(REQUESTS)], [known] * REQUESTS, at_once) for _ in "abc"]
+            yield row("clients at once, a request", at_once, 1, [1000 / each for each in rates])
+
+
+def main(directory: str) -> None:
+    """Measures, prints and saves."""
+    encoder = load_encoder(weights=directory, device="cpu", max_batch=BATCHES[-1])
+    encoder.warm_up()
+    rows = [*batches(encoder), *sides(directory, encoder), *labels(), *clients()]
+    result = {"machine": machine(), "versions": versions("tensorflow", "keras"), "rows": rows}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(str(Path(sys.argv[1]).resolve()))

@@ -1,0 +1,117 @@
+"""How near the fast ways to an embedding stay to TensorFlow's float32.
+
+    python -m benchmarks.fidelity DIRECTORY [PATH...]     writes benchmarks/results/fidelity.json; five minutes with a
+                                                          base model on two cores
+
+By each PATH, an engine and a type after a slash: of the embedded checkpoint with the pictures that it never saw
+(`python -m training.prepare` makes them) and the English names, each picture with its own name and 9 or 99 others; and
+of DIRECTORY's checkpoint with drawn pictures and 100 of the names, where random weights make ten labels nearly alike.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.gpu import pictures
+from benchmarks.machine import machine, versions
+from model import zero_shot
+from model.encoder import Encoder, load_encoder
+from model.tokenizer import canonicalize
+from training.evaluate import BUILD, TRAINING_ART, art_sets, in_batches, on_white
+
+RESULTS = Path(__file__).parent / "results/fidelity.json"
+PATHS = ["openvino/float32", "openvino/int8", "tensorflow/bfloat16"]
+WAYS = (10, 100)
+MAX_BATCH = 64  # in_batches' own
+
+
+class Asked(NamedTuple):
+    """Pictures [M, S, S, 3], the names [C], and for each number of ways the names that a picture is asked about."""
+
+    pictures: np.ndarray
+    names: list[str]
+    columns: dict[int, np.ndarray]  # [M, N]
+
+
+def held_out(side: int) -> Asked:
+    """Returns the art that the embedded checkpoint never saw, and for each picture its name among others."""
+    names = [concept["texts"]["en"]["name"] for concept in json.loads((BUILD / "concepts.json").read_text("utf-8"))]
+    sets = [(on_white(rgba, side), truth) for name, rgba, truth in art_sets(BUILD) if name != TRAINING_ART]
+    images, truth = (np.concatenate(each) for each in zip(*sets, strict=True))
+    canonical = np.array([canonicalize(name) for name in names])
+    chance = np.random.default_rng(0)
+
+    def asked(concept: int, ways: int) -> np.ndarray:
+        others = np.flatnonzero(canonical != canonical[concept])
+        return np.append(chance.choice(others, ways - 1, replace=False), concept)
+
+    return Asked(images, names, {ways: np.stack([asked(concept, ways) for concept in truth]) for ways in WAYS})
+
+
+def drawn(size: tuple[int, int]) -> Asked:
+    """Returns pictures of rectangles, and for each some names, for a checkpoint that knows no pictures."""
+    names = held_out(size[0]).names[: WAYS[-1]]
+    chance = np.random.default_rng(0)
+    images = pictures(chance, size)
+    columns = {
+        ways: np.stack([chance.choice(len(names), ways, replace=False) for _ in range(len(images))]) for ways in WAYS
+    }
+    return Asked(images, names, columns)
+
+
+def embeddings(encoder: Encoder, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pictures' and the names' embeddings."""
+    token_ids = encoder.prepare_text(zero_shot.prompts(asked.names))
+    return in_batches(encoder.encode_images, asked.pictures), in_batches(encoder.encode_texts, token_ids)
+
+
+def compared(ours: tuple[np.ndarray, np.ndarray], exact: tuple[np.ndarray, np.ndarray], asked: Asked) -> dict[str, Any]:
+    """Returns how near embeddings are to the exact ones, and how far their scores agree."""
+    found: dict[str, Any] = {"pictures": len(asked.pictures), "texts": len(asked.names)}
+    for name, one, other in zip(("image", "text"), ours, exact, strict=True):
+        cosines = (one.astype(float) * other).sum(axis=-1)
+        found |= {f"{name}_cosine_mean": round(cosines.mean(), 7), f"{name}_cosine_worst": round(cosines.min(), 7)}
+    cosines, exact_cosines = ours[0] @ ours[1].T, exact[0] @ exact[1].T
+    found["cosine_change"] = float(np.abs(cosines - exact_cosines).max())
+    for ways, columns in asked.columns.items():
+        orders = [np.argsort(-np.take_along_axis(each, columns, axis=1)) for each in (cosines, exact_cosines)]
+        found[f"same_first_of_{ways}"] = float((orders[0][:, 0] == orders[1][:, 0]).mean())
+        if ways == WAYS[0]:
+            found["same_order_of_10"] = float((orders[0] == orders[1]).all(axis=1).mean())
+    return found
+
+
+def measure(weights: str | None, paths: list[str], cache: Path) -> list[dict[str, Any]]:
+    """Returns a row for each path."""
+    reference = load_encoder(weights=weights, device="cpu", dtype="float32", max_batch=MAX_BATCH)
+    asked = drawn(reference.info.image_size) if weights else held_out(reference.info.image_size[0])
+    exact = embeddings(reference, asked)
+    rows = []
+    for path in paths:
+        engine, _, dtype = path.partition("/")
+        encoder = load_encoder(
+            weights=weights, device="cpu", engine=engine, dtype=dtype, engine_cache=cache, max_batch=MAX_BATCH
+        )
+        found = compared(embeddings(encoder, asked), exact, asked)
+        change = {"logit_change": round(reference.scale * found.pop("cosine_change"), 6)}
+        rows.append({"variant": reference.info.variant, "path": path, **found, **change})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def main(directory: str, paths: list[str]) -> None:
+    """Measures, prints and saves."""
+    if not (BUILD / "concepts.json").is_file():
+        sys.exit(f"{BUILD} holds no prepared data: run `python -m training.prepare` first")
+    with tempfile.TemporaryDirectory() as cache:
+        rows = [row for weights in (None, directory) for row in measure(weights, paths, Path(cache))]
+    result = {"machine": machine(), "versions": versions("tensorflow", "openvino", "nncf"), "rows": rows}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:] or PATHS)
