@@ -223,5 +223,5 @@ def rows_at_once(positions: int) -> int:
 
 
 def in_parts(compute: Callable[[np.ndarray], np.ndarray], batch: np.ndarray, rows: int) -> np.ndarray:
-    """Returns what `compute` makes of a batch, so many rows at a time."""
-    return np.concatenate([compute(batch[start : start + rows]) for start in range(0, len(batch), rows)])
+    """Returns what `compute` makes of a batch, in parts of about the same size and at most so many rows."""
+    return np.concatenate([compute(part) for part in np.array_split(batch, -(-len(batch) // rows))])

@@ -100,3 +100,4 @@ def test_a_batch_in_parts_is_the_batch(rows):
     np.testing.assert_array_equal(in_parts(compute, np.arange(5), rows), np.arange(1, 6))
     assert max(parts) <= rows
     assert len(parts) == -(-5 // rows)
+    assert max(parts) - min(parts) <= 1
