@@ -1,4 +1,4 @@
-"""The benchmark that other people run, as a process."""
+"""The benchmark that other people run, as a process; and the parts of others that can be wrong unseen."""
 
 import json
 import os
@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.fidelity import Asked, compared
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
 
 ROOT = Path(__file__).parent.parent
@@ -37,3 +40,22 @@ def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
         assert 0.98 < row["image_cosine_worst"] <= row["image_cosine_mean"] < 1.001
         assert 0.98 < row["text_cosine_worst"] <= row["text_cosine_mean"] < 1.001
         assert row["top_1_agreement"] > 0.8
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def test_fidelity_is_whole_for_the_same_embeddings_and_less_for_others():
+    chance = np.random.default_rng(0)
+    exact = unit(chance.standard_normal((20, 8))), unit(chance.standard_normal((100, 8)))
+    columns = {ways: np.stack([chance.choice(100, ways, replace=False) for _ in range(20)]) for ways in (10, 100)}
+    asked = Asked(np.zeros((20, 1, 1, 3), np.uint8), [str(number) for number in range(100)], columns)
+    same = compared(exact, exact, asked)
+    assert (same["image_cosine_worst"], same["text_cosine_worst"], same["cosine_change"]) == (1.0, 1.0, 0.0)
+    assert (same["same_first_of_10"], same["same_first_of_100"], same["same_order_of_10"]) == (1.0, 1.0, 1.0)
+    other = compared((unit(exact[0] + 0.5 * exact[0][::-1]), exact[1]), exact, asked)
+    assert other["image_cosine_worst"] < other["image_cosine_mean"] < 0.99
+    assert other["text_cosine_worst"] == 1.0
+    assert other["same_first_of_100"] < other["same_first_of_10"] < 1
+    assert other["same_order_of_10"] < other["same_first_of_10"]
