@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from model.hf_files import read_config, read_resample, read_tokenizer_rules
+from model.hf_files import read_config, read_tokenizer_rules
+from model.hf_pixels import read_resample
 from model.hub import checkpoint_directory
 from model.preprocess import preprocessing, resize
 from model.tokenizer import SigLIPTokenizer

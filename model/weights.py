@@ -19,7 +19,8 @@ from keras import ops
 from safetensors.numpy import save_file
 
 from model.config import CheckpointError, SigLIPConfig
-from model.hf_files import config_json, preprocessor_json, read_config, tokenizer_json, usual_resample
+from model.hf_files import config_json, read_config, tokenizer_json
+from model.hf_pixels import preprocessor_json, usual_resample
 from model.positions import interpolate_positions
 from model.siglip import SigLIP
 from model.tensor_files import SINGLE_FILE, open_safetensors, read_tensor, tensor_files

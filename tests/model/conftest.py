@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from model.config import SigLIPConfig
-from model.hf_files import config_json, preprocessor_json, tokenizer_json, usual_resample
+from model.hf_files import config_json, tokenizer_json
+from model.hf_pixels import preprocessor_json, usual_resample
 from model.siglip import SigLIP
 from model.tensor_table import tensor_table
 from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
