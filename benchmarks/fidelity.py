@@ -37,9 +37,14 @@ class Asked(NamedTuple):
     columns: dict[int, np.ndarray]  # [M, N]
 
 
+def english_names() -> list[str]:
+    """Returns the names of all concepts that the embedded checkpoint knows."""
+    return [concept["texts"]["en"]["name"] for concept in json.loads((BUILD / "concepts.json").read_text("utf-8"))]
+
+
 def held_out(side: int) -> Asked:
     """Returns the art that the embedded checkpoint never saw, and for each picture its name among others."""
-    names = [concept["texts"]["en"]["name"] for concept in json.loads((BUILD / "concepts.json").read_text("utf-8"))]
+    names = english_names()
     sets = [(on_white(rgba, side), truth) for name, rgba, truth in art_sets(BUILD) if name != TRAINING_ART]
     images, truth = (np.concatenate(each) for each in zip(*sets, strict=True))
     canonical = np.array([canonicalize(name) for name in names])
@@ -54,7 +59,7 @@ def held_out(side: int) -> Asked:
 
 def drawn(size: tuple[int, int]) -> Asked:
     """Returns pictures of rectangles, and for each some names, for a checkpoint that knows no pictures."""
-    names = held_out(size[0]).names[: WAYS[-1]]
+    names = english_names()[: WAYS[-1]]
     chance = np.random.default_rng(0)
     images = pictures(chance, size)
     columns = {

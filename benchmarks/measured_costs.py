@@ -5,12 +5,17 @@ from typing import Any
 from benchmarks.measured import read
 
 
+def ratio_cells(row: dict[str, Any]) -> str:
+    """Returns the cells of what was measured beside something else."""
+    low, high = row["spread"]
+    return f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {low:.2f} to {high:.2f} |"
+
+
 def start_table() -> str:
     """Returns how long a start takes and what it is spent on, as `benchmarks/start.py` measured it."""
     measured = read("start")
     rows = [
-        f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {row['spread'][0]:.2f} to {row['spread'][1]:.2f} | "
-        f"{', '.join(f'{name} {seconds:.1f} s' for name, seconds in row['stages_s'].items())} |"
+        f"{ratio_cells(row)} {', '.join(f'{name} {seconds:.1f} s' for name, seconds in row['stages_s'].items())} |"
         for row in measured["rows"]
     ]
     head = f"| `benchmarks/start.py`, {measured['machine']} | target | ratio | spread | of one start |"
@@ -34,10 +39,7 @@ def memory_table() -> str:
 def label_sets_table() -> str:
     """Returns a new label set's time over the bare text tower's, as `benchmarks/label_sets.py` measured it."""
     measured = read("label_sets")
-    rows = [
-        f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {row['spread'][0]:.2f} to {row['spread'][1]:.2f} |"
-        for row in measured["rows"]
-    ]
+    rows = [ratio_cells(row) for row in measured["rows"]]
     head = f"| `benchmarks/label_sets.py`, {measured['machine']} | target | ratio | spread |"
     return "\n".join([head, "|---" * 4 + "|", *rows])
 

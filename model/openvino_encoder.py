@@ -7,10 +7,12 @@ are in the cache, a start takes seconds, and the weights are in memory once, bes
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from model import self_test
+from model.config import CheckpointError
 from model.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
 from model.openvino_graphs import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
@@ -20,6 +22,7 @@ import openvino  # isort: skip  # after openvino_graphs, which keeps its telemet
 
 # One caller at a time has all processors; and never bfloat16, which OpenVINO would choose by itself where there is any.
 SETTINGS: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+DAMAGE = (OSError, RuntimeError, BadZipFile, json.JSONDecodeError)  # OpenVINO raises a RuntimeError for any
 # int8: what flows into a layer is quantised in groups of so many channels, each with a scale of its own.
 # Groups of 128 are a tenth faster and a third farther from float32; benchmarks/fidelity.py has how far these are.
 GROUP = 64
@@ -43,7 +46,7 @@ class OpenVINOEncoder(Encoder):
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         super().__init__(processor, info, scale=facts["scale"], bias=facts["bias"], max_batch=max_batch)
         self.names_not_finite: list[str] = facts["not_finite"]
-        with np.load(folder / GOLDEN) as golden:
+        with (folder / GOLDEN).open("rb") as file, np.load(file) as golden:
             self.golden = dict(golden)
         one = info.dtype == "float32" and processors() <= FEW_PROCESSORS  # int8 has no graph of fixed shape
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
@@ -68,9 +71,17 @@ class OpenVINOEncoder(Encoder):
     def load(
         cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int
     ) -> "OpenVINOEncoder":
-        """Returns a checkpoint in the type that `info` says; the cache keeps its graphs."""
+        """Returns a checkpoint in the type that `info` says; the cache keeps its graphs.
+
+        Raises:
+            CheckpointError: It cannot be converted, or what the cache has of it is damaged.
+        """
         with openvino_graphs(files, info.sha256, info.dtype) as folder:
-            return cls(folder, processor, info, max_batch=max_batch)
+            try:
+                return cls(folder, processor, info, max_batch=max_batch)
+            except DAMAGE as error:
+                reason = " ".join(str(error).split())
+                raise CheckpointError(f"{folder} cannot be used; delete it to have it made again: {reason}") from error
 
     def warm_up(self) -> None:
         """Computes a few rows, for OpenVINO to pack the weights as its kernels want them."""

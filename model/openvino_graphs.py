@@ -2,7 +2,7 @@
 
     python -m model.openvino_graphs CHECKPOINT FOLDER float32|int8
 
-It is made from the Keras model by a process of its own, whose memory, TensorFlow's and three copies of the weights, the
+It is made from the Keras model by a process of its own, whose memory, TensorFlow's and two copies of the weights, the
 system gets back. Whoever serves from the folder needs neither Keras nor TensorFlow. Beside the towers lie inputs with
 TensorFlow's float32 embeddings of them, for the self-test at every start.
 """

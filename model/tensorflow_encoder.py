@@ -5,6 +5,7 @@ caller by a compilation. XLA, on a GPU, compiles a size at a time, so batches ar
 trace takes any size, and nothing is computed for padding.
 """
 
+import os
 from contextlib import suppress
 
 import numpy as np
@@ -54,7 +55,7 @@ class TensorFlowEncoder(Encoder):
         if dtype == "int8":
             raise DeviceError("dtype int8 is for the engine openvino: TensorFlow computes in float32 or bfloat16")
         gpu = choose_gpu(device)
-        if gpu is None:
+        if gpu is None and "TF_NUM_INTRAOP_THREADS" not in os.environ:  # TensorFlow's own way to choose
             with suppress(RuntimeError):  # TensorFlow computes already, with the threads that it has
                 tf.config.threading.set_intra_op_parallelism_threads(processors())
         if dtype == "auto":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,11 @@ def served(log: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
 def listens(port: int) -> bool:
     with socket.socket() as attempt:
         return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+def becomes_true(condition: Callable[[], object]) -> bool:
+    """Returns whether a condition holds now or within a minute."""
+    return any(condition() or time.sleep(0.05) for _ in range(1200))
 
 
 def startup(client: httpx.Client) -> tuple[int, str]:
@@ -163,11 +168,10 @@ def test_a_start_that_is_ended_while_it_converts_leaves_nothing_half_made(tmp_pa
         "SIGLIP_ENGINE_CACHE": str(tmp_path / "engine"),
         "SIGLIP_LOG_FORMAT": "text",
     }
+    cache = tmp_path / "engine"
     with served(tmp_path / "log", environment):
-        while not list((tmp_path / "engine").glob("partial-*")):
-            time.sleep(0.05)
-    while list((tmp_path / "engine").iterdir()):  # the other process notices that this one has ended
-        time.sleep(0.05)
+        assert becomes_true(lambda: list(cache.glob("partial-*")))
+    assert becomes_true(lambda: not list(cache.iterdir())), "the other process notices that this one has ended"
 
 
 def first_generation(directory: Path) -> Path:

@@ -1,14 +1,17 @@
 """The engine OpenVINO, beyond what test_encoder.py asks of every engine."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model.config import CheckpointError
 from model.encoder import DeviceError, Encoder, load_encoder
-from model.openvino_graphs import GOLDEN
+from model.openvino_graphs import FACTS, GOLDEN
 from model.self_test import SelfTestFailed
 from model.variants import load_model
 from model.weights import save_checkpoint
@@ -63,6 +66,17 @@ def test_int8_that_is_too_far_from_float32_does_not_serve(tower, tmp_path):
     np.savez(golden, **arrays)
     with pytest.raises(SelfTestFailed, match=f"a {tower} in int8, beside float32, is embedded as something else"):
         openvino_encoder(tmp_path, dtype="int8").self_test()
+
+
+@pytest.mark.parametrize("name", ["image.xml", "text.xml", FACTS, GOLDEN])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, engine_cache, tmp_path):
+    openvino_encoder(engine_cache)
+    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+    for path in cache.glob(f"float32-*/{name}"):
+        damage(path)
+    with pytest.raises(CheckpointError, match=r"float32-\w+ cannot be used; delete it to have it made again: ."):
+        openvino_encoder(cache)
 
 
 def test_an_answer_is_not_written_over_by_the_next(engine_cache):
