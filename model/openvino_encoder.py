@@ -90,13 +90,7 @@ class OpenVINOEncoder(Encoder):
 
     def self_test(self) -> None:
         """Raises `model.self_test.SelfTestFailed` unless the checkpoint does what it must, near enough to float32."""
-        super().self_test()
-        for name, compute, inputs in (
-            ("picture", self.compute_images, self.golden["images"]),
-            ("text", self.compute_texts, self.golden["token_ids"]),
-        ):
-            expected = self.golden[f"{name}_embeddings"]
-            self_test.compare(self, f"a {name} in {self.info.dtype}, beside float32,", compute(inputs), expected)
+        self_test.run(self, self.golden)
 
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from model.config import CheckpointError
 from model.encoder import CheckpointFiles, load_encoder
-from model.self_test import TEXTS, picture
+from model.self_test import test_inputs
 
 if TYPE_CHECKING:
     from model.tensorflow_encoder import TensorFlowEncoder
@@ -108,15 +108,12 @@ def convert(directory: Path, folder: Path, dtype: str) -> None:
         CheckpointError: As `load_encoder`.
     """
     exact = cast("TensorFlowEncoder", load_encoder(weights=str(directory), device="cpu", dtype="float32"))
-    pixels, token_ids = exact.prepare_image(picture()), exact.prepare_text(TEXTS)
-    images = np.stack([pixels, pixels[::-1], 255 - pixels, pixels.transpose(1, 0, 2)[:, ::-1]])
-    np.savez(
-        folder / GOLDEN,
-        images=images,
-        token_ids=token_ids,
-        picture_embeddings=exact.encode_images(images),
-        text_embeddings=exact.encode_texts(token_ids),
-    )
+    given = test_inputs(exact)
+    embeddings = {
+        "image_embeddings": exact.encode_images(given["images"]),
+        "text_embeddings": exact.encode_texts(given["token_ids"]),
+    }
+    np.savez(folder / GOLDEN, **given, **embeddings)
     facts = {"scale": exact.scale, "bias": exact.bias, "not_finite": exact.not_finite(), "patches": exact.patches}
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     for tower, traced in (

@@ -9,7 +9,7 @@ also give stored answers at every stage, from an RGB picture and texts to the em
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,18 +70,30 @@ class Encoder(Protocol):
     def encode_texts(self, token_ids: np.ndarray) -> np.ndarray: ...
 
 
-def run(encoder: Encoder) -> None:
-    """Tests an encoder that is warm; it computes some ten images and texts.
+def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> None:
+    """Tests an encoder that is warm; it computes six images and a dozen texts.
+
+    Args:
+        encoder: Which.
+        reference: `test_inputs` with `image_embeddings` [B, E] and `text_embeddings` [K, E], another engine's.
 
     Raises:
         SelfTestFailed: The message says what differs.
     """
     if names := encoder.not_finite():
         raise SelfTestFailed(f"self-test: not all numbers are finite in {', '.join(names[:5])}")
-    check_rows(encoder)
+    given = reference or test_inputs(encoder)
+    check_rows(encoder, "a picture", encoder.encode_images, given["images"], given.get("image_embeddings"))
+    check_rows(encoder, "a text", encoder.encode_texts, given["token_ids"], given.get("text_embeddings"))
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     if encoder.info.sha256 == golden["sha256"]:
         check_golden(encoder, golden)
+
+
+def test_inputs(encoder: Encoder) -> dict[str, np.ndarray]:
+    """Returns prepared `images` [3, S, S, 3], so that a batch of them is padded to four, and `token_ids` [K, L]."""
+    pixels = encoder.prepare_image(picture())
+    return {"images": np.stack([pixels, pixels[::-1], 255 - pixels]), "token_ids": encoder.prepare_text(TEXTS)}
 
 
 def picture() -> np.ndarray:
@@ -90,25 +102,26 @@ def picture() -> np.ndarray:
     return np.stack([3 * x + 5 * y, x * y // 2, x * x + y], axis=-1).astype(np.uint8)
 
 
-def check_rows(encoder: Encoder) -> None:
-    """Raises `SelfTestFailed` unless embeddings are finite, of unit length, and do not depend on their batch."""
-    pixels = encoder.prepare_image(picture())
-    images = np.stack([pixels, pixels[::-1], 255 - pixels])
-    for name, encode, inputs in (
-        ("a picture", encoder.encode_images, images),
-        ("a text", encoder.encode_texts, encoder.prepare_text(TEXTS[:3])),
-    ):
-        batch = inputs[: encoder.max_batch]  # of three, so padded to four
-        rows, alone = encode(batch), encode(batch[:1])
-        if not np.isfinite(rows).all():
-            raise SelfTestFailed(f"self-test: the embedding of {name} is not finite")
-        length = np.linalg.norm(rows, axis=-1)[0]
-        if abs(length - 1) > NORM_TOLERANCE:
-            raise SelfTestFailed(f"self-test: the embedding of {name} has the length {length:.6g}, and not 1")
-        compare(encoder, f"{name}, asked for twice,", encode(batch[:1]), alone)
-        compare(encoder, f"{name} in a batch", rows[:1], alone)
-        moved = encode(np.roll(batch, 1, axis=0))
-        compare(encoder, f"{name} at another place of its batch", np.roll(moved, -1, axis=0), rows)
+def check_rows(
+    encoder: Encoder,
+    name: str,
+    encode: Callable[[np.ndarray], np.ndarray],
+    inputs: np.ndarray,
+    expected: np.ndarray | None,
+) -> None:
+    """Raises `SelfTestFailed` unless embeddings are finite, of unit length, their inputs' own, and as expected."""
+    most = encoder.max_batch
+    rows = np.concatenate([encode(inputs[start : start + most]) for start in range(0, len(inputs), most)])
+    if not np.isfinite(rows).all():
+        raise SelfTestFailed(f"self-test: the embedding of {name} is not finite")
+    length = np.linalg.norm(rows, axis=-1)[0]
+    if abs(length - 1) > NORM_TOLERANCE:
+        raise SelfTestFailed(f"self-test: the embedding of {name} has the length {length:.6g}, and not 1")
+    compare(encoder, f"{name} in a batch", rows[:1], encode(inputs[:1]))
+    pair = inputs[: min(2, most)]
+    compare(encoder, f"{name} at another place of its batch", encode(pair[::-1])[::-1], rows[: len(pair)])
+    if expected is not None:
+        compare(encoder, f"{name} in {encoder.info.dtype}, beside float32,", rows, expected)
 
 
 def check_golden(encoder: Encoder, golden: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ class Unsteady(Wrong):
 
     def encode_images(self, images):
         self.calls += 1
-        return self.encoder.encode_images(images if self.calls < 3 else 255 - images)
+        return self.encoder.encode_images(images if self.calls < 2 else 255 - images)
 
 
 @pytest.mark.parametrize(("dtype", "max_batch"), [("float32", 1), ("float32", 2), ("bfloat16", 4)])
@@ -103,7 +103,7 @@ def test_a_checkpoint_without_stored_answers_is_tested_too(generation, request):
         (FirstRowForAll, "a text at another place of its batch is embedded as something else"),
         (Unnormalised, "the embedding of a text has the length 2, and not 1"),
         (NotANumber, "the embedding of a picture is not finite"),
-        (Unsteady, "a picture, asked for twice, is embedded as something else"),
+        (Unsteady, "a picture in a batch is embedded as something else"),
     ],
 )
 def test_wrong_behaviour_is_caught(embedded, kind, message):
