@@ -11,7 +11,6 @@ from typing import IO, cast
 import numpy as np
 
 from benchmarks.service import ROOT
-from model.config import VisionConfig
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 
@@ -36,14 +35,6 @@ class Tower:
     def best_batch(self, batches: tuple[int, ...] = BATCHES) -> int:
         """Returns the batch in which as many rows take the least time."""
         return min(batches, key=lambda batch: min(self.seconds(batch, max(batches) // batch) for _ in "ab"))
-
-
-def multiply_adds(config: VisionConfig) -> int:
-    """Returns the multiply-adds of an image: matrix products and attention, 17.7e9 for SigLIPBaseP16 at 224."""
-    rows, width = config.grid[0] * config.grid[1], config.width
-    block = rows * (4 * width**2 + 2 * width * config.mlp_dim) + 2 * rows**2 * width
-    head = 2 * rows * width**2 + 2 * width**2 + 2 * rows * width + 2 * width * config.mlp_dim
-    return rows * 3 * config.patch_size**2 * width + config.depth * block + head
 
 
 def serve(inputs: str) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.bare_tower import multiply_adds
+from benchmarks.clients import new_labels, picture, rate
+from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, versions
-from benchmarks.requests import new_labels, picture, rate
 from benchmarks.service import ROOT, running
 from model.encoder import Encoder, load_encoder
 from model.tensorflow_encoder import TensorFlowEncoder
@@ -33,7 +33,7 @@ LABELS = (1, 10, 100, 1_000, 10_000, 100_000)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (224, 256, 384, 512)
 CLIENTS = (1, 4, 16, 64, 256)
-ROUNDS, REQUESTS = 7, 256
+ROUNDS, REQUESTS = 7, 1_024  # several of each client, or opening connections would be most of it
 
 
 def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
@@ -86,7 +86,7 @@ def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
         image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
         larger.encode_images(image)
         times = timed(lambda larger=larger, image=image: larger.encode_images(image))
-        yield row("pixels a side, the bare tower", side, multiply_adds(model.config.vision), times)
+        yield row("pixels a side, the bare tower", side, image_multiply_adds(model.config.vision), times)
 
 
 def clients() -> Iterator[dict[str, Any]]:

@@ -1,11 +1,11 @@
 """A new label set's way in over the bare text tower's time for as many texts, at its best batch.
 
-    python -m benchmarks.label_sets DIRECTORY [PATH...]     writes benchmarks/results/label_sets.json; twelve minutes
-                                                            with a base model on two cores
+    python -m benchmarks.label_sets DIRECTORY [PATH...]     writes benchmarks/results/label_sets.json; half an hour with
+                                                            a base model on two cores
 
-The embedded checkpoint gets 1,000 labels in 8 templates, DIRECTORY's only 100, for 8,000 texts take it ten minutes; by
-each PATH: an engine, and a type after a slash if it is not its own. Every set has labels that were not there before.
-Service and tower are processes of their own, in turn; the tower's texts are of random tokens, as fast as any.
+The embedded checkpoint and DIRECTORY's, which may take minutes for a set and so is given one, by each PATH: an engine,
+and a type after a slash if it is not its own. Every set has labels that were not there before. Service and tower are
+processes of their own, in turn; the tower's texts are of random tokens, as fast as any.
 """
 
 import json
@@ -18,14 +18,14 @@ from typing import Any
 import httpx
 
 from benchmarks.bare_tower import Tower
-from benchmarks.machine import machine, versions
-from benchmarks.requests import TIMEOUT_S, new_labels, spread
+from benchmarks.clients import TIMEOUT_S, new_labels
+from benchmarks.machine import machine, spread, versions
 from benchmarks.service import ROOT, engine_settings, environment, running
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
 
 RESULTS = ROOT / "benchmarks/results/label_sets.json"
 BATCHES = (8, 16, 32, 64)
-ROUNDS, TARGET = 3, 1.1
+NUM_LABELS, TARGET = 1_000, 1.1
 PATHS = ["tensorflow", "openvino"]
 TEMPLATES = [f"{kind} of a {{}}" for kind in ("photo", "painting", "drawing", "sketch", "toy", "logo", "map", "model")]
 
@@ -48,24 +48,24 @@ def misses(client: httpx.Client) -> int:
     return int(float(next(line.split()[1] for line in lines if line.startswith("siglip_text_cache_misses_total "))))
 
 
-def measure(checkpoint: Path, path: str, num_labels: int) -> dict[str, Any]:
+def measure(checkpoint: Path, rounds: int, path: str) -> dict[str, Any]:
     """Returns a row of the result."""
     settings = {"WEIGHTS": str(checkpoint), **engine_settings(path)}
-    num_texts = num_labels * len(TEMPLATES)
+    num_texts = NUM_LABELS * len(TEMPLATES)
     took = []
     with running(**settings) as (_, address), httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
         tower = Tower(environment(MAX_BATCH=str(max(BATCHES)), **settings), "texts")
         try:
             best = tower.best_batch(BATCHES)
             batches = math.ceil(num_texts / best)
-            for number in range(ROUNDS):
-                service_s = put_s(client, f"set-{number}", new_labels(num_labels))
+            for number in range(rounds):
+                service_s = put_s(client, f"set-{number}", new_labels(NUM_LABELS))
                 took.append((service_s, tower.seconds(best, batches) * num_texts / (best * batches)))
         finally:
             tower.process.terminate()
             tower.process.wait()
     made = {
-        "what": f"{checkpoint.name}, {path}: {num_labels:,} labels in {len(TEMPLATES)} templates",
+        "what": f"{checkpoint.name}, {path}: {NUM_LABELS:,} labels in {len(TEMPLATES)} templates",
         "target": f"at most {TARGET}",
         **spread([service / bare for service, bare in took]),
         "best_batch": best,
@@ -78,8 +78,8 @@ def measure(checkpoint: Path, path: str, num_labels: int) -> dict[str, Any]:
 
 def main(directory: str, paths: list[str]) -> None:
     """Measures, prints and saves."""
-    cases = [(EMBEDDED_DIRECTORY / EMBEDDED[1], 1_000), (Path(directory), 100)]
-    rows = [measure(checkpoint, path, num_labels) for checkpoint, num_labels in cases for path in paths]
+    cases = [(EMBEDDED_DIRECTORY / EMBEDDED[1], 3), (Path(directory), 1)]
+    rows = [measure(checkpoint, rounds, path) for checkpoint, rounds in cases for path in paths]
     result = {"machine": machine(), "versions": versions("tensorflow", "keras", "openvino"), "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

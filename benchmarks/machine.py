@@ -1,10 +1,12 @@
-"""What a figure was measured on."""
+"""What a figure was measured on, and how a ratio is written down."""
 
 import os
 import platform
 import re
+import statistics
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 
 def machine() -> str:
@@ -27,3 +29,9 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return version(f"{package}_cpu")
+
+
+def spread(ratios: list[float]) -> dict[str, Any]:
+    """Returns the median of ratios, and their quartiles, of few the ends."""
+    ends = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
+    return {"ratio": round(statistics.median(ratios), 3), "spread": [round(each, 3) for each in ends]}

@@ -67,12 +67,14 @@ def requests_table() -> str:
     measured = read("requests")
     engines = list(measured["rows"][0]["engines"])
 
-    def cell(found: dict[str, Any]) -> str:
-        low, high = found["spread"]
-        return f"{found['ratio']:,.2f} ({low:,.2f} to {high:,.2f})"
+    def cell(found: dict[str, Any] | None) -> str:
+        if not found:
+            return ""
+        (low, high), median = found["spread"], f"{found['ratio']:,.2f}"
+        return median if low == high else f"{median} ({low:,.2f} to {high:,.2f})"
 
     rows = [
-        " | ".join([f"| {row['what']}", row["target"], *(cell(row["engines"][name]) for name in engines)]) + " |"
+        " | ".join([f"| {row['what']}", row["target"], *(cell(row["engines"].get(name)) for name in engines)]) + " |"
         for row in measured["rows"]
     ]
     where = f"{measured['clients']} clients where not said, {measured['machine']}"

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clients import MANY_CLIENTS, new_labels, picture, rate
 from benchmarks.machine import machine, versions
-from benchmarks.requests import MANY_CLIENTS, new_labels, picture, rate
 from benchmarks.service import ROOT, engine_settings, held, running
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
 

@@ -1,6 +1,6 @@
 """Requests a second beside the transformers pipeline's, and what a request takes beyond the bare image tower.
 
-    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json; a quarter of an hour
+    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json; half an hour
                                                            with a base model on two cores, 8 GB of memory
 
 The service is there once for each engine. All servers, and the bare towers, are processes of their own that wait while
@@ -8,30 +8,27 @@ another is measured; what is compared is measured in turn, round by round. Every
 embeddings of pictures would not help. `SIGLIP_*` variables choose the services' other settings.
 """
 
-import io
 import json
 import os
-import random
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import numpy as np
-from PIL import Image
 
 from benchmarks.bare_tower import Tower
-from benchmarks.machine import machine, versions
+from benchmarks.clients import CLIENTS, MANY_CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
+from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
+from benchmarks.machine import machine, spread, versions
 from benchmarks.service import ROOT, engine_settings, launch
+from model.config import SigLIPConfig
+from model.hf_files import read_config
 
 RESULTS = ROOT / "benchmarks/results/requests.json"
-CLIENTS, MANY_CLIENTS, TIMEOUT_S = 16, 64, 900
 
 
 class Cell(NamedTuple):
@@ -55,61 +52,15 @@ ENGINES = {
     "OpenVINO": "openvino",
     "OpenVINO, int8": "openvino/int8",
 }
-
-chance = random.Random(0)
-numbers = count()
-coarse = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-canvas = Image.fromarray(coarse).resize((1280, 960), Image.Resampling.BICUBIC)
+LIMIT = "limit of float32"
 
 
-def picture() -> bytes:
-    """Returns a JPEG of 640x480 that was not there before."""
-    number = next(numbers)
-    left, top = number % 640, number // 640
-    file = io.BytesIO()
-    canvas.crop((left, top, left + 640, top + 480)).save(file, "JPEG", quality=90)
-    return file.getvalue()
+def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConfig) -> list[dict[str, Any]]:
+    """Returns each service's rates beside the pipeline's, one row for each number of labels, seen before and new.
 
-
-def new_labels(number: int) -> list[str]:
-    """Returns labels of two words that nobody has seen."""
-    return [" ".join("".join(chance.choices("abcdefghijklmnoprstuvw", k=6)) for _ in "ab") for _ in range(number)]
-
-
-def prepared(address: str, image: bytes, labels: list[str]) -> httpx.Request:
-    """Returns a request with its body made, so that making it is not measured."""
-    files = {"image": ("picture.jpg", image, "image/jpeg")}
-    request = httpx.Request("POST", f"{address}/classify", files=files, data={"labels": labels})
-    request.read()
-    return request
-
-
-def answer(client: httpx.Client, request: httpx.Request) -> Any:
-    """Returns what the server has answered."""
-    response = client.send(request)
-    response.raise_for_status()
-    return response.json()
-
-
-def rate(address: str, images: list[bytes], labels: list[list[str]], clients: int = CLIENTS) -> float:
-    """Returns how many requests a second were answered, by so many clients at once."""
-    requests = [prepared(address, image, of_one) for image, of_one in zip(images, labels, strict=True)]
-    at_once = min(clients, len(requests))
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
-    with httpx.Client(timeout=TIMEOUT_S, limits=limits) as client, ThreadPoolExecutor(at_once) as pool:
-        began_s = time.perf_counter()
-        list(pool.map(lambda request: client.send(request).raise_for_status(), requests))
-        return len(requests) / (time.perf_counter() - began_s)
-
-
-def spread(ratios: list[float]) -> dict[str, Any]:
-    """Returns the median of ratios, and their quartiles, of few the ends."""
-    ends = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
-    return {"ratio": round(statistics.median(ratios), 3), "spread": [round(each, 3) for each in ends]}
-
-
-def against_pipeline(services: dict[str, str], pipeline: str) -> list[dict[str, Any]]:
-    """Returns each service's rates beside the pipeline's, one row for each number of labels, seen before and new."""
+    The limit is the rate at which the processors could do the towers' float32 arithmetic, and nothing else.
+    """
+    image, text = image_multiply_adds(config.vision), text_multiply_adds(config.text, config.embed_dim)
     seen = new_labels(CELLS[-1].labels)
     for address in services.values():
         rate(address, [picture()], [seen])
@@ -121,6 +72,9 @@ def against_pipeline(services: dict[str, str], pipeline: str) -> list[dict[str, 
         for _ in range(cell.rounds):
             fresh = [new_labels(cell.labels) for _ in range(cell.pipeline)]
             theirs.append(rate(pipeline, [picture() for _ in fresh], fresh))
+            per_s = multiply_adds_per_s()
+            rates[LIMIT, "seen before"].append(per_s / image)
+            rates[LIMIT, "never seen before"].append(per_s / (image + cell.labels * text))
             for name, address in services.items():
                 for kind, number in (("seen before", cell.seen), ("never seen before", cell.new)):
                     known = kind == "seen before"
@@ -132,7 +86,7 @@ def against_pipeline(services: dict[str, str], pipeline: str) -> list[dict[str, 
         ):
             ratios = {
                 name: spread([mine / other for mine, other in zip(rates[name, kind], theirs, strict=True)])
-                for name in services
+                for name in (*services, LIMIT)
             }
             made = {
                 "what": f"requests a second over the pipeline's, {cell.labels:,} labels, {kind}",
@@ -209,7 +163,7 @@ def main(directory: str) -> int:
             processes.append(peer)
             agrees = {name: agreement(address, pipeline) for name, address in addresses.items()}
             print(json.dumps(agrees), flush=True)
-            rows = against_pipeline(addresses, pipeline)
+            rows = against_pipeline(addresses, pipeline, read_config(Path(directory)))
             peer.terminate()
             beyond = {}
             for name, given in environments.items():

@@ -23,8 +23,7 @@ from typing import IO, cast
 
 import httpx
 
-from benchmarks.machine import machine, versions
-from benchmarks.requests import spread
+from benchmarks.machine import machine, spread, versions
 from benchmarks.service import ROOT, engine_settings, environment, launch, running
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
 

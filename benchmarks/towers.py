@@ -28,7 +28,7 @@ import openvino
 import torch
 from transformers import SiglipVisionModel
 
-from benchmarks.bare_tower import multiply_adds
+from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, versions
 from model.encoder import load_encoder
 from model.hf_files import read_config
@@ -127,7 +127,7 @@ def measure(directory: str, batch: int, folder: str) -> list[dict]:
         with timed(products):
             matrix @ matrix
         print(".", end="", file=sys.stderr, flush=True)
-    limit_s = statistics.median(products) / SIDE**3 * multiply_adds(read_config(Path(directory)).vision) * batch
+    limit_s = statistics.median(products) / SIDE**3 * image_multiply_adds(read_config(Path(directory)).vision) * batch
     rows = [
         {"engine": name, "batch": batch, **spread(taken, batch), "cosine_worst": round(cosines[name], 6)}
         for name, taken in times.items()

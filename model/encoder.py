@@ -21,8 +21,8 @@ from model.preprocess import resize
 from model.processor import SigLIPProcessor
 from model.tensor_files import fingerprint
 
-# Positions, patches or tokens, that a CPU computes at once: five pictures of the base model, or 16 texts. More rows take
-# more memory, for what lies between the layers, and were no faster each: four as fast as 32, on two processors.
+# Positions, patches or tokens, that a CPU computes at once: five pictures of the base model, or 16 texts. More rows
+# take more memory, for what lies between the layers, and were no faster each: four as fast as 32, on two processors.
 POSITIONS_AT_ONCE = 1_024
 
 

@@ -5,6 +5,7 @@ are in the cache, a start takes seconds, and the weights are in memory once, bes
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from zipfile import BadZipFile
@@ -51,8 +52,12 @@ class OpenVINOEncoder(Encoder):
         one = info.dtype == "float32" and processors() <= FEW_PROCESSORS  # int8 has no graph of fixed shape
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
         self.texts_at_once = rows_at_once(info.context_length)
-        self.image_tower = request(folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None)
-        self.text_tower = request(folder / TOWERS["text"], info.dtype)
+        with ThreadPoolExecutor(2) as pool:  # most of it is one thread's work: both take two thirds of one by one
+            image = pool.submit(
+                request, folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None
+            )
+            text = pool.submit(request, folder / TOWERS["text"], info.dtype)
+        self.image_tower, self.text_tower = image.result(), text.result()
 
     @classmethod
     def place(cls, device: str, dtype: str) -> tuple[str, str]:
