@@ -23,7 +23,7 @@ REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status i
 DEPARTED = "departed"  # the client was gone before its answer
 OTHER = "other"
 UNDECODABLE = (InvalidImage.code, ImageTooLarge.code, UnsupportedMediaType.code)
-MODEL = ("variant", "weights", "revision", "sha256", "dtype", "device")
+MODEL = ("variant", "weights", "revision", "sha256", "dtype", "device", "engine")
 
 Labels = Mapping[str, tuple[str, ...]]  # name -> the values that start at 0
 TOWER: Labels = {"tower": ("image", "text")}

@@ -4,18 +4,15 @@ Three bodies carry the same fields. JSON is read strictly; forms and queries car
 Unknown fields are refused, so that a typo is an error and not a silent default.
 """
 
-import difflib
-from itertools import chain, islice
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.encoder import EncoderInfo
-from app.errors import MAX_FAULTS, MEDIA_TYPE, Fault, InvalidRequest, ServiceError
+from app.errors import MEDIA_TYPE, Fault, InvalidRequest, ServiceError
 from app.examples import ERRORS, REQUEST_ID
-
-M = TypeVar("M", bound=BaseModel)
+from app.validation import with_few_unknown
 
 # The first wrong element is told: a body of millions of them would make gigabytes of errors.
 Texts = Annotated[list[str], Field(fail_fast=True)]
@@ -199,53 +196,3 @@ def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str
 def shown(value: np.floating[Any]) -> float:
     """Returns a float32 with the seven digits that it has, not the seventeen of the double that it becomes."""
     return float(f"{value:.7g}")
-
-
-def validated(schema: type[M], values: Any, *, strict: bool) -> M:
-    """Returns the values as the schema.
-
-    Raises:
-        InvalidRequest: A field is unknown, missing or of the wrong type.
-    """
-    try:
-        return schema.model_validate(values, strict=strict)
-    except ValidationError as error:
-        raise invalid_request(schema, error) from None
-
-
-def with_few_unknown(schema: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields that the schema has, and as many of the others as are told: each makes an error."""
-    unknown = (name for name in values if name not in schema.model_fields)
-    names = chain((name for name in schema.model_fields if name in values), islice(unknown, MAX_FAULTS))
-    return {name: values[name] for name in names}
-
-
-def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidRequest:
-    """Returns our error for Pydantic's. An unknown field is not repeated, for it is input; the nearest known is named.
-
-    | Pydantic                      | pointer     | message                                       |
-    |-------------------------------|-------------|-----------------------------------------------|
-    | missing, ("labels",)          | `/labels`   | `labels is missing`                           |
-    | extra_forbidden, ("lables",)  |             | `unknown field; did you mean labels?`         |
-    | model_type, ()                |             | `the body: input should be an object`         |
-    | string_type, ("labels", 3)    | `/labels/3` | `labels/3: input should be a valid string`    |
-    """
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
-        place = "/".join(map(str, fault["loc"]))
-        if fault["type"] == "extra_forbidden" and len(fault["loc"]) > 1:
-            place = "/".join(map(str, fault["loc"][:-1]))
-            faults.append(Fault("/" + place, f"{place}: unknown field"))
-        elif fault["type"] == "extra_forbidden":
-            nearest = difflib.get_close_matches(place[:32], schema.model_fields, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
-            faults.append(Fault("", f"unknown field; {hint}"))
-        elif fault["type"] == "missing":
-            faults.append(Fault("/" + place, f"{place} is missing"))
-        elif fault["type"] == "model_type":
-            faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: input should be an object"))
-        else:
-            message = fault["msg"][0].lower() + fault["msg"][1:]
-            faults.append(Fault("/" + place if place else "", f"{place or 'the body'}: {message}"))
-    sentence = "; ".join(fault.message for fault in faults)
-    return InvalidRequest(sentence if sentence.endswith("?") else f"{sentence}.", faults)

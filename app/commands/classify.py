@@ -21,11 +21,12 @@ from app.images import FORMATS
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.folder import LabelSetFolderError, read_file
 from app.labels import check_label_set
-from app.schemas import ClassifyOptions, ScoredImage, validated
+from app.schemas import ClassifyOptions, ScoredImage
+from app.validation import validated
 from model.config import CheckpointError, choose_weights
 
 TOP_K_OF_TABLE = 5
-OF_THE_MODEL = ("model", "weights", "revision", "device", "dtype")
+OF_THE_MODEL = ("model", "weights", "revision", "device", "dtype", "engine")
 
 Load = Callable[[Settings, Callable[[str], None]], Encoder]
 

@@ -24,7 +24,7 @@ import numpy as np
 from app.errors import ServiceError
 from app.label_sets.definition import LabelSetDefinition
 from app.labels import check_label_set
-from app.schemas import validated
+from app.validation import validated
 
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # for fullmatch: it is a file's name, too

@@ -13,8 +13,8 @@ from app.errors import InvalidLabels, ServiceError
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.label_sets.files import NAME
 from app.labels import check_label_set
-from app.schemas import validated
 from app.strict_json import parse_json
+from app.validation import validated
 
 
 class LabelSetFolderError(Exception):

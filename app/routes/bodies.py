@@ -11,8 +11,8 @@ from app.config import Settings
 from app.engine import Engine
 from app.errors import Fault, InvalidRequest, UnsupportedMediaType
 from app.labels import MAX_TEMPLATES
-from app.schemas import validated
 from app.strict_json import parse_json
+from app.validation import validated
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
 LISTS = ("images", "labels", "templates")  # repeated in a form or a query; the other fields come once

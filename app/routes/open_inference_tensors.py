@@ -17,8 +17,9 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field
 
 from app.errors import Fault, InvalidRequest
-from app.schemas import ClassifyOptions, Sent, Texts, validated
+from app.schemas import ClassifyOptions, Sent, Texts
 from app.strict_json import parse_json
+from app.validation import validated
 
 HEADER = "Inference-Header-Content-Length"
 LENGTH_BYTES = 4

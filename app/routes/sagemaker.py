@@ -12,7 +12,8 @@ from app.engine import Engine
 from app.routes import classify, health, hugging_face
 from app.routes.bodies import in_one_piece, media_type_of, read_json_value
 from app.routes.hugging_face import HuggingFaceAnswer, HuggingFaceBody
-from app.schemas import ClassifyBody, ClassifyResponse, problem_responses, validated
+from app.schemas import ClassifyBody, ClassifyResponse, problem_responses
+from app.validation import validated
 
 router = APIRouter()
 router.add_api_route("/ping", health.ready, responses=problem_responses(errors.NotReady, errors.Draining))

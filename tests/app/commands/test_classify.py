@@ -169,8 +169,11 @@ def test_the_options_of_the_model_take_the_place_of_the_variables(folder, monkey
         seen.append(settings)
         return FakeEncoder()
 
-    main([str(folder / "red.png"), "--labels", "cat", "--weights", "google_512", "--device", "cpu"], remember)
-    assert (seen[0].model, seen[0].weights, seen[0].device) == ("SigLIPBaseP16", "google_512", "cpu")
+    options = ["--weights", "google_512", "--device", "cpu", "--engine", "openvino"]
+    main([str(folder / "red.png"), "--labels", "cat", *options], remember)
+    (settings,) = seen
+    assert (settings.model, settings.weights) == ("SigLIPBaseP16", "google_512")
+    assert (settings.device, settings.engine) == ("cpu", "openvino")
 
 
 @pytest.mark.parametrize(
