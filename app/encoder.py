@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from app.config import Settings
+from model.preprocess import ImageLike
 
 
 class EncoderInfo(Protocol):
@@ -59,8 +60,8 @@ class Encoder(Protocol):
     def self_test(self) -> None:
         """Raises unless known inputs give what they must."""
 
-    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
-        """[H, W, 3] uint8 to [S, S, 3] uint8."""
+    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
+        """[H, W, 3] uint8, or a Pillow image in RGB, to [S, S, 3] uint8."""
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """K texts to [K, L] int32."""

@@ -17,7 +17,7 @@ from model import self_test
 from model.config import EMBEDDED, CheckpointError, choose_weights, variant_of
 from model.hf_files import read_config_of
 from model.hub import checkpoint_directory
-from model.preprocess import resize
+from model.preprocess import ImageLike, resize
 from model.processor import SigLIPProcessor
 from model.tensor_files import fingerprint
 
@@ -112,8 +112,8 @@ class Encoder(ABC):
         """Raises `model.self_test.SelfTestFailed` unless the checkpoint does what it must."""
         self_test.run(self)
 
-    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
-        """Returns the image at the tower's size, [S, S, 3] uint8, from [H, W, 3] uint8."""
+    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
+        """Returns an image, [H, W, 3] uint8 or Pillow's, at the tower's size, [S, S, 3] uint8."""
         return resize(rgb, self.info.image_size, self.processor.resample)
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:

@@ -60,11 +60,12 @@ def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator
 
 
 def key(directory: Path, sha256: str, dtype: str) -> str:
-    """Returns a folder's name, another for whatever would make other graphs: checkpoint, type, OpenVINO, our code."""
-    known = hashlib.sha256(f"{sha256} {version('openvino')}".encode())
-    for path in (directory / "config.json", *sorted(PACKAGE.glob("*.py"))):
-        known.update(path.read_bytes())
-    return f"{dtype}-{known.hexdigest()[:32]}"
+    """Returns a folder's name, another for whatever would make other graphs: what is computed, and who makes them."""
+    computed = hashlib.sha256(sha256.encode() + (directory / "config.json").read_bytes())
+    maker = hashlib.sha256(version("openvino").encode())
+    for path in sorted(PACKAGE.glob("*.py")):
+        maker.update(path.read_bytes())
+    return f"{dtype}-{computed.hexdigest()[:16]}-{maker.hexdigest()[:16]}"
 
 
 def make(directory: Path, folder: Path, dtype: str) -> None:
@@ -95,6 +96,9 @@ def make(directory: Path, folder: Path, dtype: str) -> None:
             raise CheckpointError(f"the checkpoint cannot be converted for OpenVINO: {last or done.returncode}")
         with suppress(OSError):  # another process has been faster
             partial.rename(folder)
+        of_older_versions = folder.name.rpartition("-")[0] + "-*"
+        for outdated in set(folder.parent.glob(of_older_versions)) - {folder}:  # whoever has one open keeps it
+            shutil.rmtree(outdated, ignore_errors=True)
     finally:
         os.close(ours)
         os.close(alive)

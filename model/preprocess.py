@@ -12,17 +12,32 @@ from PIL import Image
 FILTERS = {1: "Lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "Hamming"}
 BILINEAR, BICUBIC = 2, 3
 
+ImageLike = np.ndarray | Image.Image  # [H, W, 3] uint8, or a Pillow image, of which no copy is made
 
-def resize(rgb: np.ndarray, image_size: tuple[int, int], resample: int = BICUBIC) -> np.ndarray:
-    """Returns the image at the tower's size, [S, S, 3] uint8, from [H, W, 3] uint8.
+
+def resize(rgb: ImageLike, image_size: tuple[int, int], resample: int = BICUBIC) -> np.ndarray:
+    """Returns the image at the tower's size, [S, S, 3] uint8.
 
     Raises:
-        ValueError: The array is not [H, W, 3] uint8; values are never rescaled by guessing their range.
+        ValueError: An array is not [H, W, 3] uint8, a Pillow image not RGB; values are never rescaled by guessing.
     """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"an image must be [H, W, 3] uint8. Received: {list(rgb.shape)} {rgb.dtype}")
     height, width = image_size
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling(resample)))
+    return np.asarray(as_image(rgb).resize((width, height), Image.Resampling(resample)))
+
+
+def as_image(rgb: ImageLike) -> Image.Image:
+    """Returns an image as Pillow's.
+
+    Raises:
+        ValueError: As `resize`.
+    """
+    if isinstance(rgb, np.ndarray):
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"an image must be [H, W, 3] uint8. Received: {list(rgb.shape)} {rgb.dtype}")
+        return Image.fromarray(rgb)
+    if rgb.mode != "RGB":
+        raise ValueError(f"a Pillow image must be RGB. Received: {rgb.mode}")
+    return rgb
 
 
 def preprocessing(image_size: tuple[int, int], resample: int) -> str:

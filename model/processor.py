@@ -13,10 +13,8 @@ from PIL import Image, ImageOps
 from model.hf_files import read_config, read_tokenizer_rules
 from model.hf_pixels import read_resample
 from model.hub import checkpoint_directory
-from model.preprocess import preprocessing, resize
+from model.preprocess import ImageLike, preprocessing, resize
 from model.tokenizer import SigLIPTokenizer
-
-ImageLike = np.ndarray | Image.Image
 
 
 class SigLIPProcessor:
@@ -93,7 +91,7 @@ class SigLIPProcessor:
             inputs["input_ids"] = self.tokenizer([text] if isinstance(text, str) else list(text))
         return inputs
 
-    def pixels(self, rgb: Iterable[np.ndarray]) -> np.ndarray:
+    def pixels(self, rgb: Iterable[ImageLike]) -> np.ndarray:
         """Returns images at the tower's size, [B, H, W, 3] uint8."""
         resized = [resize(image, self.image_size, self.resample) for image in rgb]
         return np.stack(resized) if resized else np.empty((0, *self.image_size, 3), np.uint8)
@@ -106,12 +104,12 @@ def several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
     return [images] if isinstance(images, Image.Image) else images
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Returns an image file upright and in RGB, [H, W, 3] uint8."""
+def read_image(path: str | Path) -> Image.Image:
+    """Returns an image file upright and in RGB."""
     with Image.open(path) as image:
-        return as_rgb(ImageOps.exif_transpose(image))
+        return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def as_rgb(image: ImageLike) -> np.ndarray:
-    """Returns an image as [H, W, 3] uint8; like the reference, transparency is dropped."""
-    return np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+def as_rgb(image: ImageLike) -> ImageLike:
+    """Returns a Pillow image in RGB; like the reference, transparency is dropped."""
+    return image.convert("RGB") if isinstance(image, Image.Image) else image

@@ -108,6 +108,7 @@ class TensorFlowEncoder(Encoder):
             return in_parts(lambda part: traced(tf.constant(part)).numpy(), batch, rows_at_once(positions))
         filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
         filled[: len(batch)] = batch
+        # As bytes, and by TensorFlow's own pinned memory: GPUUtil::CopyCPUTensorToGPU stages what lies elsewhere.
         return traced(tf.constant(filled)).numpy()[: len(batch)]
 
     def traced(

@@ -14,6 +14,7 @@ import numpy as np
 from model.config import VARIANTS, CheckpointError, SigLIPConfig
 from model.hf_files import read_config
 from model.hub import checkpoint_directory, sha256
+from model.preprocess import ImageLike
 from model.processor import SigLIPProcessor, read_image
 from model.siglip import SigLIP
 from model.variants import load_model
@@ -153,9 +154,11 @@ def pooled_text(fact: Fact, model: SigLIP, processor: SigLIPProcessor, _images: 
 
 def logits(fact: Fact, model: SigLIP, processor: SigLIPProcessor, images: Mapping[str, Path]) -> np.ndarray:
     """Returns the logits of one image, [K]."""
-    rgb = read_image(images[fact["image"]])
+    rgb: ImageLike = read_image(images[fact["image"]])
     if fact.get("resize") == "bilinear":
-        rgb = bilinear(rgb, processor.image_size)  # the processor leaves an image of the right size as it is
+        rgb = bilinear(
+            np.asarray(rgb), processor.image_size
+        )  # the processor leaves an image of the right size as it is
     inputs = processor(text=fact["texts"], images=rgb)
     (row,) = np.asarray(model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"])
     return np.asarray(row)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.preprocess import ImageLike
+
 SIDE, CONTEXT_LENGTH, EMBED_DIM = 8, 16, 32
 SCALE, BIAS = 10.0, -5.0
 
@@ -60,9 +62,9 @@ class FakeEncoder:
         self.threads.add(threading.current_thread().name)
         self.before_self_test()
 
-    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
+    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
         """Returns the mean colour as [S, S, 3] uint8."""
-        mean = rgb.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+        mean = np.asarray(rgb).reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
         return np.broadcast_to(mean, (SIDE, SIDE, 3)).copy()
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -82,7 +84,7 @@ class FakeEncoder:
         self.before_batch()
         return np.stack([embed(row) for row in batch])
 
-    def logit(self, rgb: np.ndarray, prompt: str) -> float:
+    def logit(self, rgb: ImageLike, prompt: str) -> float:
         """Returns what the service must answer for one picture and one prompt."""
         image = embed(self.prepare_image(rgb))
         return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias

@@ -7,8 +7,7 @@ the words of the HTTP contract.
 
 from typing import NamedTuple
 
-import numpy as np
-from PIL import ExifTags
+from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -21,9 +20,9 @@ __all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode",
 
 
 class DecodedImage(NamedTuple):
-    """An upright picture: `rgb` is [H, W, 3] uint8; `width` and `height` are the file's, which may be larger."""
+    """An upright picture in RGB; `width` and `height` are the file's, which may be larger."""
 
-    rgb: np.ndarray
+    rgb: Image.Image
     width: int
     height: int
     format: str

@@ -27,8 +27,8 @@ UPRIGHT = {
 PHOTOMETRIC, MIN_SAMPLE, MAX_SAMPLE = 262, 340, 341  # TIFF tags
 
 
-def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -> np.ndarray:
-    """Returns a loaded image as [H, W, 3] uint8, upright and opaque.
+def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -> Image.Image:
+    """Returns a loaded image in RGB, upright and opaque; most photos are so already, and are returned as they are.
 
     Args:
         image: The image; its pixels are loaded.
@@ -37,8 +37,10 @@ def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -
         notes: What is done to the pixels is added here.
     """
     check_colours(image, samples, notes)
+    if image.mode == "RGB" and orientation == 1 and not image.has_transparency_data:
+        return image
     width, height = image.size
-    rgb = np.empty((width, height, 3) if orientation > 4 else (height, width, 3), np.uint8)
+    rgb = Image.new("RGB", (height, width) if orientation > 4 else (width, height))
     rows = max(1, STRIP_PIXELS // width)
     composited = False
     for top in range(0, height, rows):
@@ -51,19 +53,13 @@ def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -
             strip = canvas
         if orientation in UPRIGHT:
             strip = strip.transpose(UPRIGHT[orientation])
-        lines(rgb, orientation, top, bottom)[:] = strip
+        start = height - bottom if orientation in (3, 4, 6, 7) else top  # the file's rows become rows, or columns
+        rgb.paste(strip, (start, 0) if orientation > 4 else (0, start))
     if composited:
         notes.append("alpha_composited_on_white")
     if orientation > 1:
         notes.append("exif_orientation_applied")
     return rgb
-
-
-def lines(rgb: np.ndarray, orientation: int, top: int, bottom: int) -> np.ndarray:
-    """Returns the part of an upright array that the file's rows from `top` to `bottom` become: rows, or columns."""
-    count = rgb.shape[1 if orientation > 4 else 0]
-    part = slice(count - bottom, count - top) if orientation in (3, 4, 6, 7) else slice(top, bottom)
-    return rgb[:, part] if orientation > 4 else rgb[part]
 
 
 def check_colours(image: ImageFile, samples: str, notes: list[str]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from app.images import DecodedImage
+
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 180, 60), (10, 40, 220), (255, 255, 255)
 
 
@@ -19,6 +21,11 @@ def quarters(side: int = 16) -> np.ndarray:
     top = np.hstack([picture(RED, side)[: side // 2], picture(GREEN, side)[: side // 2]])
     bottom = np.hstack([picture(BLUE, side)[: side // 2], picture(WHITE, side)[: side // 2]])
     return np.vstack([top, bottom])
+
+
+def pixels_of(image: DecodedImage) -> np.ndarray:
+    """Returns [H, W, 3] uint8."""
+    return np.asarray(image.rgb)
 
 
 def encoded(pixels: np.ndarray | Image.Image, image_format: str = "PNG", **options: Any) -> bytes:

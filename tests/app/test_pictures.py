@@ -1,6 +1,7 @@
 import base64
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from app.config import Settings
@@ -33,7 +34,7 @@ class ShapeKeeper(FakeEncoder):
     shapes: ClassVar[list[tuple[int, ...]]] = []
 
     def prepare_image(self, rgb):
-        self.shapes.append(rgb.shape)
+        self.shapes.append(np.asarray(rgb).shape)
         return super().prepare_image(rgb)
 
 

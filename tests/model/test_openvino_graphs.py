@@ -52,6 +52,16 @@ def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
     assert key(tmp_path, "a", "float32") != before
 
 
+def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):
+    name = key(EMBEDDED, fingerprint(EMBEDDED), "float32")
+    older = tmp_path / (name.rpartition("-")[0] + "-0123456789abcdef")
+    others = [tmp_path / f"int8-{name.partition('-')[2]}", tmp_path / "float32-0123456789abcdef-0123456789abcdef"]
+    for folder in (older, *others):
+        folder.mkdir()
+    with graphs(EMBEDDED, tmp_path):
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, *others])
+
+
 def test_without_a_cache_nothing_is_left():
     with graphs(EMBEDDED, None) as folder:
         assert sorted(path.name for path in folder.iterdir()) == FILES

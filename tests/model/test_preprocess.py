@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.preprocess import BICUBIC, BILINEAR, preprocessing, resize
 from tests.golden.cases import HERE, photos
@@ -14,6 +15,17 @@ STORED = {BICUBIC: np.load(HERE / "pixels.npz"), BILINEAR: np.load(HERE / "pixel
 @pytest.mark.parametrize("resample", STORED)
 def test_pixels_are_the_reference_s_bit_for_bit(name, side, resample):
     np.testing.assert_array_equal(resize(photos()[name], (side, side), resample), STORED[resample][f"{name} to {side}"])
+
+
+def test_a_pillow_image_gives_the_same_pixels_as_its_array():
+    image = Image.fromarray(next(iter(photos().values())))
+    np.testing.assert_array_equal(resize(image, (7, 9)), resize(np.asarray(image), (7, 9)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_a_pillow_image_of_another_mode_is_refused(mode):
+    with pytest.raises(ValueError, match=f"a Pillow image must be RGB. Received: {mode}"):
+        resize(Image.new(mode, (4, 4)), (8, 8))
 
 
 @pytest.mark.parametrize(("resample", "words"), [(BICUBIC, "antialiased bicubic"), (BILINEAR, "antialiased bilinear")])

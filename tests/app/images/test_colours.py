@@ -7,7 +7,7 @@ from PIL import ExifTags, Image
 from app.images import decode
 from app.images.colours import UPRIGHT
 from tests.app.images.hostile import png, png_chunk
-from tests.app.pictures import RED, encoded, quarters
+from tests.app.pictures import RED, encoded, pixels_of, quarters
 
 MAX_PIXELS = 1_000_000
 GREY = np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)
@@ -131,13 +131,13 @@ COLOURS = {
 @pytest.mark.parametrize(("data", "expected", "notes"), COLOURS.values(), ids=COLOURS)
 def test_colours_are_what_a_viewer_shows(data, expected, notes):
     image = decode(data, MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - expected).max() <= 1
+    assert np.abs(pixels_of(image).astype(int) - expected).max() <= 1
     assert image.notes == notes
 
 
 def test_a_cmyk_jpeg_is_read_with_adobes_inverted_inks():
     image = decode(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95), MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - (255, 0, 0)).max() <= 3
+    assert np.abs(pixels_of(image).astype(int) - (255, 0, 0)).max() <= 3
     assert image.notes == ["converted_from_cmyk"]
 
 
@@ -150,7 +150,7 @@ def test_strips_meet_without_a_seam_whichever_way_the_picture_is_turned(orientat
     if orientation > 1:
         expected = expected.transpose(UPRIGHT[orientation])
     data = encoded(pixels, exif=exif, compress_level=0)
-    assert (decode(data, pixels.size).rgb == np.asarray(expected)).all()
+    assert (pixels_of(decode(data, pixels.size)) == np.asarray(expected)).all()
 
 
 def test_one_clear_pixel_in_the_last_strip_is_noted():
@@ -158,5 +158,5 @@ def test_one_clear_pixel_in_the_last_strip_is_noted():
     image.putpixel((1_999, 1_099), (*RED, 0))
     decoded = decode(encoded(image), 10_000_000)
     assert decoded.notes == ["alpha_composited_on_white"]
-    assert (decoded.rgb[-1, -1] == 255).all()
-    assert (decoded.rgb[:-1] == RED).all()
+    assert (pixels_of(decoded)[-1, -1] == 255).all()
+    assert (pixels_of(decoded)[:-1] == RED).all()

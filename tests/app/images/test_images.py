@@ -7,7 +7,7 @@ from app.images import decode
 from app.images.colours import UPRIGHT
 from app.images.headers import MAX_FRAMES
 from tests.app.images.hostile import announced_jpeg, gif, jpeg, png
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
+from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, pixels_of, quarters
 
 MAX_PIXELS = 1_000_000
 LOSSLESS = [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})]
@@ -16,9 +16,9 @@ LOSSLESS = [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "ti
 @pytest.mark.parametrize(("image_format", "options"), LOSSLESS)
 def test_a_lossless_file_gives_back_its_pixels(image_format, options):
     image = decode(encoded(quarters(), image_format, **options), MAX_PIXELS)
-    assert (image.rgb == quarters()).all()
+    assert (pixels_of(image) == quarters()).all()
     assert (image.format, image.notes) == (image_format, [])
-    assert image.rgb.dtype == np.uint8
+    assert pixels_of(image).dtype == np.uint8
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "GIF", "AVIF"])
@@ -26,7 +26,7 @@ def test_a_lossy_file_gives_back_about_its_pixels(image_format):
     if image_format == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     image = decode(encoded(picture(GREEN), image_format), MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - GREEN).max() <= 4
+    assert np.abs(pixels_of(image).astype(int) - GREEN).max() <= 4
     assert image.format == image_format
 
 
@@ -42,9 +42,9 @@ def test_exif_orientation_is_applied(image_format, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image = decode(encoded(stored, image_format, exif=exif, quality=95), MAX_PIXELS)
-    assert image.rgb.shape == quarters().shape == (image.height, image.width, 3)
+    assert pixels_of(image).shape == quarters().shape == (image.height, image.width, 3)
     centres = np.ix_([4, 12], [8, 24])  # of the quarters, far from what a lossy format smears
-    assert np.abs(image.rgb[centres].astype(int) - quarters()[centres]).max() <= 12
+    assert np.abs(pixels_of(image)[centres].astype(int) - quarters()[centres]).max() <= 12
     assert ("exif_orientation_applied" in image.notes) == (orientation > 1)
 
 
@@ -55,12 +55,12 @@ def test_of_several_frames_the_first_is_used(image_format, options):
     others = [Image.fromarray(picture(colour)) for colour in (GREEN, BLUE)]
     data = encoded(picture(RED), image_format, save_all=True, append_images=others, **options)
     image = decode(data, MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - RED).max() <= 2
+    assert np.abs(pixels_of(image).astype(int) - RED).max() <= 2
     assert image.notes == ["first_frame_of_3"]
 
 
 def test_the_limit_of_pixels_holds_to_the_pixel():
-    assert decode(encoded(picture(side=1000)), MAX_PIXELS).rgb.shape == (1000, 1000, 3)
+    assert pixels_of(decode(encoded(picture(side=1000)), MAX_PIXELS)).shape == (1000, 1000, 3)
     with pytest.raises(ImageTooLarge, match=r"1001 x 1000 pixels\. At most 1,000,000"):
         decode(png(0, 1, b"", (1001, 1000)), MAX_PIXELS)
 
@@ -76,19 +76,19 @@ def test_the_limit_of_frames_holds_to_the_frame():
 )
 def test_exif_that_is_damaged_or_says_nonsense_does_not_cost_the_picture(exif):
     image = decode(encoded(picture(GREEN), "JPEG", exif=exif), MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - GREEN).max() <= 4
+    assert np.abs(pixels_of(image).astype(int) - GREEN).max() <= 4
     assert image.notes == []
 
 
 def test_the_second_picture_of_a_pair_is_passed_over():
     pair = encoded(picture(RED), "MPO", save_all=True, append_images=[Image.fromarray(picture(BLUE))])
     image = decode(pair, MAX_PIXELS)
-    assert np.abs(image.rgb.astype(int) - RED).max() <= 4
+    assert np.abs(pixels_of(image).astype(int) - RED).max() <= 4
     assert (image.format, image.notes) == ("JPEG", [])
 
 
 def test_a_progressive_jpeg_with_the_scans_of_an_encoder_is_accepted():
-    assert decode(jpeg(progressive=True, scans=20), MAX_PIXELS).rgb.shape == (64, 64, 3)
+    assert pixels_of(decode(jpeg(progressive=True, scans=20), MAX_PIXELS)).shape == (64, 64, 3)
 
 
 def test_decoding_leaves_pillow_and_the_warnings_as_they_were():
@@ -121,9 +121,9 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options
     data = encoded(waves(4000, 3000), "JPEG", quality=90, **options)
     image = decode(data, 12_000_000, least_side=448)
     assert (image.width, image.height) == (4000, 3000)
-    assert image.rgb.shape == (750, 1000, 3)
+    assert pixels_of(image).shape == (750, 1000, 3)
     # of 255: the tolerance for a picture at half of what was decoded
-    assert np.abs(resized(image.rgb, 224) - resized(decode(data, 12_000_000).rgb, 224)).max() <= 4
+    assert np.abs(resized(pixels_of(image), 224) - resized(pixels_of(decode(data, 12_000_000)), 224)).max() <= 4
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options
 )
 def test_no_side_of_a_jpeg_is_decoded_below_what_is_wanted(size, shape):
     image = decode(encoded(waves(*size), "JPEG"), MAX_PIXELS, least_side=64)
-    assert image.rgb.shape == shape
+    assert pixels_of(image).shape == shape
     assert (image.width, image.height) == size
 
 
@@ -145,9 +145,9 @@ def test_a_jpeg_decoded_smaller_is_upright_and_so_is_its_size(orientation):
     exif[ExifTags.Base.Orientation] = orientation
     image = decode(encoded(stored, "JPEG", exif=exif, quality=95), MAX_PIXELS, least_side=16)
     assert (image.width, image.height) == (320, 160)
-    assert image.rgb.shape == (20, 40, 3)
+    assert pixels_of(image).shape == (20, 40, 3)
     centres = np.ix_([5, 15], [10, 30])
-    assert np.abs(image.rgb[centres].astype(int) - quarters(20)[centres]).max() <= 12
+    assert np.abs(pixels_of(image)[centres].astype(int) - quarters(20)[centres]).max() <= 12
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -155,8 +155,8 @@ def test_a_jpeg_decoded_smaller_keeps_its_colours(mode):
     data = encoded(Image.fromarray(waves(400, 400)).convert(mode), "JPEG", quality=90)
     small, whole = decode(data, MAX_PIXELS, least_side=100), decode(data, MAX_PIXELS)
     assert small.notes == whole.notes
-    assert small.rgb.shape == (100, 100, 3)
-    assert np.abs(resized(small.rgb, 50) - resized(whole.rgb, 50)).max() <= 6
+    assert pixels_of(small).shape == (100, 100, 3)
+    assert np.abs(resized(pixels_of(small), 50) - resized(pixels_of(whole), 50)).max() <= 6
 
 
 def test_a_jpeg_decoded_smaller_is_refused_by_its_own_size():
@@ -171,4 +171,4 @@ def test_a_jpeg_that_is_cut_short_is_refused_at_any_scale():
 
 
 def test_what_is_not_a_jpeg_is_decoded_as_it_is():
-    assert decode(encoded(quarters(160)), MAX_PIXELS, least_side=16).rgb.shape == (160, 320, 3)
+    assert pixels_of(decode(encoded(quarters(160)), MAX_PIXELS, least_side=16)).shape == (160, 320, 3)

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from model.preprocess import ImageLike
 from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
 from tests.fakes import FakeEncoder
 
@@ -31,7 +32,7 @@ class CountingEncoder(FakeEncoder):
     now: int = 0
     most: int = 0
 
-    def prepare_image(self, rgb: np.ndarray) -> np.ndarray:
+    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
         with self.lock:
             self.decoded += 1
             self.now += 1

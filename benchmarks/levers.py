@@ -1,0 +1,171 @@
+"""What the image tower, and a JPEG's decoding, would gain by ways that are not taken, over the ways that are.
+
+    python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; five minutes with a base model
+
+Needs requirements-peers.txt. All ways are in one process and are asked in turn, in an order drawn anew for each round;
+those of a tower must give the same embeddings.
+"""
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import simplejpeg
+import tensorflow as tf
+from keras import ops
+from PIL import Image
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from benchmarks.clients import picture
+from benchmarks.machine import machine, versions
+from model.encoder import load_encoder
+from model.layers import Attention
+from model.openvino_encoder import SETTINGS, OpenVINOEncoder
+from model.openvino_graphs import TOWERS
+from model.processors import processors
+from model.tensorflow_encoder import TensorFlowEncoder
+
+RESULTS = Path(__file__).parent / "results/levers.json"
+BATCHES, ROUNDS, DECODES, COSINE = (1, 8), 9, 51, 0.99999
+TENSORFLOW, OPENVINO, PILLOW = "TensorFlow, as served", "OpenVINO, as served", "Pillow, as served"
+Way = Callable[[np.ndarray], Any]
+
+
+def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
+    """Returns ways through TensorFlow."""
+    shape = tf.TensorSpec((batch, *encoder.info.image_size, 3), tf.uint8)
+    tower = encoder.model.encode_images
+    fixed = tf.function(tower).get_concrete_function(shape)
+    frozen = convert_variables_to_constants_v2(fixed)
+    compiled = tf.function(tower, jit_compile=True).get_concrete_function(shape)
+    fused = fused_tower(encoder).get_concrete_function(shape)
+    return {
+        TENSORFLOW: encoder.encode_images,
+        "a trace for each batch size": lambda images: fixed(tf.constant(images)).numpy(),
+        "weights frozen into the graph": lambda images: frozen(tf.constant(images))[0].numpy(),
+        "XLA for each batch size": lambda images: compiled(tf.constant(images)).numpy(),
+        "query, key and value in one product": lambda images: fused(tf.constant(images)).numpy(),
+    }
+
+
+def fused_tower(encoder: TensorFlowEncoder) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the image tower, traced while the three products of each block are one."""
+    attentions = [block.attention for block in encoder.model.vision.blocks]
+    parts = [(attention.query, attention.key, attention.value) for attention in attentions]
+    kernels = [np.concatenate([part.kernel.numpy() for part in three], axis=1) for three in parts]
+    biases = [np.concatenate([part.bias.numpy() for part in three]) for three in parts]
+
+    def tower(images: tf.Tensor) -> tf.Tensor:
+        for attention, kernel, bias in zip(attentions, kernels, biases, strict=True):
+            attention.call = partial(fused_call, attention, tf.constant(kernel), tf.constant(bias))
+        try:
+            return encoder.model.encode_images(images)
+        finally:
+            for attention in attentions:
+                del attention.call
+
+    return tf.function(tower, autograph=False)
+
+
+def fused_call(attention: Attention, kernel: tf.Tensor, bias: tf.Tensor, x: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+    """Returns what a row of positions gathers from itself, as `Attention.call` does."""
+    q, k, v = (attention.split(each) for each in ops.split(ops.matmul(x, kernel) + bias, 3, axis=-1))
+    return attention.out(ops.reshape(ops.dot_product_attention(q, k, v), ops.shape(x)))
+
+
+def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str, Way]:
+    """Returns ways through OpenVINO."""
+
+    def compiled(rows: int | None, **settings: Any) -> Way:
+        read = openvino.Core().read_model(graph)
+        if rows:
+            read.reshape([rows, *encoder.info.image_size, 3])
+        given = SETTINGS | {"INFERENCE_NUM_THREADS": processors()} | settings
+        request = openvino.compile_model(read, "CPU", given).create_infer_request()
+        return lambda images: np.concatenate(
+            [request.infer({0: part})[0].copy() for part in np.array_split(images, batch // (rows or batch))]
+        )
+
+    return {
+        OPENVINO: encoder.encode_images,
+        "a graph for any batch": compiled(None),
+        "a graph for each batch size": compiled(batch),
+        "threads bound to processors": compiled(1, ENABLE_CPU_PINNING=True),
+        "threads bound to none": compiled(1, ENABLE_CPU_PINNING=False),
+        "one thread": compiled(1, INFERENCE_NUM_THREADS=1),
+        "twice the threads": compiled(1, INFERENCE_NUM_THREADS=2 * processors()),
+    }
+
+
+def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
+    """Returns a JPEG and ways to decode it."""
+    file = BytesIO()
+    Image.open(BytesIO(picture())).resize(size).save(file, "JPEG", quality=90)
+    return file.getvalue(), {
+        PILLOW: lambda jpeg: np.asarray(Image.open(BytesIO(jpeg)).convert("RGB")),
+        "simplejpeg": simplejpeg.decode_jpeg,
+        "TensorFlow": lambda jpeg: tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE").numpy(),
+    }
+
+
+def compare(what: str, given: Any, ways: dict[str, Way], rounds: int) -> list[dict[str, Any]]:
+    """Returns a row for each way, its time over the first one's, and prints it."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    order = random.Random(0)
+    for _ in range(rounds):
+        for name in order.sample(list(ways), len(ways)):
+            began_s = time.perf_counter()
+            ways[name](given)
+            times[name].append(time.perf_counter() - began_s)
+            time.sleep(0.02)  # thread pools spin for a while after their work, at the cost of whoever comes next
+    served, *_ = ways
+    rows = []
+    for name in ways:
+        ratios = [one / other for one, other in zip(times[name], times[served], strict=True)]
+        low, median, high = (round(quartile, 3) for quartile in statistics.quantiles(ratios, n=4))
+        rows.append({"what": what, "way": name, "over": served, "ratio": median, "spread": [low, high]})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def towers(directory: str, batch: int) -> list[dict[str, Any]]:
+    """Returns the rows of one batch size."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [
+            load_encoder(weights=directory, device="cpu", engine=engine, engine_cache=Path(folder), max_batch=batch)
+            for engine in ("tensorflow", "openvino")
+        ]
+        (graph,) = Path(folder).glob(f"*/{TOWERS['image']}")
+        images = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
+        rows = []
+        for ways in (tensorflow_ways(ours[0], batch), openvino_ways(ours[1], graph, batch)):
+            expected, *found = (way(images) for way in ways.values())
+            cosines = [(expected * each).sum(axis=-1).min() for each in found]
+            if min(cosines) < COSINE:
+                sys.exit(f"not the same embeddings: {dict(zip(list(ways)[1:], cosines, strict=True))}")
+            rows += compare(f"an image of a batch of {batch}", images, ways, ROUNDS)
+    return rows
+
+
+def main(directory: str) -> None:
+    """Measures, prints and saves."""
+    rows = [row for batch in BATCHES for row in towers(directory, batch)]
+    for size in ((640, 480), (4000, 3000)):
+        rows += compare(f"a JPEG of {size[0]} x {size[1]}, decoded", *decoders(size), DECODES)
+    packages = versions("tensorflow", "openvino", "pillow", "simplejpeg")
+    result = {"machine": machine(), "versions": packages, "rows": rows}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
