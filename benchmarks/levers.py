@@ -1,4 +1,4 @@
-"""What the image tower, and a JPEG's decoding, would gain by ways that are not taken, over the ways that are.
+"""What the image tower, and a JPEG on its way to it, would gain by ways that are not taken, over the ways that are.
 
     python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; five minutes with a base model
 
@@ -26,12 +26,14 @@ from keras import ops
 from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from app import images
 from benchmarks.clients import picture
 from benchmarks.machine import machine, versions
 from model.encoder import load_encoder
 from model.layers import Attention
 from model.openvino_encoder import SETTINGS, OpenVINOEncoder
 from model.openvino_graphs import TOWERS
+from model.preprocess import resize
 from model.processors import processors
 from model.tensorflow_encoder import TensorFlowEncoder
 
@@ -108,13 +110,14 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
 
 
 def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
-    """Returns a JPEG and ways to decode it."""
+    """Returns a JPEG and ways to decode and resize it."""
     file = BytesIO()
     Image.open(BytesIO(picture())).resize(size).save(file, "JPEG", quality=90)
+    to = (224, 224)
     return file.getvalue(), {
-        PILLOW: lambda jpeg: np.asarray(Image.open(BytesIO(jpeg)).convert("RGB")),
-        "simplejpeg": simplejpeg.decode_jpeg,
-        "TensorFlow": lambda jpeg: tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE").numpy(),
+        PILLOW: lambda jpeg: resize(images.decode(jpeg, size[0] * size[1]).rgb, to),
+        "simplejpeg": lambda jpeg: resize(simplejpeg.decode_jpeg(jpeg), to),
+        "TensorFlow's decoder": lambda jpeg: resize(tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE").numpy(), to),
     }
 
 
@@ -146,14 +149,14 @@ def towers(directory: str, batch: int) -> list[dict[str, Any]]:
             for engine in ("tensorflow", "openvino")
         ]
         (graph,) = Path(folder).glob(f"*/{TOWERS['image']}")
-        images = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
+        pictures = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
         rows = []
         for ways in (tensorflow_ways(ours[0], batch), openvino_ways(ours[1], graph, batch)):
-            expected, *found = (way(images) for way in ways.values())
+            expected, *found = (way(pictures) for way in ways.values())
             cosines = [(expected * each).sum(axis=-1).min() for each in found]
             if min(cosines) < COSINE:
                 sys.exit(f"not the same embeddings: {dict(zip(list(ways)[1:], cosines, strict=True))}")
-            rows += compare(f"an image of a batch of {batch}", images, ways, ROUNDS)
+            rows += compare(f"an image of a batch of {batch}", pictures, ways, ROUNDS)
     return rows
 
 
@@ -161,7 +164,7 @@ def main(directory: str) -> None:
     """Measures, prints and saves."""
     rows = [row for batch in BATCHES for row in towers(directory, batch)]
     for size in ((640, 480), (4000, 3000)):
-        rows += compare(f"a JPEG of {size[0]} x {size[1]}, decoded", *decoders(size), DECODES)
+        rows += compare(f"a JPEG of {size[0]} x {size[1]}, decoded and resized", *decoders(size), DECODES)
     packages = versions("tensorflow", "openvino", "pillow", "simplejpeg")
     result = {"machine": machine(), "versions": packages, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -27,10 +27,10 @@ DAMAGE = (OSError, RuntimeError, BadZipFile, json.JSONDecodeError)  # OpenVINO r
 # int8: what flows into a layer is quantised in groups of so many channels, each with a scale of its own.
 # Groups of 128 are a tenth faster and a third farther from float32; benchmarks/fidelity.py has how far these are.
 GROUP = 64
-# On two processors, a picture alone in a graph of fixed shape was 8 % faster than in one of any shape, and eight one
-# after the other 4 % faster than together. Many processors want more rows than one picture's; where that begins was not
-# measured.
-FEW_PROCESSORS = 4
+# On few processors a picture alone, in a graph of its fixed shape, takes the least time, and several one after the
+# other no more than together (benchmarks/levers.py); of a small picture, several do take less. Many processors want
+# more rows than one picture's; where that begins was not measured.
+FEW_PROCESSORS, MANY_PATCHES = 4, 128
 
 
 class OpenVINOEncoder(Encoder):
@@ -49,7 +49,7 @@ class OpenVINOEncoder(Encoder):
         self.names_not_finite: list[str] = facts["not_finite"]
         with (folder / GOLDEN).open("rb") as file, np.load(file) as golden:
             self.golden = dict(golden)
-        one = info.dtype == "float32" and processors() <= FEW_PROCESSORS  # int8 has no graph of fixed shape
+        one = info.dtype == "float32" and processors() <= FEW_PROCESSORS and facts["patches"] >= MANY_PATCHES
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
         self.texts_at_once = rows_at_once(info.context_length)
         with ThreadPoolExecutor(2) as pool:  # most of it is one thread's work: both take two thirds of one by one
