@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from model.config import SigLIPConfig, TextConfig, VisionConfig
-from model.layers import Block, MAPHead, PatchEmbedding, TokenEmbedding, layer_norm
+from model.layers import Block, Dense, MAPHead, PatchEmbedding, TokenEmbedding, layer_norm
 
 
 class VisionTower(keras.layers.Layer):
@@ -47,7 +47,7 @@ class TextTower(keras.layers.Layer):
         self.embedding = TokenEmbedding(config, name="embedding", dtype=self.dtype_policy)
         self.blocks = [Block(config, name=f"block_{i}", dtype=self.dtype_policy) for i in range(config.depth)]
         self.norm = layer_norm(config, name="norm", dtype=self.dtype_policy)
-        self.head = keras.layers.Dense(embed_dim, name="head", dtype=self.dtype_policy)
+        self.head = Dense(embed_dim, name="head", dtype=self.dtype_policy)
         self.context_length, self.sequence_shape = config.context_length, (None, config.context_length, config.width)
 
     def build(self, input_shape):
