@@ -154,6 +154,7 @@ TABLES = {
     "memory": measured_costs.memory_table,
     "label_sets": measured_costs.label_sets_table,
     "costs": measured_costs.costs_table,
+    "levers": measured_costs.levers_table,
     "engine_fidelity": measured_costs.engine_fidelity_table,
     "fidelity": measured.fidelity_table,
 }

@@ -75,3 +75,18 @@ def costs_table() -> str:
         )
     head = f"| `benchmarks/costs.py`, {measured['machine']} | | time | over the first | work over the first |"
     return "\n".join([head, "|---" * 5 + "|", *rows])
+
+
+def levers_table() -> str:
+    """Returns what ways that are not taken would change, as `benchmarks/levers.py` measured it."""
+    measured = read("levers")
+    ways: dict[tuple[str, str], list[str]] = {}
+    whats = list(dict.fromkeys(row["what"] for row in measured["rows"]))
+    for row in measured["rows"]:
+        if row["way"] != row["over"]:
+            low, high = row["spread"]
+            cells = ways.setdefault((row["way"], row["over"]), [""] * len(whats))
+            cells[whats.index(row["what"])] = f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+    rows = [f"| {way} | {over} | {' | '.join(cells)} |" for (way, over), cells in ways.items()]
+    head = f"| `benchmarks/levers.py`, {measured['machine']} | over | {' | '.join(whats)} |"
+    return "\n".join([head, "|---" * (len(whats) + 2) + "|", *rows])
