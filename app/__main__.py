@@ -76,7 +76,7 @@ if __name__ == "__main__":
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (until the end)
     # Whatever a file or a label is called, it can be written.
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIO here
     exit_status = main()
     if exit_status == INTERRUPTED:
         os._exit(exit_status)  # the interpreter would wait for threads that decode, or wait for a service

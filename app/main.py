@@ -132,5 +132,5 @@ def create_app(
     for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
         app.include_router(surface.router)
     # The framework's own way to change its document.
-    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]
+    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # as it documents
     return app

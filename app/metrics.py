@@ -105,7 +105,8 @@ class Metrics:
     """The metrics of one app, with a registry of their own. Any thread may call any method."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter and histogram, which nobody draws
+        # A second series for each counter and histogram, which nobody draws.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
         self._registry = CollectorRegistry()
         self._pushed = {row.name: self._register(row) for row in PUSHED}
         self._state = _State()
@@ -167,7 +168,7 @@ class Metrics:
         Not by prometheus_client's choose_encoder, which fails on a version that is no number and repeats the client's.
         """
         if "application/openmetrics-text" in accept:
-            content: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
+            content: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # no types
             return content, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 

@@ -54,7 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0  # that have come since a head has ended or a piece of a body has come
         self._head_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Starts to wait for the first head, and bounds the wait for a client that takes nothing of its answer.
 
         Only the kernel, which holds megabytes of an answer, knows what is taken. Linux can be told.

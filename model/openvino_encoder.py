@@ -52,7 +52,7 @@ class OpenVINOEncoder(Encoder):
         one = info.dtype == "float32" and processors() <= FEW_PROCESSORS and facts["patches"] >= MANY_PATCHES
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
         self.texts_at_once = rows_at_once(info.context_length)
-        with ThreadPoolExecutor(2) as pool:  # most of it is one thread's work: both take two thirds of one by one
+        with ThreadPoolExecutor(2) as pool:  # most of a compilation is one thread's work
             image = pool.submit(
                 request, folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None
             )

@@ -156,9 +156,8 @@ def logits(fact: Fact, model: SigLIP, processor: SigLIPProcessor, images: Mappin
     """Returns the logits of one image, [K]."""
     rgb: ImageLike = read_image(images[fact["image"]])
     if fact.get("resize") == "bilinear":
-        rgb = bilinear(
-            np.asarray(rgb), processor.image_size
-        )  # the processor leaves an image of the right size as it is
+        # The processor leaves an image of the right size as it is.
+        rgb = bilinear(np.asarray(rgb), processor.image_size)
     inputs = processor(text=fact["texts"], images=rgb)
     (row,) = np.asarray(model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"])
     return np.asarray(row)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from app.commands import FAILURE, MISTAKE, SUCCESS, CommandError, told
 from app.commands.client import Service

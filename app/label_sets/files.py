@@ -54,7 +54,7 @@ class LabelSetFiles:
             try:
                 found[path.stem] = check_label_set(read_definition(path), max_labels)
             except (OSError, ValueError, ServiceError) as error:
-                log.error("the label set in %s is damaged and not served: %s", path, error)  # noqa: TRY400
+                log.error("the label set in %s is damaged and not served: %s", path, error)  # noqa: TRY400 (a line)
         return found
 
     def embeddings(self, definition: LabelSetDefinition) -> np.ndarray | None:
