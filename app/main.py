@@ -131,6 +131,5 @@ def create_app(
     app.include_router(vertex.router(settings))
     for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
         app.include_router(surface.router)
-    # The framework's own way to change its document.
-    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # as it documents
+    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
     return app
