@@ -1,6 +1,7 @@
 import logging
 import re
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -39,8 +40,14 @@ def test_every_answer_has_an_id_and_its_timing(client, method, path):
     assert answer.headers["Server-Timing"].startswith("total;dur=")
 
 
-def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict]:
-    return [record.facts for record in caplog.records if record.message == "request"]
+def line_of(caplog: pytest.LogCaptureFixture, status: int) -> logging.LogRecord:
+    """Returns the line of the one answer with a status; it may come after the answer."""
+    deadline_s = time.monotonic() + 10
+    while not (lines := [record for record in caplog.records if getattr(record, "facts", {}).get("status") == status]):
+        assert time.monotonic() < deadline_s, f"no line of an answer with {status}"
+        time.sleep(0.01)
+    (line,) = lines
+    return line
 
 
 def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
@@ -48,8 +55,7 @@ def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
     with caplog.at_level(logging.INFO, "app"):
         headers = {"Content-Type": "image/png", "X-Secret": "sesame"}
         answer = client.post("/classify", params={"labels": "sesame"}, content=image, headers=headers)
-        client.get("/health/live")  # the line of an answer may come after it, but not after the next one's
-    line = request_lines(caplog)[0]
+        line = line_of(caplog, 200).facts
     assert {"request_id", "receive_ms", "decode_ms", "queue_ms", "image_ms", "text_ms", "total_ms"} < set(line)
     expected = {
         "route": "/classify",
@@ -69,9 +75,8 @@ def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
 def test_a_refused_request_is_one_line_with_its_code(client, caplog):
     with caplog.at_level(logging.INFO, "app"):
         client.post("/classify", content=b"sesame", headers={"Content-Type": "text/plain"})
-        client.get("/health/live")
-    line = request_lines(caplog)[0]
-    assert (line["status"], line["error_type"]) == (415, "unsupported_media_type")
+        line = line_of(caplog, 415).facts
+    assert line["error_type"] == "unsupported_media_type"
 
 
 @pytest.mark.parametrize(
@@ -89,9 +94,8 @@ def test_a_refused_request_is_one_line_with_its_code(client, caplog):
 def test_a_hostile_path_is_one_short_line_of_visible_characters(raw, client, caplog, path):
     with caplog.at_level(logging.INFO, "app"):
         status, _, _ = raw(b"GET " + path + b"?sesame HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        client.get("/health/live")
+        record = line_of(caplog, 404)
     assert status == 404
-    (record,) = [record for record in caplog.records if record.message == "request" and record.facts["status"] == 404]
     assert record.facts["route"] == "unknown"
     for formatter in (TextFormatter(), JSONFormatter()):
         line = formatter.format(record)
@@ -144,8 +148,8 @@ def test_a_client_that_leaves_is_counted_and_has_its_line(running, caplog):
         while not value(client, 'siglip_rejected_total{reason="departed"}'):
             pass
         assert value(client, 'siglip_http_requests_total{method="POST",route="/classify",status="499"}') == 1
-    (line,) = [line for line in request_lines(caplog) if line["route"] == "/classify"]
-    assert (line["status"], line["error_type"], line["request_bytes"]) == (499, "departed", 10)
+    line = line_of(caplog, 499).facts
+    assert (line["error_type"], line["request_bytes"]) == ("departed", 10)
 
 
 def test_an_image_that_cannot_be_decoded_is_counted(running):
