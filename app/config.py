@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         default=60, gt=0, description="seconds for one request; X-Request-Timeout-Ms may ask for fewer"
     )
     body_timeout_s: float = Field(default=30, gt=0, description="seconds for a body to arrive")
+    # Shorter than a balancer's own, it would end a connection at the moment that the balancer sends the next request.
+    keep_alive_s: int = Field(
+        default=75,
+        ge=1,
+        description="seconds that a connection may be idle; a load balancer before it must wait for less",
+    )
     drain_s: float = Field(default=10, ge=0, description="seconds of service after SIGTERM, while not ready any more")
     canary_s: float = Field(default=30, gt=0, description="seconds without work after which the device is tried")
     log_format: Literal["text", "json"] | None = Field(

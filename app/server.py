@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             # Longer than any request may take; what is left then has its deadline behind it.
+            timeout_keep_alive=settings.keep_alive_s,
             timeout_graceful_shutdown=math.ceil(settings.request_timeout_s) + 1,
         )
         super().__init__(config)

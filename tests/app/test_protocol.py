@@ -40,6 +40,19 @@ def test_empty_lines_do_not_keep_a_connection(spawn):
         assert read_all(connection) == b""
 
 
+def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        socket.create_connection(address(spawn(keep_alive_s=1)), timeout=30) as short,
+        socket.create_connection(address(spawn()), timeout=30) as long,
+    ):
+        long.sendall(request)
+        short.sendall(request)
+        assert read_all(short).startswith(b"HTTP/1.1 200 OK")  # and then the end
+        long.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert read_all(long).count(b"HTTP/1.1 200 OK") == 2
+
+
 def test_a_time_longer_than_the_kernel_counts_is_no_fault(spawn):
     assert spawn(body_timeout_s="inf").client.get("/health/live").status_code == 200
 
