@@ -92,9 +92,8 @@ class Encoder(ABC):
     def load(cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int) -> "Encoder":
         """Returns a checkpoint on the device and in the type that `info` says."""
 
-    @abstractmethod
-    def warm_up(self) -> None:
-        """Does once, before the first request, all that a first request would wait for."""
+    def warm_up(self) -> None:  # noqa: B027 (not abstract: an engine may have done it all as it was loaded)
+        """Does once, before the first request, what loading has not done and a first request would wait for."""
 
     @abstractmethod
     def compute_images(self, images: np.ndarray) -> np.ndarray:

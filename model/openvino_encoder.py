@@ -1,10 +1,11 @@
 """The inference face on OpenVINO, for the CPU: float32, TensorFlow's to its rounding, or int8, twice as fast.
 
 It shares all but the computing with its sister, and imports neither Keras nor TensorFlow: where a checkpoint's graphs
-are in the cache, a start takes seconds, and the weights are in memory once, beside what is mapped from the file.
+are in the cache, a start takes seconds, and the weights are in memory once.
 """
 
 import json
+import mmap
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,7 @@ import openvino  # isort: skip  # after openvino_graphs, which keeps its telemet
 
 # One caller at a time has all processors; and never bfloat16, which OpenVINO would choose by itself where there is any.
 SETTINGS: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-DAMAGE = (OSError, RuntimeError, BadZipFile, json.JSONDecodeError)  # OpenVINO raises a RuntimeError for any
+DAMAGE = (OSError, RuntimeError, BadZipFile, EOFError, ValueError)  # OpenVINO raises a RuntimeError for any
 # int8: what flows into a layer is quantised in groups of so many channels, each with a scale of its own.
 # Groups of 128 are a tenth faster and a third farther from float32; benchmarks/fidelity.py has how far these are.
 GROUP = 64
@@ -53,10 +54,8 @@ class OpenVINOEncoder(Encoder):
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
         self.texts_at_once = rows_at_once(info.context_length)
         with ThreadPoolExecutor(2) as pool:  # most of a compilation is one thread's work
-            image = pool.submit(
-                request, folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None
-            )
-            text = pool.submit(request, folder / TOWERS["text"], info.dtype)
+            image = pool.submit(Tower, folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None)
+            text = pool.submit(Tower, folder / TOWERS["text"], info.dtype)
         self.image_tower, self.text_tower = image.result(), text.result()
 
     @classmethod
@@ -88,14 +87,11 @@ class OpenVINOEncoder(Encoder):
                 reason = " ".join(str(error).split())
                 raise CheckpointError(f"{folder} cannot be used; delete it to have it made again: {reason}") from error
 
-    def warm_up(self) -> None:
-        """Computes a few rows, for OpenVINO to pack the weights as its kernels want them."""
-        self.encode_images(np.zeros((1, *self.info.image_size, 3), np.uint8))
-        self.encode_texts(np.ones((1, self.info.context_length), np.int32))
-
     def self_test(self) -> None:
         """Raises `model.self_test.SelfTestFailed` unless the checkpoint does what it must, near enough to float32."""
         self_test.run(self, self.golden)
+        for tower in (self.image_tower, self.text_tower):  # which have packed the weights as their kernels want them
+            tower.leave_file()
 
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""
@@ -103,24 +99,39 @@ class OpenVINOEncoder(Encoder):
 
     def compute_images(self, images: np.ndarray) -> np.ndarray:
         """Returns what `encode_images` does."""
-        return in_parts(lambda part: answer(self.image_tower, part), images, self.images_at_once)
+        return in_parts(self.image_tower, images, self.images_at_once)
 
     def compute_texts(self, token_ids: np.ndarray) -> np.ndarray:
         """Returns what `encode_texts` does."""
-        return in_parts(lambda part: answer(self.text_tower, part), token_ids, self.texts_at_once)
+        return in_parts(self.text_tower, token_ids, self.texts_at_once)
 
 
-def answer(tower: openvino.InferRequest, batch: np.ndarray) -> np.ndarray:
-    """Returns a tower's answer, in memory of its own: OpenVINO writes the next one over this one."""
-    return tower.infer({0: batch})[0].copy()
+class Tower:
+    """A graph ready to compute, of any batch or of one shape alone.
 
+    Args:
+        path: The graph's description; its weights lie beside it.
+        dtype: "float32" or "int8".
+        shape: The one shape, or None.
+    """
 
-def request(path: Path, dtype: str, shape: list[int] | None = None) -> openvino.InferRequest:
-    """Returns a graph ready to compute; of any batch, or of one shape alone."""
-    graph = openvino.Core().read_model(path)
-    if shape:
-        graph.reshape(shape)
-    settings = SETTINGS | {"INFERENCE_NUM_THREADS": processors()}
-    if dtype == "int8":
-        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
-    return openvino.compile_model(graph, "CPU", settings).create_infer_request()
+    def __init__(self, path: Path, dtype: str, shape: list[int] | None = None):
+        with path.with_suffix(".bin").open("rb") as file:
+            self.weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO wants what could be written
+        stored = openvino.Tensor(np.frombuffer(self.weights, np.uint8), shared_memory=True)
+        graph = openvino.Core().read_model(path.read_bytes(), stored)
+        if shape:
+            graph.reshape(shape)
+        settings = SETTINGS | {"INFERENCE_NUM_THREADS": processors()}
+        if dtype == "int8":
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+        self.request = openvino.compile_model(graph, "CPU", settings).create_infer_request()
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Returns the graph's answer, in memory of its own: OpenVINO writes the next one over this one."""
+        return self.request.infer({0: batch})[0].copy()
+
+    def leave_file(self) -> None:
+        """Gives back the memory of what was read of the file; what is wanted again is read again."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
+            self.weights.madvise(mmap.MADV_DONTNEED)

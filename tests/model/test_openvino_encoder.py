@@ -1,6 +1,7 @@
 """The engine OpenVINO, beyond what test_encoder.py asks of every engine."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,8 +69,10 @@ def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, tmp_path)
         openvino_encoder(tmp_path, dtype="int8", max_batch=1).self_test()
 
 
-@pytest.mark.parametrize("name", ["image.xml", "text.xml", FACTS, GOLDEN])
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+@pytest.mark.parametrize("name", ["image.xml", "image.bin", "text.xml", "text.bin", FACTS, GOLDEN])
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: os.truncate(path, 0)]
+)
 def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, engine_cache, tmp_path):
     openvino_encoder(engine_cache)
     cache = shutil.copytree(engine_cache, tmp_path / "cache")
@@ -86,6 +89,25 @@ def test_an_answer_is_not_written_over_by_the_next(engine_cache):
     kept = first.copy()
     encoder.encode_images(images[1:])
     np.testing.assert_array_equal(first, kept)
+
+
+def resident_bytes(folder: Path) -> int:
+    """Returns how much of a folder's files is in this process's memory."""
+    mappings = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    return sum(int(re.search(r"Rss: +(\d+)", one)[1]) * 1024 for one in mappings if str(folder) in one)  # type: ignore[index]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(engine_cache, tmp_path):
+    openvino_encoder(engine_cache)
+    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+    encoder = openvino_encoder(cache)
+    texts = encoder.prepare_text(["cat", "dog"])
+    before = encoder.encode_texts(texts)
+    assert resident_bytes(cache) > 1_000_000
+    encoder.self_test()
+    assert resident_bytes(cache) == 0
+    np.testing.assert_array_equal(encoder.encode_texts(texts), before)
 
 
 def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
