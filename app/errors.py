@@ -200,7 +200,7 @@ def install(app: FastAPI) -> None:
 
 
 def from_http_exception(error: HTTPException) -> ServiceError:
-    """Returns our error for one that the framework raised: by its router, or while it parsed a form."""
+    """Returns our error for one that the framework has raised, such as by its router."""
     if error.status_code == 404:
         return NotFound("There is nothing at this path. GET /docs lists what there is.")
     if error.status_code == 405:

@@ -1,11 +1,14 @@
 """The three bodies of a request read as one: a form, JSON, or the image itself with its options in the query."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import ImmutableMultiDict, UploadFile
+from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.config import Settings
 from app.engine import Engine
@@ -114,6 +117,30 @@ def unaccepted(media_type: str, accepted: str) -> UnsupportedMediaType:
     return UnsupportedMediaType(f"{problem} Send {accepted}.")
 
 
+class FormParser(MultiPartParser):
+    """Starlette's, but no file goes through a disk, as large ones would: the bytes of all bodies are bounded before."""
+
+    spool_max_size = 0  # the bytes of a file before it does; 0 is no bound
+
+
+@asynccontextmanager
+async def parsed_form(request: Request, **limits: int) -> AsyncIterator[FormData]:
+    """Gives a request's multipart form; `limits` are the parser's.
+
+    Raises:
+        InvalidRequest: It is malformed, or beyond a limit.
+    """
+    async with aclosing(request.stream()) as stream:
+        try:
+            form = await FormParser(request.headers, stream, **limits).parse()
+        except MultiPartException as error:
+            raise InvalidRequest(error.message) from None
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
 async def read_form(request: Request, schema: type[O]) -> O:
     """Returns a multipart form as its schema."""
     check_charset(request)
@@ -121,7 +148,9 @@ async def read_form(request: Request, schema: type[O]) -> O:
     engine: Engine = request.app.state.engine
     max_files = settings.max_images if "images" in schema.model_fields else 1
     max_fields = settings.max_labels + MAX_TEMPLATES + len(schema.model_fields)
-    async with request.form(max_files=max_files, max_fields=max_fields, max_part_size=settings.max_body_bytes) as form:
+    async with parsed_form(
+        request, max_files=max_files, max_fields=max_fields, max_part_size=settings.max_body_bytes
+    ) as form:
         values = fields(form)
         for name, value in form.multi_items():
             if name in FILES and isinstance(value, str):

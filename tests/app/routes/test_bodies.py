@@ -1,5 +1,7 @@
 import base64
 import json
+import resource
+import sys
 
 import pytest
 from starlette.datastructures import ImmutableMultiDict
@@ -176,6 +178,16 @@ def test_a_form_may_say_that_it_is_utf_8(client, charset):
 
 GOOD_PARTS = part("image", IMAGE, filename="a.png") + part("labels", b"cat")
 END = b"--x--\r\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_large_picture_in_a_form_touches_no_disk(spawn):
+    process = spawn()
+    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # no byte into any file
+    image = encoded(picture(side=1200), "BMP")
+    assert len(image) > 4_000_000
+    answer = process.client.post("/classify", files={"image": image}, data={"labels": "cat"})
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(
