@@ -52,7 +52,7 @@ def rate(address: str, images: list[bytes], labels: list[list[str]], clients: in
     """Returns how many requests a second were answered, by so many clients at once."""
     requests = [prepared(address, image, of_one) for image, of_one in zip(images, labels, strict=True)]
     at_once = min(clients, len(requests))
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=None)
     with httpx.Client(timeout=TIMEOUT_S, limits=limits) as client, ThreadPoolExecutor(at_once) as pool:
         began_s = time.perf_counter()
         list(pool.map(lambda request: client.send(request).raise_for_status(), requests))

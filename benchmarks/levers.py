@@ -2,8 +2,8 @@
 
     python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; five minutes with a base model
 
-Needs requirements-peers.txt. All ways are in one process and are asked in turn, in an order drawn anew for each round;
-those of a tower must give the same embeddings.
+Needs requirements-peers.txt. All ways are in one process, but for what is chosen before TensorFlow is imported, and
+are asked in turn, in an order drawn anew for each round; those of a tower must give the same embeddings.
 """
 
 import json
@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import model  # noqa: F401 (before TensorFlow, which heeds what it sets)  # isort: skip
 import numpy as np
 import openvino
 import simplejpeg
@@ -27,8 +28,10 @@ from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from app import images
+from benchmarks.bare_tower import Tower
 from benchmarks.clients import picture
 from benchmarks.machine import machine, versions
+from benchmarks.service import environment
 from model.encoder import load_encoder
 from model.layers import Attention
 from model.openvino_encoder import SETTINGS, OpenVINOEncoder
@@ -40,7 +43,7 @@ from model.tensorflow_encoder import TensorFlowEncoder
 RESULTS = Path(__file__).parent / "results/levers.json"
 BATCHES, ROUNDS, DECODES, COSINE = (1, 8), 9, 51, 0.99999
 TENSORFLOW, OPENVINO, PILLOW = "TensorFlow, as served", "OpenVINO, as served", "Pillow, as served"
-Way = Callable[[np.ndarray], Any]
+Way = Callable[[Any], Any]
 
 
 def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
@@ -121,6 +124,18 @@ def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
     }
 
 
+def without_onednn(directory: str, inputs: str, batch: int) -> list[dict[str, Any]]:
+    """Returns the rows of the one way that wants a process of its own."""
+    served = environment(WEIGHTS=directory, MAX_BATCH=str(batch))
+    ways = {TENSORFLOW: Tower(served, inputs), "oneDNN off": Tower(served | {"TF_ENABLE_ONEDNN_OPTS": "0"}, inputs)}
+    try:
+        what = f"{'an image' if inputs == 'images' else 'a text'} of a batch of {batch}"
+        return compare(what, batch, {name: tower.seconds for name, tower in ways.items()}, ROUNDS)
+    finally:
+        for tower in ways.values():
+            tower.process.kill()
+
+
 def compare(what: str, given: Any, ways: dict[str, Way], rounds: int) -> list[dict[str, Any]]:
     """Returns a row for each way, its time over the first one's, and prints it."""
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -163,6 +178,8 @@ def towers(directory: str, batch: int) -> list[dict[str, Any]]:
 def main(directory: str) -> None:
     """Measures, prints and saves."""
     rows = [row for batch in BATCHES for row in towers(directory, batch)]
+    for inputs, batch in (("images", 1), ("images", 8), ("texts", 1), ("texts", 16)):
+        rows += without_onednn(directory, inputs, batch)
     for size in ((640, 480), (4000, 3000)):
         rows += compare(f"a JPEG of {size[0]} x {size[1]}, decoded and resized", *decoders(size), DECODES)
     packages = versions("tensorflow", "openvino", "pillow", "simplejpeg")

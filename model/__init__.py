@@ -10,8 +10,13 @@ A library on its own: no HTTP, no asyncio, no settings. Names are imported when 
 NumPy parts (`model.zero_shot`) do not pull in Keras, which takes seconds.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+# For TensorFlow, which is imported later. It would leave oneDNN off on processors without AVX512-VNNI, where batches
+# take less time with it too, and one picture a little more (docs/speed.md).
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 FRONT_DOOR = {
     "CheckpointError": "model.config",

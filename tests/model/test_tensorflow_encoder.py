@@ -1,5 +1,6 @@
 """The engine TensorFlow, beyond what test_encoder.py asks of every engine: tracing, XLA, types, devices."""
 
+import os
 import subprocess
 import sys
 
@@ -23,6 +24,14 @@ def encoder(checkpoint) -> Encoder:
     encoder = load_encoder(weights=str(checkpoint), device="cpu", max_batch=5)
     encoder.warm_up()
     return encoder
+
+
+@pytest.mark.parametrize(("chosen", "on"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_onednn_is_on_whatever_the_processor_unless_told_otherwise(chosen, on):
+    given = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | chosen
+    script = "from model.encoder import load_encoder; load_encoder(device='cpu')"
+    run = subprocess.run([sys.executable, "-c", script], env=given, check=True, capture_output=True, text=True)
+    assert ("oneDNN custom operations are on" in run.stderr) is on
 
 
 def traces(encoder: Encoder) -> list[int]:
