@@ -98,10 +98,11 @@ def resident_bytes(folder: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
-def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(engine_cache, tmp_path):
-    openvino_encoder(engine_cache)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, engine_cache, tmp_path):
+    openvino_encoder(engine_cache, dtype=dtype)
     cache = shutil.copytree(engine_cache, tmp_path / "cache")
-    encoder = openvino_encoder(cache)
+    encoder = openvino_encoder(cache, dtype=dtype)
     texts = encoder.prepare_text(["cat", "dog"])
     before = encoder.encode_texts(texts)
     assert resident_bytes(cache) > 1_000_000
