@@ -14,7 +14,7 @@ import os
 from importlib import import_module
 from typing import Any
 
-# For TensorFlow, which is imported later. It would leave oneDNN off on processors without AVX512-VNNI, where batches
+# For TensorFlow, which is imported later. It would leave oneDNN off on processors without VNNI, where batches
 # take less time with it too, and one picture a little more (docs/speed.md).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

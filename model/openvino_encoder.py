@@ -1,4 +1,4 @@
-"""The inference face on OpenVINO, for the CPU: float32, TensorFlow's to its rounding, or int8, twice as fast.
+"""The inference face on OpenVINO, for the CPU: float32, TensorFlow's to its rounding, or int8, twice as fast by VNNI.
 
 It shares all but the computing with its sister, and imports neither Keras nor TensorFlow: where a checkpoint's graphs
 are in the cache, a start takes seconds, and the weights are in memory once.
