@@ -47,8 +47,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            # Longer than any request may take; what is left then has its deadline behind it.
             timeout_keep_alive=settings.keep_alive_s,
+            # Longer than any request may take; what is left then has its deadline behind it.
             timeout_graceful_shutdown=math.ceil(settings.request_timeout_s) + 1,
         )
         super().__init__(config)

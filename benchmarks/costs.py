@@ -33,7 +33,7 @@ LABELS = (1, 10, 100, 1_000, 10_000, 100_000)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (224, 256, 384, 512)
 CLIENTS = (1, 4, 16, 64, 256)
-ROUNDS, REQUESTS = 7, 1_024
+ROUNDS, REQUESTS = 7, 256
 
 
 def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:

@@ -1,6 +1,6 @@
 """What the image tower, and a JPEG on its way to it, would gain by ways that are not taken, over the ways that are.
 
-    python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; five minutes with a base model
+    python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; eight minutes with a base model
 
 Needs requirements-peers.txt. All ways are in one process, but for what is chosen before TensorFlow is imported, and
 are asked in turn, in an order drawn anew for each round; those of a tower must give the same embeddings.

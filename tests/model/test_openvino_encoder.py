@@ -94,7 +94,8 @@ def test_an_answer_is_not_written_over_by_the_next(engine_cache):
 def resident_bytes(folder: Path) -> int:
     """Returns how much of a folder's files is in this process's memory."""
     mappings = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
-    return sum(int(re.search(r"Rss: +(\d+)", one)[1]) * 1024 for one in mappings if str(folder) in one)  # type: ignore[index]
+    ours = "".join(mapping for mapping in mappings if str(folder) in mapping)
+    return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"^Rss: +(\d+)", ours, re.MULTILINE))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
