@@ -77,7 +77,7 @@ def held(process_id: int) -> dict[str, int]:
     """Returns what a process holds now."""
     status = Path(f"/proc/{process_id}/status").read_text()
     names = ("VmRSS", "RssAnon", "RssFile", "Threads")
-    fields = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in names}  # type: ignore[index]
+    fields = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in names}  # type: ignore[index]  # each is there
     return {
         "resident_bytes": fields["VmRSS"] * 1024,
         "anonymous_bytes": fields["RssAnon"] * 1024,

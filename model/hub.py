@@ -116,7 +116,7 @@ def percent_bar(on_stage: Callable[[str], None], total: Callable[[], int]) -> An
             # Its own total grows with every file that is begun, and would be complete after the first small one.
             self.total_bytes = total() if options.get("name") == BYTES_BAR else 0
             self.bytes, self.percent, self.counting = 0, -1, threading.Lock()
-            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]
+            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]  # it has no types
             self.update(0)
 
         def update(self, n: float | None = 1) -> None:

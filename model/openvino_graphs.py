@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from model.tensorflow_encoder import TensorFlowEncoder
 
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it would tell OpenVINO's maker of every start
-import openvino  # noqa: E402
+import openvino  # noqa: E402 (the line above must come first)
 
 TOWERS = {"image": "image.xml", "text": "text.xml"}
 FACTS, GOLDEN = "facts.json", "golden.npz"

@@ -95,7 +95,7 @@ class Process:
     def wait_until_draining(self) -> httpx.Response:
         """Returns the first answer that says so."""
         answers: list[httpx.Response] = []
-        self.wait_for(lambda: answers.append(self.client.get("/health/ready")) or answers[-1].status_code != 200)  # type: ignore[func-returns-value]
+        self.wait_for(lambda: answers.append(self.client.get("/health/ready")) or answers[-1].status_code != 200)  # type: ignore[func-returns-value]  # None, so that `or` goes on
         return answers[-1]
 
     def exit_status(self) -> int:

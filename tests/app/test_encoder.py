@@ -19,7 +19,7 @@ def members_of_source(name: str) -> set[str]:
     tree = ast.parse((Path(__file__).parents[2] / "model/encoder.py").read_text(encoding="utf-8"))
     (found,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name]
     methods = {node.name for node in found.body if isinstance(node, ast.FunctionDef)}
-    fields = {node.target.id for node in found.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]
+    fields = {node.target.id for node in found.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]  # each is a name
     assigned = {
         node.attr for node in ast.walk(found) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     }

@@ -74,7 +74,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leave
     tensors = load_file(broken / "model.safetensors")
     del tensors["logit_scale"], tensors["logit_bias"]
     save_file(tensors, broken / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117
+    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117 (what raises stands alone)
         with graphs(broken, tmp_path / "cache"):
             pass
     assert list((tmp_path / "cache").iterdir()) == []
@@ -82,7 +82,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leave
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"form of the checkpoint cannot be kept: .*file"):  # noqa: SIM117
+    with pytest.raises(CheckpointError, match=r"form of the checkpoint cannot be kept: .*file"):  # noqa: SIM117 (what raises stands alone)
         with graphs(EMBEDDED, tmp_path / "file"):
             pass
 
