@@ -36,15 +36,16 @@ class Way:
 
     def __init__(self, model: SigLIP, dtype: str, xla: bool):
         self.name = {"dtype": dtype, "xla": xla}
+        images = tf.TensorSpec((None, *model.config.vision.image_size, 3), tf.uint8)
+        token_ids = tf.TensorSpec((None, model.config.text.context_length), tf.int32)
         self.towers = {
-            "image": tf.function(model.encode_images, jit_compile=xla),
-            "text": tf.function(model.encode_texts, jit_compile=xla),
+            "image": tf.function(model.encode_images, [images], jit_compile=xla),
+            "text": tf.function(model.encode_texts, [token_ids], jit_compile=xla),
         }
 
     def encode(self, tower: str, rows: np.ndarray) -> np.ndarray:
         """Returns the embeddings of one batch, as NumPy."""
-        traced = self.towers[tower].get_concrete_function(tf.TensorSpec(rows.shape, rows.dtype))
-        return traced(tf.constant(rows)).numpy()
+        return self.towers[tower](tf.constant(rows)).numpy()
 
     def encode_each(self, tower: str, rows: np.ndarray) -> np.ndarray:
         """Returns the embeddings of any number of rows, each computed alone."""

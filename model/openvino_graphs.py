@@ -120,11 +120,8 @@ def convert(directory: Path, folder: Path, dtype: str) -> None:
     np.savez(folder / GOLDEN, **given, **embeddings)
     facts = {"scale": exact.scale, "bias": exact.bias, "not_finite": exact.not_finite(), "patches": exact.patches}
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-    for tower, traced in (
-        ("image", exact.traced(exact.image_tower, (None, *exact.info.image_size, 3), np.uint8)),
-        ("text", exact.traced(exact.text_tower, (None, exact.info.context_length), np.int32)),
-    ):
-        graph = openvino.convert_model(traced)
+    for tower, traced in (("image", exact.image_tower), ("text", exact.text_tower)):
+        graph = openvino.convert_model(traced.get_concrete_function())
         openvino.save_model(
             quantised(graph) if dtype == "int8" else graph, folder / TOWERS[tower], compress_to_fp16=False
         )

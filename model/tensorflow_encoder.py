@@ -1,15 +1,14 @@
 """The inference face on TensorFlow: the only file that imports it. The only engine for GPUs.
 
-What is traced is traced before the first request: `Model.predict` in a loop leaks, and a new shape would stall its
-caller by a compilation. XLA, on a GPU, compiles a size at a time, so batches are padded there to a few; on a CPU one
-trace takes any size, and nothing is computed for padding.
+Each tower is traced once, for batches of any size, before the first request: `Model.predict` in a loop leaks. XLA, on a
+GPU, compiles a size at a time, which would stall the first to bring one, so batches are padded there to a few sizes;
+on a CPU nothing is computed for padding.
 """
 
 import os
 from contextlib import suppress
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from model.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
@@ -40,10 +39,11 @@ class TensorFlowEncoder(Encoder):
         super().__init__(processor, info, scale=scale, bias=bias, max_batch=max_batch)
         self.model = model
         self.patches: int = model.vision.sequence_shape[1]
-        # None is any size: the batch is not padded, and one trace will do.
-        self.batch_sizes = batch_sizes(max_batch) if compile_xla else [None]
-        self.image_tower = tf.function(model.encode_images, jit_compile=compile_xla)
-        self.text_tower = tf.function(model.encode_texts, jit_compile=compile_xla)
+        self.compiled_sizes = batch_sizes(max_batch) if compile_xla else []
+        images = tf.TensorSpec((None, *info.image_size, 3), tf.uint8)
+        token_ids = tf.TensorSpec((None, info.context_length), tf.int32)
+        self.image_tower = tf.function(model.encode_images, [images], jit_compile=compile_xla)
+        self.text_tower = tf.function(model.encode_texts, [token_ids], jit_compile=compile_xla)
 
     @classmethod
     def place(cls, device: str, dtype: str) -> tuple[str, str]:
@@ -71,8 +71,8 @@ class TensorFlowEncoder(Encoder):
         return cls(model, processor, info, max_batch=max_batch, compile_xla=info.device != "CPU")
 
     def warm_up(self) -> None:
-        """Traces, compiles and runs both towers once at every batch size."""
-        for size in (size or 1 for size in self.batch_sizes):
+        """Traces both towers, and runs them once, at every size that is compiled."""
+        for size in self.compiled_sizes or [1]:
             self.encode_images(np.zeros((size, *self.info.image_size, 3), np.uint8))
             self.encode_texts(np.ones((size, self.info.context_length), np.int32))
 
@@ -95,30 +95,20 @@ class TensorFlowEncoder(Encoder):
     def compute(
         self, tower: tf.types.experimental.PolymorphicFunction, batch: np.ndarray, positions: int
     ) -> np.ndarray:
-        """Returns the tower's answer: for a few rows at a time on a CPU; else padded with zeros to a compiled size.
+        """Returns the tower's answer: padded with zeros to a compiled size; on a CPU, for a few rows at a time.
 
         Args:
             tower: Which.
             batch: Its input.
             positions: What a row of it has, patches or tokens.
         """
-        size = next(size for size in self.batch_sizes if size is None or size >= len(batch))
-        traced = self.traced(tower, (size, *batch.shape[1:]), batch.dtype)
-        if size is None:
-            return in_parts(lambda part: traced(tf.constant(part)).numpy(), batch, rows_at_once(positions))
+        if not self.compiled_sizes:
+            return in_parts(lambda part: tower(tf.constant(part)).numpy(), batch, rows_at_once(positions))
+        size = next(size for size in self.compiled_sizes if size >= len(batch))
         filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
         filled[: len(batch)] = batch
         # As bytes, and by TensorFlow's own pinned memory: GPUUtil::CopyCPUTensorToGPU stages what lies elsewhere.
-        return traced(tf.constant(filled)).numpy()[: len(batch)]
-
-    def traced(
-        self, tower: tf.types.experimental.PolymorphicFunction, shape: tuple[int | None, ...], dtype: npt.DTypeLike
-    ) -> tf.types.experimental.ConcreteFunction:
-        """Returns the tower for batches of a shape; None is any size.
-
-        Asked for by its shape: many shapes through one call are taken for a mistake and warned of.
-        """
-        return tower.get_concrete_function(tf.TensorSpec(shape, dtype))
+        return tower(tf.constant(filled)).numpy()[: len(batch)]
 
 
 def batch_sizes(max_batch: int) -> list[int]:

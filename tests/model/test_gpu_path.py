@@ -1,5 +1,9 @@
 """What a GPU would run, bfloat16 towers compiled by XLA, for its values and its graph, on whatever device is here."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,10 +34,9 @@ def encoder(checkpoint, exact) -> Encoder:
 
 @pytest.fixture(params=["image", "text"])
 def graph(request, encoder) -> tf.Graph:
-    """The graph of one tower for a batch of two."""
-    if request.param == "image":
-        return encoder.image_tower.get_concrete_function(tf.TensorSpec((2, 32, 32, 3), tf.uint8)).graph
-    return encoder.text_tower.get_concrete_function(tf.TensorSpec((2, 16), tf.int32)).graph
+    """The graph of one tower."""
+    tower = encoder.image_tower if request.param == "image" else encoder.text_tower
+    return tower.get_concrete_function().graph
 
 
 def types(graph: tf.Graph, *operations: str) -> set[tf.DType]:
@@ -64,13 +67,15 @@ def test_softmax_and_the_statistics_of_the_norms_are_float32(graph):
 
 def test_the_embedding_is_normalised_in_float32(graph):
     (embedding,) = graph.outputs
-    (quotient,) = [op for op in graph.get_operations() if op.type == "RealDiv" and op.outputs[0].shape == (2, 32)]
+    (quotient,) = [
+        op for op in graph.get_operations() if op.type == "RealDiv" and op.outputs[0].shape.as_list() == [None, 32]
+    ]
     assert [tensor.dtype for tensor in quotient.inputs] == [tf.float32] * 2
     assert embedding.dtype == tf.float32
 
 
 def test_pictures_reach_the_tower_as_bytes(encoder):
-    graph = encoder.image_tower.get_concrete_function(tf.TensorSpec((2, 32, 32, 3), tf.uint8)).graph
+    graph = encoder.image_tower.get_concrete_function().graph
     assert graph.inputs[0].dtype == tf.uint8
     consumers = graph.inputs[0].consumers()
     assert [(op.type, op.outputs[0].dtype) for op in consumers] == [("Cast", tf.float32)], "normalised in the graph"
@@ -81,10 +86,24 @@ def test_logits_are_float32(encoder):
     assert output["image_logits"].dtype == tf.float32
 
 
-def test_after_the_warm_up_no_batch_is_traced_and_every_shape_is_one_of_the_few(encoder):
-    towers = (encoder.image_tower, encoder.text_tower)
-    assert [tower.experimental_get_tracing_count() for tower in towers] == [4, 4]
-    for count in range(1, encoder.max_batch + 1):
-        encoder.encode_images(IMAGES[:count])
-        encoder.encode_texts(TOKEN_IDS[:count])
-    assert [tower.experimental_get_tracing_count() for tower in towers] == [4, 4]
+def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
+    script = """if True:
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from model.encoder import load_encoder
+        from model.tensorflow_encoder import TensorFlowEncoder
+        exact = load_encoder(weights=sys.argv[1], device="cpu")
+        encoder = TensorFlowEncoder(exact.model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+        compiled = lambda: len(list(Path(sys.argv[2]).glob("*before_optimizations.txt")))
+        encoder.warm_up()
+        warm = compiled()
+        for count in range(1, 6):
+            encoder.encode_images(np.zeros((count, 32, 32, 3), np.uint8))
+            encoder.encode_texts(np.ones((count, 16), np.int32))
+        print(warm, compiled())
+    """
+    dumped = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    command = [sys.executable, "-c", script, str(checkpoint), str(tmp_path)]
+    told = subprocess.run(command, env=dumped, check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["8", "8"], "four sizes of two towers"

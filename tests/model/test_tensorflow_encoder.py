@@ -39,13 +39,13 @@ def traces(encoder: Encoder) -> list[int]:
 
 
 def test_after_the_warm_up_neither_thousands_of_calls_nor_the_self_test_trace_anything(encoder):
-    assert traces(encoder) == [len(encoder.batch_sizes)] * 2
+    assert traces(encoder) == [1, 1]
     for call in range(1000):
         count = 1 + call % encoder.max_batch
         encoder.encode_images(IMAGES[:count])
         encoder.encode_texts(TOKEN_IDS[:count])
     encoder.self_test()
-    assert traces(encoder) == [len(encoder.batch_sizes)] * 2
+    assert traces(encoder) == [1, 1]
 
 
 class OutOfMemoryOnce(SigLIP):
@@ -80,10 +80,10 @@ def test_after_a_batch_that_found_no_memory_every_batch_is_computed(encoder, che
         np.testing.assert_allclose(
             short.encode_images(IMAGES[:count]), encoder.encode_images(IMAGES[:count]), atol=1e-6
         )
-    assert short.image_tower.experimental_get_tracing_count() == len(short.batch_sizes)
+    assert short.image_tower.experimental_get_tracing_count() == 1
 
 
-def test_what_xla_compiles_is_traced_once_a_size_and_smaller_batches_are_padded(encoder, checkpoint):
+def test_what_xla_compiles_is_traced_once_too_and_smaller_batches_are_padded(encoder, checkpoint):
     compiled = TensorFlowEncoder(
         load_model(None, checkpoint), encoder.processor, encoder.info, max_batch=3, compile_xla=True
     )
@@ -95,8 +95,8 @@ def test_what_xla_compiles_is_traced_once_a_size_and_smaller_batches_are_padded(
         np.testing.assert_allclose(
             compiled.encode_texts(TOKEN_IDS[:count]), encoder.encode_texts(TOKEN_IDS[:count]), atol=1e-6
         )
-    assert compiled.batch_sizes == [1, 2, 3]
-    assert traces(compiled) == [3, 3]
+    assert compiled.compiled_sizes == [1, 2, 3]
+    assert traces(compiled) == [1, 1]
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 4, 5]), (8, [1, 2, 4, 8])])
