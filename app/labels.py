@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidTemplate
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 
 MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
 MAX_PROMPT_CHARACTERS = 1_024  # of a text that is taken as it is
@@ -83,24 +82,6 @@ def check_prompts(prompts: Mapping[int, Sequence[str]], num_others: int) -> dict
     if faults:
         raise InvalidLabels(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return trimmed
-
-
-def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition with its labels and prompts trimmed.
-
-    Raises:
-        InvalidLabels: By the rules for labels and prompts.
-        InvalidTemplate: By the rule for templates.
-    """
-    names = check_labels(definition.names, max_labels)
-    own = {index: label.prompts for index, label in enumerate(definition.labels) if not isinstance(label, str)}
-    templates = check_templates(definition.templates, len(names) - len(own))
-    prompts = check_prompts(own, len(templates) * (len(names) - len(own)))
-    labels = [
-        LabelWithPrompts(label=name, prompts=prompts[index]) if index in prompts else name
-        for index, name in enumerate(names)
-    ]
-    return LabelSetDefinition(labels=labels, templates=templates)
 
 
 def check_texts(texts: Sequence[str], max_texts: int) -> list[str]:

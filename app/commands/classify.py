@@ -18,9 +18,8 @@ from app.config import PREFIX, Settings, SettingsError, load_settings
 from app.encoder import Encoder, load_encoder
 from app.errors import ServiceError
 from app.images import FORMATS
-from app.label_sets.definition import LabelSetDefinition
+from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError, read_file
-from app.labels import check_label_set
 from app.schemas import ClassifyOptions, ScoredImage
 from app.validation import validated
 from model.config import CheckpointError, choose_weights

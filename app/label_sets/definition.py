@@ -1,4 +1,4 @@
-"""What a label set is made of, as it is sent, kept and answered."""
+"""What a label set is made of, as it is sent, kept and answered, and the check of it by the rules for labels."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from app.labels import check_labels, check_prompts, check_templates
 from app.schemas import Sent, Texts
 from model import zero_shot
 
@@ -62,6 +63,24 @@ class LabelSetDefinition(Sent):
     def digest(self) -> str:
         """The sha256 of the content: equal definitions have equal digests, whatever their JSON looked like."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSetDefinition:
+    """Returns the definition with its labels and prompts trimmed.
+
+    Raises:
+        InvalidLabels: By the rules for labels and prompts.
+        InvalidTemplate: By the rule for templates.
+    """
+    names = check_labels(definition.names, max_labels)
+    own = {index: label.prompts for index, label in enumerate(definition.labels) if not isinstance(label, str)}
+    templates = check_templates(definition.templates, len(names) - len(own))
+    prompts = check_prompts(own, len(templates) * (len(names) - len(own)))
+    labels = [
+        LabelWithPrompts(label=name, prompts=prompts[index]) if index in prompts else name
+        for index, name in enumerate(names)
+    ]
+    return LabelSetDefinition(labels=labels, templates=templates)
 
 
 class LabelSetSummary(BaseModel):

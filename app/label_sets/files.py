@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from app.errors import ServiceError
-from app.label_sets.definition import LabelSetDefinition
-from app.labels import check_label_set
+from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.validation import validated
 
 FORMAT = 1

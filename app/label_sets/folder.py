@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import InvalidLabels, ServiceError
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts, check_label_set
 from app.label_sets.files import NAME
-from app.labels import check_label_set
 from app.strict_json import parse_json
 from app.validation import validated
 

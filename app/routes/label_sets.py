@@ -6,9 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from app import errors
 from app.engine import Engine
-from app.label_sets.definition import LabelSetAnswer, LabelSetDefinition, LabelSetList, LabelSetSummary
+from app.label_sets.definition import LabelSetAnswer, LabelSetDefinition, LabelSetList, LabelSetSummary, check_label_set
 from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
-from app.labels import check_label_set
 from app.routes.bodies import json_body, read_json
 from app.schemas import problem_responses
 

@@ -6,12 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidLabels, InvalidTemplate
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.labels import (
     MAX_PROMPTS,
     MAX_TEMPLATES,
     MAX_TEXT_CHARACTERS,
-    check_label_set,
     check_labels,
     check_prompts,
     check_templates,
@@ -164,16 +162,3 @@ def test_the_prompts_of_all_labels_are_bounded_with_those_of_the_templates():
     assert check_prompts({0: ["a cat"]}, MAX_PROMPTS - 1)
     with pytest.raises(InvalidLabels, match="100,001 prompts in all; at most 100,000"):
         check_prompts({0: ["a cat"]}, MAX_PROMPTS)
-
-
-def test_a_label_set_is_checked_by_all_the_rules():
-    cat = LabelWithPrompts(label=" cat ", prompts=[" a cat"])
-    checked = check_label_set(LabelSetDefinition(labels=[" dog", cat]), 2)
-    assert checked.labels == ["dog", LabelWithPrompts(label="cat", prompts=["a cat"])]
-    assert checked.prompts == [["This is a photo of dog."], ["a cat"]]
-    with pytest.raises(InvalidLabels):
-        check_label_set(LabelSetDefinition(labels=["dog", cat]), 1)
-    with pytest.raises(InvalidTemplate):
-        check_label_set(LabelSetDefinition(labels=[cat], templates=["no place"]), 1)
-    with pytest.raises(InvalidLabels):
-        check_label_set(LabelSetDefinition(labels=[LabelWithPrompts(label="cat", prompts=[])]), 1)

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from app.label_sets.definition import LabelSetDefinition
+from app.errors import InvalidLabels, InvalidTemplate
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts, check_label_set
 
 
 def definition(*labels, **more) -> LabelSetDefinition:
@@ -29,3 +30,16 @@ def test_equal_definitions_have_equal_digests_and_others_do_not():
 def test_a_label_is_a_text_or_an_object_with_prompts(label):
     with pytest.raises(ValidationError):
         definition("dog", label)
+
+
+def test_a_label_set_is_checked_by_all_the_rules():
+    cat = LabelWithPrompts(label=" cat ", prompts=[" a cat"])
+    checked = check_label_set(LabelSetDefinition(labels=[" dog", cat]), 2)
+    assert checked.labels == ["dog", LabelWithPrompts(label="cat", prompts=["a cat"])]
+    assert checked.prompts == [["This is a photo of dog."], ["a cat"]]
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=["dog", cat]), 1)
+    with pytest.raises(InvalidTemplate):
+        check_label_set(LabelSetDefinition(labels=[cat], templates=["no place"]), 1)
+    with pytest.raises(InvalidLabels):
+        check_label_set(LabelSetDefinition(labels=[LabelWithPrompts(label="cat", prompts=[])]), 1)
