@@ -34,10 +34,10 @@ from benchmarks.machine import machine, versions
 from benchmarks.service import environment
 from model.encoder import load_encoder
 from model.layers import Attention
-from model.openvino_encoder import SETTINGS, OpenVINOEncoder
+from model.openvino_encoder import SETTINGS, OpenVINOEncoder, set_gelu_apart
 from model.openvino_graphs import TOWERS
 from model.preprocess import resize
-from model.processors import processors
+from model.processors import is_avx2_at_most, processors
 from model.tensorflow_encoder import TensorFlowEncoder
 
 RESULTS = Path(__file__).parent / "results/levers.json"
@@ -91,10 +91,12 @@ def fused_call(attention: Attention, kernel: tf.Tensor, bias: tf.Tensor, x: tf.T
 def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str, Way]:
     """Returns ways through OpenVINO."""
 
-    def compiled(rows: int | None, **settings: Any) -> Way:
+    def compiled(rows: int | None, apart: bool = is_avx2_at_most(), **settings: Any) -> Way:
         read = openvino.Core().read_model(graph)
         if rows:
             read.reshape([rows, *encoder.info.image_size, 3])
+        if apart:
+            set_gelu_apart(read)
         given = SETTINGS | {"INFERENCE_NUM_THREADS": processors()} | settings
         request = openvino.compile_model(read, "CPU", given).create_infer_request()
         return lambda images: np.concatenate(
@@ -105,6 +107,8 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
         OPENVINO: encoder.encode_images,
         "a graph for any batch": compiled(None),
         "a graph for each batch size": compiled(batch),
+        "GELU as a part of its product": compiled(1, apart=False),
+        "GELU apart from its product": compiled(1, apart=True),
         "threads bound to processors": compiled(1, ENABLE_CPU_PINNING=True),
         "threads bound to none": compiled(1, ENABLE_CPU_PINNING=False),
         "one thread": compiled(1, INFERENCE_NUM_THREADS=1),

@@ -5,6 +5,7 @@ are in the cache, a start takes seconds, and the weights are in memory once.
 """
 
 import json
+import math
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -18,15 +19,16 @@ from model.config import CheckpointError
 from model.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
 from model.openvino_graphs import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
-from model.processors import processors
+from model.processors import is_avx2_at_most, processors
 
 import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
+import openvino.opset13 as ops  # isort: skip
 
 # One caller at a time has all processors; and never bfloat16, which OpenVINO would choose by itself where there is any.
 SETTINGS: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 DAMAGE = (OSError, RuntimeError, BadZipFile, EOFError, ValueError)  # OpenVINO raises a RuntimeError for any
 # int8: what flows into a layer is quantised in groups of so many channels, each with a scale of its own.
-# Groups of 128 are a tenth faster and a third farther from float32; benchmarks/fidelity.py has how far these are.
+# Larger groups are a little faster and farther from float32; benchmarks/fidelity.py has how far these are.
 GROUP = 64
 # On few processors a picture alone, in a graph of its fixed shape, takes the least time, and several one after the
 # other no more than together (benchmarks/levers.py); of a small picture, several do take less. Many processors want
@@ -122,6 +124,8 @@ class Tower:
         graph = openvino.Core().read_model(path.read_bytes(), stored)
         if shape:
             graph.reshape(shape)
+        if dtype == "float32" and is_avx2_at_most():
+            set_gelu_apart(graph)
         settings = SETTINGS | {"INFERENCE_NUM_THREADS": processors()}
         if dtype == "int8":
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
@@ -135,3 +139,17 @@ class Tower:
         """Gives back the memory of what was read of the file; what is wanted again is read again."""
         if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
             self.weights.madvise(mmap.MADV_DONTNEED)
+
+
+def set_gelu_apart(graph: openvino.Model) -> None:
+    """Has each GELU computed apart from the product before it: as x sigmoid(2u), where GELU is 0.5x (1 + tanh(u)).
+
+    OpenVINO computes what it knows as GELU together with its product, but then by oneDNN, which without AVX-512 takes
+    longer than MLAS, its other library, for the product and GELU after it (benchmarks/levers.py).
+    """
+    for node in graph.get_ops():
+        if node.get_type_name() == "Gelu":
+            x = node.input_value(0)
+            cubic = ops.multiply(ops.multiply(ops.multiply(x, x), x), np.float32(0.044715))
+            u = ops.multiply(ops.add(x, cubic), np.float32(math.sqrt(2 / math.pi)))
+            node.output(0).replace(ops.multiply(x, ops.sigmoid(ops.multiply(u, np.float32(2)))).output(0))

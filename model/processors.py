@@ -1,9 +1,11 @@
-"""How many processors this process may use, which in a container are fewer than the machine has."""
+"""How many processors this process may use, in a container fewer than the machine has, and what they can do."""
 
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, CPUINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo")
+# What Linux calls the instructions for sums of products of int8: VNNI on x86, the dot product on Arm.
+INT8 = {"avx512_vnni", "avx_vnni", "asimddp"}
 
 
 def processors(cgroup: Path = CGROUP) -> int:
@@ -36,3 +38,27 @@ def quota(cgroup: Path) -> int | None:
         return -(-int(given) // int(period)) if given != "max" and int(given) > 0 else None
     except (OSError, ValueError):  # another system, or one that shows nothing
         return None
+
+
+def multiplies_int8(cpuinfo: Path = CPUINFO) -> bool:
+    """Returns whether the processor has instructions for sums of products of int8; yes where the system does not tell.
+
+    Args:
+        cpuinfo: Where the system shows the processors' features.
+    """
+    known = features(cpuinfo)
+    return not known or bool(INT8 & known)
+
+
+def is_avx2_at_most(cpuinfo: Path = CPUINFO) -> bool:
+    """Returns whether AVX2 is the widest that the processor computes in; no where the system does not tell."""
+    known = features(cpuinfo)
+    return "avx2" in known and "avx512f" not in known
+
+
+def features(cpuinfo: Path) -> set[str]:
+    """Returns the words that the system has for the processors, their features among them; none on other systems."""
+    try:
+        return set(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return set()

@@ -12,10 +12,13 @@ import pytest
 
 from model.config import CheckpointError
 from model.encoder import DeviceError, Encoder, load_encoder
-from model.openvino_graphs import FACTS, GOLDEN
+from model.openvino_encoder import SETTINGS, set_gelu_apart
+from model.openvino_graphs import FACTS, GOLDEN, TOWERS
 from model.self_test import SelfTestFailed
 from model.variants import load_model
 from model.weights import save_checkpoint
+
+import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
 
 
 def openvino_encoder(engine_cache, **given) -> Encoder:
@@ -42,6 +45,24 @@ def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
     np.testing.assert_allclose(other.encode_images(images), exact.encode_images(images), atol=2e-6)
     np.testing.assert_allclose(other.encode_texts(texts), exact.encode_texts(texts), atol=2e-6)
     assert (other.scale, other.bias) == (exact.scale, exact.bias)
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_gelu_apart_from_its_product_is_the_same(tower, exact, engine_cache):
+    openvino_encoder(engine_cache)
+    (path,) = engine_cache.glob(f"float32-*/{TOWERS[tower]}")
+    rows = np.random.default_rng(0).integers(0, 256, (3, *exact.info.image_size, 3), np.uint8)
+    if tower == "text":
+        rows = exact.prepare_text(["cat", "ein Hund", ""])
+    embeddings = []
+    for apart in (False, True):
+        graph = openvino.Core().read_model(path)
+        assert any(node.get_type_name() == "Gelu" for node in graph.get_ops())
+        if apart:
+            set_gelu_apart(graph)
+            assert not any(node.get_type_name() == "Gelu" for node in graph.get_ops())
+        embeddings.append(openvino.compile_model(graph, "CPU", SETTINGS)(rows)[0])
+    np.testing.assert_allclose(*embeddings, atol=1e-6)
 
 
 def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):

@@ -1,10 +1,10 @@
-"""Processors that a container may use."""
+"""Processors that a container may use, and what they can do."""
 
 import os
 
 import pytest
 
-from model.processors import processors, quota
+from model.processors import is_avx2_at_most, multiplies_int8, processors, quota
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -41,3 +41,22 @@ def test_a_process_bound_to_one_processor_has_one(tmp_path):
         assert processors(tmp_path) == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("told", "int8", "avx2_at_most"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\nbugs\t\t: spectre_v1\n", True, False),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx_vnni\n", True, True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", False, False),
+        ("processor\t: 0\nflags\t\t: fpu avx2\n", False, True),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", True, False),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", False, False),
+        (None, True, False),
+    ],
+)
+def test_what_processors_can_do_is_what_the_system_says(told, int8, avx2_at_most, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    if told is not None:
+        cpuinfo.write_text(told)
+    assert (multiplies_int8(cpuinfo), is_avx2_at_most(cpuinfo)) == (int8, avx2_at_most)
