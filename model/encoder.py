@@ -22,7 +22,7 @@ from model.processor import SigLIPProcessor
 from model.tensor_files import fingerprint
 
 # Positions, patches or tokens, that a CPU computes at once: five pictures of the base model, or 16 texts. More rows
-# take more memory, for what lies between the layers, and were no faster each: four as fast as 32, on two processors.
+# take more memory, for what lies between the layers, and were no faster each where it was tried.
 POSITIONS_AT_ONCE = 1_024
 
 
@@ -176,9 +176,10 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
         on_stage("loading")
     processor = SigLIPProcessor(weights=directory)  # first: what is refused for its small files, is so at once
     config = read_config_of(names[0] if names else variant, directory)
+    path = Path(str(weights))
     info = EncoderInfo(
         variant=names[0] if names else variant_of(config, processor.tokenizer.rules.generation) or "custom",
-        weights=names[1] if names else Path(str(weights)).name if Path(str(weights)).is_dir() else str(weights),
+        weights=names[1] if names else path.absolute().name if path.is_dir() else str(weights),
         revision=revision,
         sha256=fingerprint(directory),
         image_size=config.vision.image_size,

@@ -66,6 +66,11 @@ def test_info_says_what_is_loaded(any_encoder, checkpoint):
     assert "squashed to 32 x 32" in info.preprocessing
 
 
+def test_info_names_the_directory_of_a_checkpoint_that_is_here(checkpoint, monkeypatch):
+    monkeypatch.chdir(checkpoint)
+    assert load_encoder(weights=".", device="cpu", max_batch=1).info.weights == checkpoint.name
+
+
 def test_info_says_which_rules_are_in_force(any_encoder, checkpoint_2):
     assert "bicubic" in any_encoder.info.preprocessing
     assert "pieces of spiece.model; </s>; padded with </s>" in any_encoder.info.canonicalisation
