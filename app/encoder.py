@@ -1,5 +1,6 @@
 """What the service asks of a loaded model: the seam between `app` and `model.encoder`, and where tests put a fake."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from app.config import Settings
 from model.preprocess import ImageLike
+from model.processors import multiplies_int8
+
+log = logging.getLogger("app")
 
 
 class EncoderInfo(Protocol):
@@ -82,6 +86,8 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
     # Here, and by the service on its device thread: importing an engine may take seconds.
     from model.encoder import load_encoder
 
+    if settings.dtype == "int8" and not multiplies_int8():
+        log.warning("int8 takes more time than float32 on this processor, which has no VNNI")
     loaded: Encoder = load_encoder(
         settings.model,
         settings.weights,

@@ -25,6 +25,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY, SigLIPConfig, TextConfig, VisionConfig
+from model.processors import multiplies_int8
 from model.tokenizer import SIGLIP_2
 from model.variants import load_model
 from tests.golden.cases import HERE, photos
@@ -157,6 +158,7 @@ def test_openvino_in_int8_converts_once_answers_and_starts_again_without_convert
             assert answer.json()["scores"][0]["label"] == "cat"
         made.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
         assert " on CPU, openvino, int8" in (tmp_path / start).read_text()
+        assert ("int8 takes more time than float32" in (tmp_path / start).read_text()) is not multiplies_int8()
     assert made[0] == made[1]
     assert len([path for path, _ in made[0] if path.is_dir()]) == 1
 
