@@ -4,6 +4,7 @@
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -148,7 +149,9 @@ TABLES = {
     "overload": measured.overload_table,
     "decode": measured.decode_table,
     "towers": measured.towers_table,
+    "towers_without_vnni": partial(measured.towers_table, "towers_without_vnni"),
     "requests": measured.requests_table,
+    "requests_without_vnni": partial(measured.requests_table, "requests_without_vnni"),
     "jpeg": measured.jpeg_table,
     "start": measured_costs.start_table,
     "memory": measured_costs.memory_table,

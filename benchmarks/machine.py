@@ -8,6 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from model.processors import multiplies_int8
+
+RESULTS = Path(__file__).parent / "results"
+
 
 def machine() -> str:
     """Returns the processor, its cores that this process may use, and Python's version, in words."""
@@ -16,6 +20,11 @@ def machine() -> str:
     wide = " with AVX-512" if "avx512f" in text else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{names[0] if names else platform.machine()}{wide}, {cores} cores, Python {platform.python_version()}"
+
+
+def result_file(name: str) -> Path:
+    """Returns the file of results that are others where int8 is slow; there it is a second one, beside the first."""
+    return RESULTS / f"{name}{'' if multiplies_int8() else '_without_vnni'}.json"
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """The tables of README and guides that show what a benchmark has measured, each from its file in `results/`."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.machine import RESULTS
 
 
 def read(name: str) -> Any:
@@ -38,9 +37,9 @@ def soak_table() -> str:
     return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 
-def towers_table() -> str:
+def towers_table(name: str = "towers") -> str:
     """Returns the image tower's time in each engine over the fastest other in float32, by `benchmarks/towers.py`."""
-    measured = read("towers")
+    measured = read(name)
     times: dict[str, dict[int, dict[str, float]]] = {}
     for row in measured["rows"]:
         times.setdefault(row["engine"], {})[row["batch"]] = row
@@ -62,9 +61,9 @@ def towers_table() -> str:
     return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
 
 
-def requests_table() -> str:
+def requests_table(name: str = "requests") -> str:
     """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
-    measured = read("requests")
+    measured = read(name)
     engines = list(measured["rows"][0]["engines"])
 
     def cell(found: dict[str, Any] | None) -> str:

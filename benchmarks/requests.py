@@ -1,7 +1,8 @@
 """Requests a second beside the transformers pipeline's, and what a request takes beyond the bare image tower.
 
-    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json; half an hour
-                                                           with a base model on two cores, 8 GB of memory
+    python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json, without VNNI
+                                                           requests_without_vnni.json; half an hour with a base
+                                                           model on two cores, 8 GB of memory
 
 The service is there once for each engine. All servers, and the bare towers, are processes of their own that wait while
 another is measured; what is compared is measured in turn, round by round. Every picture is sent once, so that keeping
@@ -23,12 +24,10 @@ import httpx
 from benchmarks.bare_tower import Tower
 from benchmarks.clients import CLIENTS, MANY_CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
 from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
-from benchmarks.machine import machine, spread, versions
-from benchmarks.service import ROOT, engine_settings, launch
+from benchmarks.machine import machine, result_file, spread, versions
+from benchmarks.service import engine_settings, launch
 from model.config import SigLIPConfig
 from model.hf_files import read_config
-
-RESULTS = ROOT / "benchmarks/results/requests.json"
 
 
 class Cell(NamedTuple):
@@ -188,7 +187,7 @@ def main(directory: str) -> int:
         "agreement": agrees,
         "rows": rows,
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result_file("requests").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The image tower in our engines against the fast engines that people have for it, and against the processor's limit.
 
-    python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json; a few minutes
+    python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json, on a processor
+                                                         without VNNI towers_without_vnni.json; a few minutes
 
 DIRECTORY is a Hugging Face checkpoint of SigLIP; without real weights, `python -m benchmarks.random_checkpoint` makes
 one of the same size. Needs requirements-peers.txt. All contenders live in one process and are asked in turn, in an
@@ -29,11 +30,10 @@ import torch
 from transformers import SiglipVisionModel
 
 from benchmarks.limit import image_multiply_adds
-from benchmarks.machine import machine, versions
+from benchmarks.machine import machine, result_file, versions
 from model.encoder import load_encoder
 from model.hf_files import read_config
 
-RESULTS = Path(__file__).parent / "results/towers.json"
 ROUNDS, SIDE = 15, 4096
 COSINE, COSINE_INT8 = 0.99999, 0.97  # of every contender with the reference; in float32 it is the same computation
 Embed = Callable[[], np.ndarray]
@@ -152,7 +152,7 @@ def main() -> None:
         "versions": versions("tensorflow", "openvino", "nncf", "onnxruntime", "torch"),
         "rows": rows,
     }
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    result_file("towers").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     for row in rows:
         print(row)
 
