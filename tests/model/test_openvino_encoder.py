@@ -48,9 +48,9 @@ def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_gelu_apart_from_its_product_is_the_same(tower, exact, engine_cache):
-    openvino_encoder(engine_cache)
-    (path,) = engine_cache.glob(f"float32-*/{TOWERS[tower]}")
+def test_gelu_apart_from_its_product_is_the_same(tower, exact, tmp_path):
+    openvino_encoder(tmp_path)
+    (path,) = tmp_path.glob(f"float32-*/{TOWERS[tower]}")
     rows = np.random.default_rng(0).integers(0, 256, (3, *exact.info.image_size, 3), np.uint8)
     if tower == "text":
         rows = exact.prepare_text(["cat", "ein Hund", ""])
