@@ -152,6 +152,8 @@ TABLES = {
     "towers_without_vnni": partial(measured.towers_table, "towers_without_vnni"),
     "requests": measured.requests_table,
     "requests_without_vnni": partial(measured.requests_table, "requests_without_vnni"),
+    "overhead": measured.overhead_table,
+    "overhead_without_vnni": partial(measured.overhead_table, "overhead_without_vnni"),
     "jpeg": measured.jpeg_table,
     "start": measured_costs.start_table,
     "memory": measured_costs.memory_table,

@@ -63,21 +63,27 @@ def towers_table(name: str = "towers") -> str:
 
 def requests_table(name: str = "requests") -> str:
     """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
-    measured = read(name)
+    return by_engine(read(name), f"`benchmarks/requests.py`: {read(name)['clients']} clients")
+
+
+def overhead_table(name: str = "overhead") -> str:
+    """Returns what the service takes beyond its bare tower, as `benchmarks/overhead.py` measured it."""
+    return by_engine(read(name), "`benchmarks/overhead.py`")
+
+
+def by_engine(measured: dict[str, Any], script: str) -> str:
+    """Returns a table of ratios, a column for each engine."""
     engines = list(measured["rows"][0]["engines"])
 
-    def cell(found: dict[str, Any] | None) -> str:
-        if not found:
-            return ""
+    def cell(found: dict[str, Any]) -> str:
         (low, high), median = found["spread"], f"{found['ratio']:,.2f}"
         return median if low == high else f"{median} ({low:,.2f} to {high:,.2f})"
 
     rows = [
-        " | ".join([f"| {row['what']}", row["target"], *(cell(row["engines"].get(name)) for name in engines)]) + " |"
+        " | ".join([f"| {row['what']}", row["target"], *(cell(row["engines"][name]) for name in engines)]) + " |"
         for row in measured["rows"]
     ]
-    where = f"{measured['clients']} clients where not said, {measured['machine']}"
-    head = f"| `benchmarks/requests.py`: {where} | target | {' | '.join(engines)} |"
+    head = f"| {script}, {measured['machine']} | target | {' | '.join(engines)} |"
     return "\n".join([head, "|---" * (len(engines) + 2) + "|", *rows])
 
 

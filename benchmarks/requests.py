@@ -1,31 +1,28 @@
-"""Requests a second beside the transformers pipeline's, and what a request takes beyond the bare image tower.
+"""Requests a second beside the transformers pipeline's.
 
     python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json, without VNNI
                                                            requests_without_vnni.json; half an hour with a base
                                                            model on two cores, 8 GB of memory
 
-The service is there once for each engine. All servers, and the bare towers, are processes of their own that wait while
-another is measured; what is compared is measured in turn, round by round. Every picture is sent once, so that keeping
-embeddings of pictures would not help. `SIGLIP_*` variables choose the services' other settings.
+The service is there once for each engine. All servers are processes of their own that wait while another is measured,
+in turn, round by round. Every picture is sent once, so that keeping embeddings of pictures would not help. `SIGLIP_*`
+variables choose the services' other settings.
 """
 
 import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.bare_tower import Tower
-from benchmarks.clients import CLIENTS, MANY_CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
+from benchmarks.clients import CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
 from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
 from benchmarks.machine import machine, result_file, spread, versions
-from benchmarks.service import engine_settings, launch
+from benchmarks.service import ENGINES, engine_settings, launch
 from model.config import SigLIPConfig
 from model.hf_files import read_config
 
@@ -43,14 +40,6 @@ class Cell(NamedTuple):
 
 
 CELLS = [Cell(10, 3, 48, 16, 16, 4, 1.0), Cell(100, 2, 48, 2, 2, 28, 1.3), Cell(1000, 1, 48, 1, 1, 250, None)]
-ALONE, FULL_ROUNDS, FULL_REQUESTS = 30, 3, 128
-ALONE_ROW = "time of POST /classify over its bare tower's, one client, labels seen before, a JPEG of 640x480"
-FULL_ROW = "images a second over its bare tower's at the best batch, 64 clients, labels seen before"
-ENGINES = {
-    "TensorFlow": "tensorflow",
-    "OpenVINO": "openvino",
-    "OpenVINO, int8": "openvino/int8",
-}
 LIMIT = "limit of float32"
 
 
@@ -100,32 +89,6 @@ def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConf
     return rows
 
 
-def against_tower(ours: str, tower: Tower) -> dict[str, dict[str, Any]]:
-    """Returns what a service takes beyond its tower: for one client, and full."""
-    labels = new_labels(10)
-    requests = [prepared(ours, picture(), labels) for _ in range(ALONE + 3)]
-    took: list[tuple[float, float]] = []
-    with httpx.Client(timeout=TIMEOUT_S) as client:
-        for request in requests:
-            began_s = time.perf_counter()
-            answer(client, request)
-            took.append((time.perf_counter() - began_s, tower.seconds(1)))
-    took = took[3:]  # the first ones compute the labels and open the connection
-    best = tower.best_batch()
-    rates = []
-    for _ in range(FULL_ROUNDS):
-        images = [picture() for _ in range(FULL_REQUESTS)]
-        service = rate(ours, images, [labels] * FULL_REQUESTS, MANY_CLIENTS)
-        times = [tower.seconds(best) for _ in range(max(1, 64 // best))]
-        rates.append((service, best / statistics.median(times)))
-    made = {
-        ALONE_ROW: spread([one / bare for one, bare in took]),
-        FULL_ROW: spread([service / bare for service, bare in rates]) | {"best_batch": best},
-    }
-    print(json.dumps(made), flush=True)
-    return made
-
-
 def agreement(ours: str, pipeline: str) -> dict[str, Any]:
     """Returns whether both servers answer the same."""
     same, differences = 0, []
@@ -163,17 +126,6 @@ def main(directory: str) -> int:
             agrees = {name: agreement(address, pipeline) for name, address in addresses.items()}
             print(json.dumps(agrees), flush=True)
             rows = against_pipeline(addresses, pipeline, read_config(Path(directory)))
-            peer.terminate()
-            beyond = {}
-            for name, given in environments.items():
-                tower = Tower(given)
-                processes.append(tower.process)
-                beyond[name] = against_tower(addresses[name], tower)
-                tower.process.terminate()
-            rows += [
-                {"what": what, "target": target, "engines": {name: found[what] for name, found in beyond.items()}}
-                for what, target in ((ALONE_ROW, "at most 1.08"), (FULL_ROW, "at least 0.95"))
-            ]
         finally:
             for process in processes:
                 process.terminate()

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import IO, cast
 
 ROOT = Path(__file__).parent.parent
+ENGINES = {  # as tables call them, and as `engine_settings` takes them
+    "TensorFlow": "tensorflow",
+    "OpenVINO": "openvino",
+    "OpenVINO, int8": "openvino/int8",
+}
 
 
 @contextmanager

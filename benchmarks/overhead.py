@@ -1,0 +1,82 @@
+"""What the service takes beyond its bare image tower: for one client, and for many.
+
+    python -m benchmarks.overhead DIRECTORY     writes benchmarks/results/overhead.json, without VNNI
+                                                overhead_without_vnni.json; twenty minutes with a base model on two
+                                                cores
+
+By each engine. Service and tower are processes of their own, in turn; each round of many clients is set beside the
+tower before it and after it. No picture comes twice.
+"""
+
+import json
+import statistics
+import sys
+import time
+from itertools import pairwise
+from typing import Any
+
+import httpx
+
+from benchmarks.bare_tower import Tower
+from benchmarks.clients import MANY_CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
+from benchmarks.machine import machine, result_file, spread, versions
+from benchmarks.service import ENGINES, engine_settings, environment, running
+
+ALONE, ROUNDS, REQUESTS, TOWER_IMAGES = 30, 7, 128, 32
+ALONE_ROW = "time of POST /classify over its bare tower's, one client, labels seen before, a JPEG of 640x480"
+MANY_ROW = f"images a second over its bare tower's at the best batch, {MANY_CLIENTS} clients, labels seen before"
+TARGETS = {ALONE_ROW: "at most 1.08", MANY_ROW: "at least 0.95"}
+
+
+def measure(directory: str, path: str) -> dict[str, dict[str, Any]]:
+    """Returns one path's ratios, by row."""
+    settings = {"WEIGHTS": directory, **engine_settings(path)}
+    labels = new_labels(10)
+    with running(**settings) as (_, address):
+        rate(address, [picture()], [labels])
+        tower = Tower(environment(**settings))
+        try:
+            made = {ALONE_ROW: one_client(address, tower, labels), MANY_ROW: many_clients(address, tower, labels)}
+        finally:
+            tower.process.terminate()
+            tower.process.wait()
+    print(json.dumps({path: made}), flush=True)
+    return made
+
+
+def one_client(address: str, tower: Tower, labels: list[str]) -> dict[str, Any]:
+    """Returns how long a request takes over the tower's time for its picture."""
+    took: list[tuple[float, float]] = []
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        for request in [prepared(address, picture(), labels) for _ in range(ALONE + 1)]:
+            began_s = time.perf_counter()
+            answer(client, request)
+            took.append((time.perf_counter() - began_s, tower.seconds(1)))
+    return spread([service / bare for service, bare in took[1:]])  # the first one opens the connection
+
+
+def many_clients(address: str, tower: Tower, labels: list[str]) -> dict[str, Any]:
+    """Returns how many requests a second are answered over the images a second of the tower's best batch."""
+    best = tower.best_batch()
+    times = [[tower.seconds(best) for _ in range(TOWER_IMAGES // best)]]
+    rates = []
+    for _ in range(ROUNDS):
+        rates.append(rate(address, [picture() for _ in range(REQUESTS)], [labels] * REQUESTS, MANY_CLIENTS))
+        times.append([tower.seconds(best) for _ in times[0]])
+    bare = [best / statistics.median(before + after) for before, after in pairwise(times)]
+    return {**spread([service / tower for service, tower in zip(rates, bare, strict=True)]), "best_batch": best}
+
+
+def main(directory: str) -> None:
+    """Measures, prints and saves."""
+    found = {name: measure(directory, path) for name, path in ENGINES.items()}
+    rows = [
+        {"what": what, "target": target, "engines": {name: by_row[what] for name, by_row in found.items()}}
+        for what, target in TARGETS.items()
+    ]
+    result = {"machine": machine(), "versions": versions("tensorflow", "keras", "openvino"), "rows": rows}
+    result_file("overhead").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
