@@ -68,7 +68,7 @@ def requests_table(name: str = "requests") -> str:
 
 def overhead_table(name: str = "overhead") -> str:
     """Returns what the service takes beyond its bare tower, as `benchmarks/overhead.py` measured it."""
-    return by_engine(read(name), "`benchmarks/overhead.py`")
+    return by_engine(read(name), f"`benchmarks/overhead.py`: {read(name)['rounds']} rounds of many clients")
 
 
 def by_engine(measured: dict[str, Any], script: str) -> str:

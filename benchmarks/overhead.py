@@ -74,7 +74,8 @@ def main(directory: str) -> None:
         {"what": what, "target": target, "engines": {name: by_row[what] for name, by_row in found.items()}}
         for what, target in TARGETS.items()
     ]
-    result = {"machine": machine(), "versions": versions("tensorflow", "keras", "openvino"), "rows": rows}
+    packages = versions("tensorflow", "keras", "openvino")
+    result = {"machine": machine(), "versions": packages, "rounds": ROUNDS, "rows": rows}
     result_file("overhead").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
