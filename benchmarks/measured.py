@@ -63,12 +63,14 @@ def towers_table(name: str = "towers") -> str:
 
 def requests_table(name: str = "requests") -> str:
     """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
-    return by_engine(read(name), f"`benchmarks/requests.py`: {read(name)['clients']} clients")
+    measured = read(name)
+    return by_engine(measured, f"`benchmarks/requests.py`: {measured['clients']} clients")
 
 
 def overhead_table(name: str = "overhead") -> str:
     """Returns what the service takes beyond its bare tower, as `benchmarks/overhead.py` measured it."""
-    return by_engine(read(name), f"`benchmarks/overhead.py`: {read(name)['rounds']} rounds of many clients")
+    measured = read(name)
+    return by_engine(measured, f"`benchmarks/overhead.py`: {measured['rounds']} rounds of many clients")
 
 
 def by_engine(measured: dict[str, Any], script: str) -> str:

@@ -64,7 +64,8 @@ def many_clients(address: str, tower: Tower, labels: list[str]) -> dict[str, Any
         rates.append(rate(address, [picture() for _ in range(REQUESTS)], [labels] * REQUESTS, MANY_CLIENTS))
         times.append([tower.seconds(best) for _ in times[0]])
     bare = [best / statistics.median(before + after) for before, after in pairwise(times)]
-    return {**spread([service / tower for service, tower in zip(rates, bare, strict=True)]), "best_batch": best}
+    ratios = [service / images for service, images in zip(rates, bare, strict=True)]
+    return {**spread(ratios), "best_batch": best}
 
 
 def main(directory: str) -> None:
