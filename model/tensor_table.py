@@ -34,14 +34,11 @@ def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
 
     | layout   | checkpoint   | ours         |
     |----------|--------------|--------------|
-    | `dense`  | [out, in]    | [in, out]    |
     | `conv`   | [D, 3, P, P] | [P, P, 3, D] |
     | `scalar` | [1]          | []           |
     | `same`   |              |              |
     """
     match layout:
-        case "dense":
-            return tensor.T
         case "conv":
             return tensor.transpose(2, 3, 1, 0)
         case "scalar":
@@ -53,8 +50,6 @@ def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
 def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
     """Returns a variable's value as the checkpoint holds it; the inverse of `to_keras`."""
     match layout:
-        case "dense":
-            return value.T
         case "conv":
             return value.transpose(3, 2, 0, 1)
         case "scalar":
@@ -105,7 +100,7 @@ def mlp_slots(name: str, mlp: Any) -> dict[str, Slot]:
 
 
 def dense_slots(name: str, dense: Any) -> dict[str, Slot]:
-    return {f"{name}.weight": Slot("dense", (dense.kernel,)), f"{name}.bias": Slot("same", (dense.bias,))}
+    return {f"{name}.weight": Slot("same", (dense.kernel,)), f"{name}.bias": Slot("same", (dense.bias,))}
 
 
 def norm_slots(name: str, norm: Any) -> dict[str, Slot]:
@@ -116,7 +111,7 @@ def fused_attention_slots(name: str, attention: Any) -> dict[str, Slot]:
     """The pooling head alone keeps query, key and value in one tensor, [3D, D], in this order."""
     parts = (attention.query, attention.key, attention.value)
     return {
-        f"{name}.in_proj_weight": Slot("dense", tuple(part.kernel for part in parts)),
+        f"{name}.in_proj_weight": Slot("same", tuple(part.kernel for part in parts)),
         f"{name}.in_proj_bias": Slot("same", tuple(part.bias for part in parts)),
         **dense_slots(f"{name}.out_proj", attention.out),
     }

@@ -24,7 +24,7 @@ def gelu(x):
 
 
 def dense(layer, x):
-    return x @ np.asarray(layer.kernel) + np.asarray(layer.bias)
+    return x @ np.asarray(layer.kernel).T + np.asarray(layer.bias)
 
 
 def attend(layer, queries, keys):
