@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import model  # noqa: F401 (before TensorFlow, which heeds what it sets)  # isort: skip
+import keras
 import numpy as np
 import openvino
 import simplejpeg
@@ -33,7 +34,7 @@ from benchmarks.clients import picture
 from benchmarks.machine import machine, versions
 from benchmarks.service import environment
 from model.encoder import load_encoder
-from model.layers import Attention
+from model.layers import Attention, Dense
 from model.openvino_encoder import SETTINGS, OpenVINOEncoder, set_gelu_apart
 from model.openvino_graphs import TOWERS
 from model.preprocess import resize
@@ -43,7 +44,7 @@ from model.tensorflow_encoder import TensorFlowEncoder
 RESULTS = Path(__file__).parent / "results/levers.json"
 BATCHES, ROUNDS, DECODES, COSINE = (1, 8), 9, 51, 0.99999
 TENSORFLOW, OPENVINO, PILLOW = "TensorFlow, as served", "OpenVINO, as served", "Pillow, as served"
-Way = Callable[[Any], Any]
+Way, Call = Callable[[Any], Any], Callable[..., Any]
 
 
 def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
@@ -53,39 +54,63 @@ def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
     fixed = tf.function(tower).get_concrete_function(shape)
     frozen = convert_variables_to_constants_v2(fixed)
     compiled = tf.function(tower, jit_compile=True).get_concrete_function(shape)
-    fused = fused_tower(encoder).get_concrete_function(shape)
+    fused = tower_with(encoder, fused_calls(encoder)).get_concrete_function(shape)
+    turned = tower_with(encoder, turned_calls(encoder)).get_concrete_function(shape)
     return {
         TENSORFLOW: encoder.encode_images,
         "a trace for each batch size": lambda images: fixed(tf.constant(images)).numpy(),
         "weights frozen into the graph": lambda images: frozen(tf.constant(images))[0].numpy(),
         "XLA for each batch size": lambda images: compiled(tf.constant(images)).numpy(),
         "query, key and value in one product": lambda images: fused(tf.constant(images)).numpy(),
+        "kernels as Keras' Dense has them": lambda images: turned(tf.constant(images)).numpy(),
     }
 
 
-def fused_tower(encoder: TensorFlowEncoder) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the image tower, traced while the three products of each block are one."""
-    attentions = [block.attention for block in encoder.model.vision.blocks]
-    parts = [(attention.query, attention.key, attention.value) for attention in attentions]
-    kernels = [np.concatenate([part.kernel.numpy() for part in three]) for three in parts]
-    biases = [np.concatenate([part.bias.numpy() for part in three]) for three in parts]
-
-    def tower(images: tf.Tensor) -> tf.Tensor:
-        for attention, kernel, bias in zip(attentions, kernels, biases, strict=True):
-            attention.call = partial(fused_call, attention, tf.constant(kernel), tf.constant(bias))
-        try:
-            return encoder.model.encode_images(images)
-        finally:
-            for attention in attentions:
-                del attention.call
-
-    return tf.function(tower, autograph=False)
+def fused_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
+    """Returns calls that make the three products of each block one."""
+    calls = {}
+    for attention in (block.attention for block in encoder.model.vision.blocks):
+        parts = (attention.query, attention.key, attention.value)
+        kernel, bias = (np.concatenate([getattr(part, name) for part in parts]) for name in ("kernel", "bias"))
+        calls[attention] = partial(fused_call, attention, tf.constant(kernel), tf.constant(bias))
+    return calls
 
 
 def fused_call(attention: Attention, kernel: tf.Tensor, bias: tf.Tensor, x: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
     """Returns what a row of positions gathers from itself, as `Attention.call` does."""
     q, k, v = (attention.split(each) for each in ops.split(ops.matmul(x, ops.transpose(kernel)) + bias, 3, axis=-1))
     return attention.out(ops.reshape(ops.dot_product_attention(q, k, v), ops.shape(x)))
+
+
+def turned_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
+    """Returns calls that have each kernel as Keras' own Dense keeps it, [in, out]."""
+    layers = encoder.model.vision._flatten_layers()
+    return {
+        dense: partial(turned_call, dense, tf.Variable(dense.kernel.numpy().T))
+        for dense in layers
+        if isinstance(dense, Dense)
+    }
+
+
+def turned_call(dense: Dense, kernel: tf.Variable, x: tf.Tensor) -> tf.Tensor:
+    """Returns what `Dense.call` does."""
+    rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + dense.bias
+    return ops.reshape(rows, (-1, *x.shape[1:-1], dense.units))
+
+
+def tower_with(encoder: TensorFlowEncoder, calls: dict[keras.Layer, Call]) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the image tower, traced while layers have these calls in place of their own."""
+
+    def tower(images: tf.Tensor) -> tf.Tensor:
+        for layer, call in calls.items():
+            layer.call = call
+        try:
+            return encoder.model.encode_images(images)
+        finally:
+            for layer in calls:
+                del layer.call
+
+    return tf.function(tower, autograph=False)
 
 
 def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str, Way]:

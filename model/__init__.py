@@ -14,8 +14,8 @@ import os
 from importlib import import_module
 from typing import Any
 
-# For TensorFlow, which is imported later. It would leave oneDNN off on processors without VNNI, where batches
-# take less time with it too, and one picture a little more (docs/speed.md).
+# For TensorFlow, which is imported later. It would leave oneDNN off on processors without VNNI, where it takes less
+# time too (docs/speed.md).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 FRONT_DOOR = {

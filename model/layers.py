@@ -24,8 +24,8 @@ class Dense(keras.layers.Layer):
     """x W^T + b, all rows of [B, N, D] as one matrix.
 
     W is [out, in], as in the checkpoint; Keras' own Dense has [in, out]. Rows of that would be whole pages of memory,
-    12 KiB in Base, 4 and 16 in Large, whose columns a CPU's cache keeps in the same few places: for one picture it took
-    15 % of Base's time, and a third of Large's.
+    12 KiB in Base's MLP and 4 and 16 all over Large, which a CPU goes through slowly for a picture alone
+    (benchmarks/levers.py).
     """
 
     def __init__(self, units: int, **kwargs):
