@@ -158,6 +158,7 @@ TABLES = {
     "start": measured_costs.start_table,
     "memory": measured_costs.memory_table,
     "label_sets": measured_costs.label_sets_table,
+    "label_sets_without_vnni": partial(measured_costs.label_sets_table, "label_sets_without_vnni"),
     "costs": measured_costs.costs_table,
     "levers": measured_costs.levers_table,
     "engine_fidelity": measured_costs.engine_fidelity_table,

@@ -1,7 +1,8 @@
 """A new label set's way in over the bare text tower's time for as many texts, at its best batch.
 
-    python -m benchmarks.label_sets DIRECTORY [PATH...]     writes benchmarks/results/label_sets.json; half an hour with
-                                                            a base model on two cores
+    python -m benchmarks.label_sets DIRECTORY [PATH...]     writes benchmarks/results/label_sets.json, or without VNNI
+                                                            label_sets_without_vnni.json; an hour with a base model on
+                                                            two cores
 
 The embedded checkpoint and DIRECTORY's, which may take minutes for a set and so is given one, by each PATH: an engine,
 and a type after a slash if it is not its own. Every set has labels that were not there before. Service and tower are
@@ -19,11 +20,10 @@ import httpx
 
 from benchmarks.bare_tower import Tower
 from benchmarks.clients import TIMEOUT_S, new_labels
-from benchmarks.machine import machine, spread, versions
-from benchmarks.service import ROOT, engine_settings, environment, running
+from benchmarks.machine import machine, result_file, spread, versions
+from benchmarks.service import engine_settings, environment, running
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
 
-RESULTS = ROOT / "benchmarks/results/label_sets.json"
 BATCHES = (8, 16, 32, 64)
 NUM_LABELS, TARGET = 1_000, 1.1
 PATHS = ["tensorflow", "openvino"]
@@ -81,7 +81,7 @@ def main(directory: str, paths: list[str]) -> None:
     cases = [(EMBEDDED_DIRECTORY / EMBEDDED[1], 3), (Path(directory), 1)]
     rows = [measure(checkpoint, rounds, path) for checkpoint, rounds in cases for path in paths]
     result = {"machine": machine(), "versions": versions("tensorflow", "keras", "openvino"), "rows": rows}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result_file("label_sets").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ def memory_table() -> str:
     return "\n".join([head, "|---" * 6 + "|", *rows])
 
 
-def label_sets_table() -> str:
+def label_sets_table(name: str = "label_sets") -> str:
     """Returns a new label set's time over the bare text tower's, as `benchmarks/label_sets.py` measured it."""
-    measured = read("label_sets")
+    measured = read(name)
     rows = [ratio_cells(row) for row in measured["rows"]]
     head = f"| `benchmarks/label_sets.py`, {measured['machine']} | target | ratio | spread |"
     return "\n".join([head, "|---" * 4 + "|", *rows])

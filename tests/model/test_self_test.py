@@ -99,11 +99,11 @@ def test_a_checkpoint_without_stored_answers_is_tested_too(generation, request):
     [
         (OtherFilter, "pictures are resized to other pixels"),
         (CaseSensitive, r"'A PHOTO, of CATS!' gives the tokens \[.*\], and not \[260, "),
-        (MixedRows, "a picture in a batch is embedded as something else"),
-        (FirstRowForAll, "a text at another place of its batch is embedded as something else"),
+        (MixedRows, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
+        (FirstRowForAll, "a text at the end of a batch, beside itself alone, is embedded as something else"),
         (Unnormalised, "the embedding of a text has the length 2, and not 1"),
         (NotANumber, "the embedding of a picture is not finite"),
-        (Unsteady, "a picture in a batch is embedded as something else"),
+        (Unsteady, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
     ],
 )
 def test_wrong_behaviour_is_caught(embedded, kind, message):
