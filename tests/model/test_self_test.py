@@ -59,6 +59,13 @@ class FirstRowForAll(Wrong):
         return np.repeat(self.encoder.encode_texts(token_ids)[:1], len(token_ids), axis=0)
 
 
+class Neighbourly(Wrong):
+    def encode_texts(self, token_ids):
+        rows = self.encoder.encode_texts(token_ids)
+        mixed = rows + 0.1 * rows.mean(axis=0)
+        return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+
+
 class Unnormalised(Wrong):
     def encode_texts(self, token_ids):
         return 2 * self.encoder.encode_texts(token_ids)
@@ -101,6 +108,7 @@ def test_a_checkpoint_without_stored_answers_is_tested_too(generation, request):
         (CaseSensitive, r"'A PHOTO, of CATS!' gives the tokens \[.*\], and not \[260, "),
         (MixedRows, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
         (FirstRowForAll, "a text at the end of a batch, beside itself alone, is embedded as something else"),
+        (Neighbourly, "a text at the end of a batch, beside itself alone, is embedded as something else"),
         (Unnormalised, "the embedding of a text has the length 2, and not 1"),
         (NotANumber, "the embedding of a picture is not finite"),
         (Unsteady, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
