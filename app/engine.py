@@ -6,7 +6,6 @@ the shared batch; labels differ per request, and scoring them is a [K, E] x [E] 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -21,6 +20,7 @@ from app.errors import Draining, InternalError, NotReady, Overloaded
 from app.metrics import MODEL, Metrics, Snapshot
 from app.pictures import EmbeddedPicture
 from app.scoring import Classification, prompt_means
+from app.threads import ThreadPool
 from model import zero_shot
 from model.processors import processors
 
@@ -73,8 +73,10 @@ class Engine:
         self._text_cache: EmbeddingCache[Result] = EmbeddingCache(text_cache_bytes, TEXT_OVERHEAD_BYTES)
         self.image_cache: EmbeddingCache[EmbeddedPicture] = EmbeddingCache(image_cache_bytes, IMAGE_OVERHEAD_BYTES)
         self._device = Device(metrics, max_batch, canary_s, on_death)
-        # As many as there are processors: each may hold a decoded image, and more would be no faster.
-        self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="cpu")
+        # Two pools, so that a short task, such as tokenising, never waits for large images. Each thread may hold a
+        # decoded image, and more threads than processors would not be faster.
+        self._decoding = ThreadPool(processors(), "decode")
+        self._computing = ThreadPool(processors(), "compute")
         self._encoder: Encoder | None = None
 
     def report(self, stage: str) -> None:
@@ -226,13 +228,18 @@ class Engine:
         )
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Returns `function(...)`, run beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        """Returns `function(...)`, run in a thread for short work: parsing, validation, tokenising, scoring."""
+        return await self._computing.run(function, *args, **kwargs)
+
+    async def in_decoder(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns `function(...)`, run in a thread for decoding images."""
+        return await self._decoding.run(function, *args, **kwargs)
 
     async def close(self) -> None:
         """Ends the threads. A load that is under way is not waited for, nor a device that is stuck."""
         await self._device.close()
-        self._threads.shutdown(wait=False)
+        self._decoding.close()
+        self._computing.close()
 
 
 async def together(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:

@@ -96,6 +96,7 @@ def create_app(
         yield
         app.state.loading.cancel()
         await engine.close()
+        app.state.label_sets.close()
         if tracing:
             await asyncio.to_thread(tracing.shutdown)
 

@@ -20,6 +20,7 @@ from app.errors import InternalError, InvalidRequest, LabelSetNotFound
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import NAME, LabelSetFiles
 from app.label_sets.folder import read_folder
+from app.threads import ThreadPool
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class LabelSets:
     """All label sets of the service.
 
     Args:
-        engine: What embeds, and has the threads for the files.
+        engine: What embeds.
         data_dir: Where the sets are kept.
         preload_dir: An operator's folder, whose sets take the place of stored ones at the start.
         max_labels: The most labels of a set.
@@ -61,7 +62,8 @@ class LabelSets:
         self._sets: dict[str, LabelSet] = {}
         # A name's lock lives for as long as somebody holds it or waits for it.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._disk = asyncio.Lock()
+        self._disk = ThreadPool(1, "disk")  # a slow disk holds up nothing but label sets
+        self._writing = asyncio.Lock()
 
     async def load(self, info: EncoderInfo) -> None:
         """Makes all stored sets and the operator's ready to serve; embeds only what has not been embedded before.
@@ -69,7 +71,7 @@ class LabelSets:
         Raises:
             LabelSetFolderError: The operator's folder has a mistake.
         """
-        in_thread = self._engine.in_thread
+        in_thread = self._disk.run
         self._files = LabelSetFiles(self._data_dir, fingerprint(info), info.embed_dim)
         given = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
         stored = await in_thread(self._files.definitions, self._max_labels)
@@ -135,9 +137,9 @@ class LabelSets:
             await to_the_end(self._remove(name))
 
     async def _store(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> LabelSet:
-        async with self._disk:
+        async with self._writing:
             try:
-                embeddings = await self._engine.in_thread(self._files.write, name, definition, embeddings)
+                embeddings = await self._disk.run(self._files.write, name, definition, embeddings)
             except OSError:
                 log.exception("label set %s was not stored", name)
                 raise InternalError("The label set was not stored: it could not be written. The log has why.") from None
@@ -146,9 +148,9 @@ class LabelSets:
             return label_set
 
     async def _remove(self, name: str) -> None:
-        async with self._disk:
+        async with self._writing:
             try:
-                await self._engine.in_thread(self._files.delete, name)
+                await self._disk.run(self._files.delete, name)
             except OSError:
                 log.exception("label set %s was not deleted", name)
                 raise InternalError(
@@ -157,8 +159,12 @@ class LabelSets:
             del self._sets[name]
             await self._tidy()
 
+    def close(self) -> None:
+        """Ends the thread."""
+        self._disk.close()
+
     async def _tidy(self) -> None:
-        await self._engine.in_thread(self._files.tidy, {kept.definition.digest for kept in self._sets.values()})
+        await self._disk.run(self._files.tidy, {kept.definition.digest for kept in self._sets.values()})
 
     async def _embed(self, definition: LabelSetDefinition) -> np.ndarray:
         prompts = await self._engine.in_thread(lambda: definition.prompts)

@@ -52,7 +52,7 @@ async def find_picture(engine: Engine, settings: Settings, data: bytes | str) ->
 
 async def compute_picture(engine: Engine, settings: Settings, data: bytes | str) -> EmbeddedPicture:
     """Returns a picture decoded and embedded."""
-    picture = await engine.in_thread(read_picture, data, engine.encoder, settings)
+    picture = await engine.in_decoder(read_picture, data, engine.encoder, settings)
     engine.metrics.preprocess(picture.decode_s)
     result = await engine.embed_image(picture.pixels)
     return EmbeddedPicture(result.row, picture.facts, picture.decode_s, result.queue_s, result.compute_s)

@@ -1,11 +1,16 @@
+import gc
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
+from model.processors import processors
 from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
 
@@ -209,3 +214,56 @@ def test_a_form_leaves_nothing_in_the_temporary_folder(spawn, tmp_path):
     assert process.client.get("/health/live").status_code == 200
     assert process.exit_after_sigterm() == 0
     assert list(folder.iterdir()) == []
+
+
+class BusyEncoder(FakeEncoder):
+    """Decoding does not end before `free` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def prepare_image(self, rgb):
+        self.free.wait()
+        return super().prepare_image(rgb)
+
+
+def noise(number: int) -> bytes:
+    """Returns a PNG of about 1.3 MB, different for each number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (660, 660, 3), np.uint8)
+    return encoded(Image.fromarray(pixels))
+
+
+def test_bodies_of_requests_that_were_given_up_are_not_kept(running):
+    encoder = BusyEncoder()
+    with running(encoder, max_queue_bytes=5_000_000) as client:
+        tracemalloc.start()
+        try:
+            with ThreadPoolExecutor(8) as clients:
+                answers = clients.map(
+                    lambda number: client.post("/classify", **post(noise(number), **{"X-Request-Timeout-Ms": "300"})),
+                    range(40),
+                )
+                statuses = {answer.status_code for answer in answers}
+            gc.collect()
+            # A thread that decodes holds its body until it ends; there are as many as processors.
+            kept = [trace.size for trace in tracemalloc.take_snapshot().traces if trace.size > 1_000_000]
+        finally:
+            tracemalloc.stop()
+            encoder.free.set()
+    assert 504 in statuses
+    assert statuses <= {504, 429}
+    assert len(kept) <= 2 * processors(), kept  # the body, and the pixels
+
+
+def test_texts_do_not_wait_for_images_that_are_decoded(running):
+    encoder = BusyEncoder()
+    with running(encoder) as client, ThreadPoolExecutor(12) as clients:
+        decoding = [clients.submit(client.post, "/classify", **post(noise(number))) for number in range(12)]
+        while "siglip_queue_depth 12.0" not in client.get("/metrics").text:
+            pass
+        assert client.post("/embed/text", json={"texts": ["cat"]}).status_code == 200
+        assert client.put("/label-sets/pets", json={"labels": ["cat"]}).status_code == 201
+        assert not any(request.done() for request in decoding)
+        encoder.free.set()
+        assert {request.result().status_code for request in decoding} == {200}

@@ -1,0 +1,62 @@
+"""Thread pools whose waiting callers are coroutines.
+
+`run_in_executor` queues a closure: it keeps its arguments, such as a request body, also when its caller was cancelled
+long ago. Here callers wait on a semaphore in front of the pool, and a closure exists only while a thread runs it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ThreadPool:
+    """Threads that an event loop uses, first come, first served.
+
+    Args:
+        threads: The number of threads.
+        name: The prefix of the threads' names.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._free = asyncio.Semaphore(threads)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns `function(...)`, run in a thread.
+
+        If the caller is cancelled while it waits, the function never runs. If it is cancelled later, the function
+        runs to its end, and its thread is taken until then.
+        """
+        loop = asyncio.get_running_loop()
+        await self._free.acquire()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def finish(result: T | None, error: BaseException | None) -> None:
+            self._free.release()
+            if done.cancelled():
+                return
+            if error:
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]  # None only if T allows it
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(finish, result, error)
+
+        self._executor.submit(work)
+        return await done
+
+    def close(self) -> None:
+        """Ends the threads. Functions that still run are not waited for."""
+        self._executor.shutdown(wait=False)
