@@ -1,83 +1,35 @@
-"""The command line: finds the command, and tells what goes wrong in one line and an exit status."""
+"""`python -m app`: makes the process ready, then runs the command line in `app.commands.line`."""
 
-import argparse
 import os
+import signal
 import sys
-from importlib import import_module
-
-from app import __version__
-from app.commands import FAILURE, MISTAKE, CommandError
-
-COMMANDS = {
-    "serve": "answer over HTTP",
-    "classify": "score labels against image files, here or by a running service",
-    "verify": "compare real weights with what was published about them",
-    "download": "fetch a checkpoint ahead of time, and check it",
-    "label-sets": "list, show, store or delete a running service's label sets, or check a folder of them",
-}
-INTERRUPTED, READER_HAS_LEFT = 130, 141
-EXIT_STATUSES = """exit status:
-  0    done
-  1    something failed: a file, a download, a connection; or what was checked is not as it must be
-  2    a mistake in the command, in a setting or in a file of labels; nothing was done
-  130  interrupted with Ctrl-C
-  141  whoever read the output has left, as `head` does"""
+from contextlib import suppress
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status of the command that the arguments name."""
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:{width}}  {meaning}" for name, meaning in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m app",
-        description="Zero-shot image classification with SigLIP.",
-        epilog=f"commands, each with its own --help:\n{commands}\n\n{EXIT_STATUSES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given:
-        parser.print_help(sys.stderr)
-        return MISTAKE
-    options = parser.parse_args(given)
-    try:
-        # Found by its name, so that `--help` does not import what only some commands need.
-        command = import_module(f"app.commands.{options.command.replace('-', '_')}")
-        status: int = command.main(options.arguments)
-        sys.stdout.flush()  # a reader that has left is noticed here at the latest
-    except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
-    except BrokenPipeError:
-        drop_output()
-        return READER_HAS_LEFT
-    except OSError as error:  # such as a full disk under the output
-        print(f"error: {error}", file=sys.stderr)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            drop_output()
-        return FAILURE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return status
+def stop(signal_number: int, _frame: object) -> None:
+    """Ends the process at once: it has not begun to serve, or it is a command that nobody waits for."""
+    os._exit(0 if sys.argv[1:2] == ["serve"] else 128 + signal_number)
 
 
-def drop_output() -> None:
-    """Leads what standard output still holds nowhere: the interpreter flushes it again at its end, and would fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-if __name__ == "__main__":
-    # Closed by whoever has started us; without them, the next files that are opened would take their places.
+def run() -> None:
+    """Runs the command that the process's arguments name, and exits with its status."""
+    # Before the imports, which take seconds. The first process of a container ignores SIGTERM until it has a handler.
+    signal.signal(signal.SIGTERM, stop)
+    # prometheus_client reads it as it is imported, and would keep its numbers in files, for several processes to share.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    # Closed by the caller; without them, the next files that are opened would take their places.
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (until the end)
-    # Whatever a file or a label is called, it can be written.
+    # Any file name and any label can be written.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIO here
-    exit_status = main()
-    if exit_status == INTERRUPTED:
-        os._exit(exit_status)  # the interpreter would wait for threads that decode, or wait for a service
-    sys.exit(exit_status)
+    from app.commands.line import main
+
+    if status := main():
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)  # the interpreter would wait for threads that still decode, or wait for a service
+
+
+if __name__ == "__main__":
+    run()

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGLIP_"
@@ -28,7 +28,19 @@ def split_text(given: object) -> object:
     return split(given) if isinstance(given, str) else given
 
 
+def without_slash(path: str) -> str:
+    """Returns a path without the slash at its end, which names the same folder: `/health/` is `/health`.
+
+    Raises:
+        ValueError: It does not begin with a slash, so no request has this path.
+    """
+    if not path.startswith("/"):
+        raise ValueError(f"a path begins with /, such as /{path}")
+    return path.rstrip("/") or "/"
+
+
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_text)]
+PublicPaths = Annotated[list[Annotated[str, AfterValidator(without_slash)]], NoDecode, BeforeValidator(split_text)]
 
 Route = Annotated[str, Field(pattern=r"^/[^{}?#\s]*$")]
 
@@ -72,7 +84,7 @@ class Settings(BaseSettings):
         default=None, description="keys, separated by commas, one of which a client must send; none: no key is needed"
     )
     api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
-    public_paths: CommaSeparated = Field(
+    public_paths: PublicPaths = Field(
         default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
         description="paths, separated by commas, that may be read without a key, with all below all but /",
     )

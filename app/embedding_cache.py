@@ -106,8 +106,11 @@ class EmbeddingCache(Generic[R]):
             self._remember(key, future.result().kept())
 
     def _remember(self, key: bytes, result: R) -> None:
+        entry_bytes = self.entry_bytes(key, result)
+        if entry_bytes > self._max_bytes:  # so that a cache of 0 bytes evicts nothing
+            return
         self._entries[key] = result
-        self.bytes += self.entry_bytes(key, result)
+        self.bytes += entry_bytes
         while self.bytes > self._max_bytes:
             oldest = next(iter(self._entries))
             self.evictions += 1

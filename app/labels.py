@@ -2,13 +2,44 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidTemplate
+from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidRequest, InvalidTemplate
+from app.strict_json import parse_json
 
 MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
 MAX_PROMPT_CHARACTERS = 1_024  # of a text that is taken as it is
 MAX_PLACES = 4  # for the label in a template, or a short one could make megabytes
 MAX_TEMPLATES = 100  # or prompts of one label
 MAX_PROMPTS = 100_000  # of all labels together
+
+
+def read_labels(texts: list[str]) -> list[str]:
+    """Returns the labels of a form's or a query's `labels` fields.
+
+    A field that stands alone and begins with `[` is a JSON array:
+
+    | fields              | labels               |
+    |---------------------|----------------------|
+    | `cat`, `dog`        | `cat`, `dog`         |
+    | `["cat", "dog"]`    | `cat`, `dog`         |
+    | `["[cat]"]`         | `[cat]`              |
+    | `[cat]`, `dog`      | `[cat]`, `dog`       |
+    | `[cat]`             | InvalidRequest       |
+
+    Raises:
+        InvalidRequest: It begins with `[` and is not a JSON array of strings.
+    """
+    if len(texts) != 1 or not texts[0].lstrip().startswith("["):
+        return texts
+    try:
+        labels = parse_json(texts[0], "labels")
+    except InvalidRequest as error:
+        reason = error.detail
+    else:
+        if all(isinstance(label, str) for label in labels):
+            return list(labels)
+        reason = "labels must be a JSON array of strings."
+    hint = 'To send a label that begins with [, put it into an array, ["[a label]"], or send a JSON body.'
+    raise InvalidRequest(f"{reason} {hint}", [Fault("/labels", reason)])
 
 
 def check_labels(labels: Sequence[str], max_labels: int) -> list[str]:

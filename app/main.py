@@ -15,6 +15,7 @@ from app.contract import completed
 from app.deadlines import Deadline
 from app.encoder import Encoder, load_encoder
 from app.engine import Engine
+from app.label_sets.folder import LabelSetFolderError
 from app.label_sets.store import LabelSets
 from app.limits import Limits
 from app.metrics import Metrics
@@ -33,6 +34,7 @@ from app.routes import (
 )
 from app.telemetry import Telemetry
 from app.tracing import Tracing
+from model.config import CheckpointError
 
 log = logging.getLogger("app")
 
@@ -64,8 +66,12 @@ def create_app(
 
         try:
             await engine.load(lambda: encoder or load_encoder(settings, on_stage), sets.load)
-        except Exception as error:
-            log.error("cannot start: %s", " ".join(str(error).split()) or type(error).__name__)  # noqa: TRY400 (no traceback)
+        except (CheckpointError, LabelSetFolderError) as error:  # whose messages are made for people
+            log.error("cannot start: %s", " ".join(str(error).split()))  # noqa: TRY400 (no traceback)
+            on_failure()
+            return
+        except Exception:
+            log.exception("cannot start")
             on_failure()
             return
         facts = engine.encoder.info

@@ -66,7 +66,7 @@ def launch(
     stderr = cast("IO[str]", process.stderr)
     for line in stderr:
         on_line(line)
-        if found := re.search(r"running on (http://\S+)", line):
+        if found := re.search(r"listening on (http://\S+)", line):
             address = found[1]
         if ready in line:
             break

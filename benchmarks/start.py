@@ -58,7 +58,7 @@ def stages(directory: Path, path: str) -> dict[str, float]:
 
     def hear(line: str) -> None:
         now_s = time.perf_counter() - began_s
-        if found := re.search(r"running on (http://\S+)", line):
+        if found := re.search(r"listening on (http://\S+)", line):
             begins["the engine's import"] = now_s
             threading.Thread(target=ask, args=(found[1],)).start()
         elif found := re.search(r" INFO ([a-z]+ing)$", line.rstrip()):

@@ -222,7 +222,7 @@ def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] 
         return owners[0], weights
     if owners:
         raise CheckpointError(f"{weights!r} names weights of {', '.join(owners)}: name the variant too")
-    if "/" in weights or Path(weights).is_dir():
+    if "/" in weights or Path(weights).expanduser().is_dir():
         return None
     known = "; ".join(f"{name}: {', '.join(named)}" for name, named in VARIANTS.items() if variant in (None, name))
     raise CheckpointError(

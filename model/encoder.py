@@ -176,7 +176,7 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
         on_stage("loading")
     processor = SigLIPProcessor(weights=directory)  # first: what is refused for its small files, is so at once
     config = read_config_of(names[0] if names else variant, directory)
-    path = Path(str(weights))
+    path = Path(str(weights)).expanduser()
     info = EncoderInfo(
         variant=names[0] if names else variant_of(config, processor.tokenizer.rules.generation) or "custom",
         weights=names[1] if names else path.absolute().name if path.is_dir() else str(weights),

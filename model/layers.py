@@ -119,7 +119,13 @@ class PatchEmbedding(keras.layers.Layer):
         self.num_patches, self.width = config.grid[0] * config.grid[1], config.width
         # "valid" drops the pixels that do not fill a patch, as the reference does at 384 / 14.
         self.patches = keras.layers.Conv2D(
-            config.width, config.patch_size, config.patch_size, padding="valid", name="patches", dtype=self.dtype_policy
+            config.width,
+            config.patch_size,
+            strides=config.patch_size,
+            padding="valid",
+            data_format="channels_last",  # whatever a keras.json says
+            name="patches",
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape):

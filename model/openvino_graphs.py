@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,12 +37,14 @@ import openvino  # noqa: E402 (the line above must come first)
 TOWERS = {"image": "image.xml", "text": "text.xml"}
 FACTS, GOLDEN = "facts.json", "golden.npz"
 PACKAGE = Path(__file__).parent
+# Whatever takes part in a conversion: another version may make other graphs.
+MAKERS = ("openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras", "numpy")
 REFUSED = 3  # the exit status where a checkpoint is refused, for the reason that is printed
 
 
 @contextmanager
 def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator[Path]:
-    """Gives the folder of a checkpoint's graphs, made now if the cache lacks it; without a cache, for a while only.
+    """Gives the folder of a checkpoint's graphs, made now if the cache lacks it; without a cache, a temporary one.
 
     Args:
         files: The checkpoint, the cache, and whom to tell that it is converted.
@@ -51,8 +54,10 @@ def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator
     Raises:
         CheckpointError: The checkpoint cannot be converted, or the cache cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="siglip-") as temporary:
-        folder = (files.cache or Path(temporary)).expanduser() / key(files.directory, sha256, dtype)
+    with ExitStack() as stack:
+        # Only without a cache: where graphs are cached, no folder has to be writable.
+        cache = files.cache or stack.enter_context(tempfile.TemporaryDirectory(prefix="siglip-"))
+        folder = Path(cache).expanduser() / key(files.directory, sha256, dtype)
         if not folder.is_dir():
             files.on_stage("converting")
             make(files.directory, folder, dtype)
@@ -62,10 +67,18 @@ def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator
 def key(directory: Path, sha256: str, dtype: str) -> str:
     """Returns a folder's name, another for whatever would make other graphs: what is computed, and who makes them."""
     computed = hashlib.sha256(sha256.encode() + (directory / "config.json").read_bytes())
-    maker = hashlib.sha256(version("openvino").encode())
+    maker = hashlib.sha256(" ".join(map(installed, MAKERS)).encode())
     for path in sorted(PACKAGE.glob("*.py")):
         maker.update(path.read_bytes())
     return f"{dtype}-{computed.hexdigest()[:16]}-{maker.hexdigest()[:16]}"
+
+
+def installed(package: str) -> str:
+    """Returns a package with its version, or its name alone if it is not installed."""
+    try:
+        return f"{package}=={version(package)}"
+    except PackageNotFoundError:
+        return package
 
 
 def make(directory: Path, folder: Path, dtype: str) -> None:
@@ -76,7 +89,8 @@ def make(directory: Path, folder: Path, dtype: str) -> None:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+        partial = folder.parent / f"partial-{uuid.uuid4().hex}"
+        partial.mkdir()  # not mkdtemp, whose folders no other user can read
     except OSError as error:
         raise CheckpointError(f"OpenVINO's form of the checkpoint cannot be kept: {error}") from error
     ours, alive = os.pipe()

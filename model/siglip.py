@@ -80,7 +80,7 @@ class SigLIP(keras.Model):
     """
 
     def __init__(self, config: SigLIPConfig | dict, dtype="float32", token_table=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.config = config if isinstance(config, SigLIPConfig) else SigLIPConfig.from_dict(config)
         self.tower_dtype = keras.dtype_policies.get(dtype)
         self.vision = VisionTower(self.config.vision, name="vision", dtype=self.tower_dtype)

@@ -8,6 +8,8 @@ on a CPU nothing is computed for padding.
 import os
 from contextlib import suppress
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the environment or a keras.json says; Keras reads it once
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -50,8 +52,10 @@ class TensorFlowEncoder(Encoder):
         """Returns the device's name and the towers' type, for what `load_encoder` was asked for.
 
         Raises:
-            DeviceError: A GPU was asked for and TensorFlow sees none, or the type is int8.
+            DeviceError: A GPU was asked for and TensorFlow sees none, the type is int8, or Keras has another backend.
         """
+        if (backend := keras.backend.backend()) != "tensorflow":
+            raise DeviceError(f"Keras was imported with the backend {backend}: set KERAS_BACKEND=tensorflow before")
         if dtype == "int8":
             raise DeviceError("dtype int8 is for the engine openvino: TensorFlow computes in float32 or bfloat16")
         gpu = choose_gpu(device)

@@ -155,7 +155,10 @@ def save_checkpoint(
         tensors[name] = np.ascontiguousarray(np.concatenate(parts) if len(parts) > 1 else parts[0])
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f"{SINGLE_FILE}.partial"
+    partial.touch()
+    mode = partial.stat().st_mode  # by the umask, as for the other files; save_file would let nobody else read
     save_file(tensors, partial, metadata={"format": "pt"})
+    partial.chmod(mode)
     os.replace(partial, directory / SINGLE_FILE)
     write_json(directory / "config.json", {**config, "dtype": dtype})
     if tokenizer:

@@ -129,6 +129,34 @@ def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tm
     assert "Traceback" not in done.stderr
 
 
+def test_what_other_programs_want_of_keras_uvicorn_and_prometheus_changes_nothing(tmp_path):
+    keras_home = tmp_path / "keras"
+    keras_home.mkdir()
+    other = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
+    (keras_home / "keras.json").write_text(json.dumps(other))
+    hostile = {
+        "KERAS_HOME": str(keras_home),
+        "KERAS_BACKEND": "jax",
+        "WEB_CONCURRENCY": "many",
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "nowhere"),
+        "SIGLIP_WEIGHTS": "~/mine",
+        "HOME": str(tmp_path),
+    }
+    (tmp_path / "mine").symlink_to(EMBEDDED_CHECKPOINT)
+    answers = []
+    for name, variables in (("plain", {}), ("hostile", hostile)):
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("SIGLIP_")}
+        with served(tmp_path / name, clean | variables) as client:
+            while startup(client)[0] == 503:
+                pass
+            image = (ROOT / "samples/cat.png").read_bytes()
+            answers.append(client.post("/classify", files={"image": image}, data={"labels": ["cat", "dog"]}).json())
+            assert "siglip_ready 1.0" in client.get("/metrics").text
+            info = client.get("/info").json()
+    assert answers[0]["scores"] == answers[1]["scores"]
+    assert (info["weights"], info["dtype"]) == ("mine", "float32")
+
+
 TOWER = {"width": 32, "depth": 2, "num_heads": 4, "mlp_dim": 64}
 PATCH_14 = SigLIPConfig(
     vision=VisionConfig(image_size=(448, 448), patch_size=14, **TOWER),

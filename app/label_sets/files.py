@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import sys
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -45,15 +46,29 @@ class LabelSetFiles:
         self._all_embeddings = data_dir.expanduser() / "embeddings"
         self._embeddings = self._all_embeddings / encoder
         self._embed_dim = embed_dim
+        self._damaged = False  # whether there is a definition that cannot be read
 
     def definitions(self, max_labels: int) -> dict[str, LabelSetDefinition]:
-        """Returns the stored definitions by name. A damaged one is logged and left where it is."""
+        """Returns the stored definitions by name.
+
+        A limit on labels is for what clients send: a set that was stored under a higher one is served, with a warning.
+        A damaged file is logged and left where it is, and so are all embeddings, since some may be its own.
+        """
         found = {}
         for path in listed(self._definitions, ".json"):
             try:
-                found[path.stem] = check_label_set(read_definition(path), max_labels)
+                found[path.stem] = check_label_set(read_definition(path), sys.maxsize)
             except (OSError, ValueError, ServiceError) as error:
                 log.error("the label set in %s is damaged and not served: %s", path, error)  # noqa: TRY400 (a line)
+                self._damaged = True
+        larger = [f"{name} ({len(kept.labels):,})" for name, kept in found.items() if len(kept.labels) > max_labels]
+        if larger:
+            log.warning(
+                "these label sets have more than SIGLIP_MAX_LABELS (%d) labels; they are served, and cannot be stored "
+                "again as they are: %s",
+                max_labels,
+                ", ".join(larger),
+            )
         return found
 
     def embeddings(self, definition: LabelSetDefinition) -> np.ndarray | None:
@@ -107,6 +122,8 @@ class LabelSetFiles:
         kept = {self._embeddings / f"{digest}.npy" for digest in digests}
         folders = listed(self._all_embeddings)
         unused = [path for folder in folders for path in listed(folder, ".npy") if path not in kept]
+        if self._damaged:
+            unused = []
         half_written = [path for folder in (self._definitions, *folders) for path in listed(folder, ".tmp")]
         for path in (*unused, *half_written):
             with suppress(OSError):  # the next start tries again

@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.config import Settings
 from app.engine import Engine
 from app.errors import Fault, InvalidRequest, UnsupportedMediaType
-from app.labels import MAX_TEMPLATES
+from app.labels import MAX_TEMPLATES, read_labels
 from app.strict_json import parse_json
 from app.validation import validated
 
@@ -92,7 +92,7 @@ async def read_request(request: Request, bodies: Bodies[O]) -> PictureRequest[O]
     """
     media_type = media_type_of(request)
     if not bodies.many and (media_type.startswith("image/") or media_type == "application/octet-stream"):
-        options = validated(bodies.options, fields(request.query_params), strict=False)
+        options = read_fields(bodies.options, fields(request.query_params))
         return PictureRequest([await request.body()], options)
     if media_type not in ("multipart/form-data", "application/json"):
         raise unaccepted(media_type, "multipart/form-data or application/json" if bodies.many else ACCEPTED)
@@ -162,13 +162,14 @@ async def read_form(request: Request, schema: type[O]) -> O:
             contents = [await file.read() for file in form.getlist(name) if isinstance(file, UploadFile)]
             values[name] = contents if name in LISTS else contents[0]
 
-    def read() -> O:
-        labels = values.get("labels", [])
-        if len(labels) == 1 and labels[0].lstrip().startswith("["):
-            values["labels"] = parse_json(labels[0], "labels")
-        return validated(schema, values, strict=False)
+    return await engine.in_thread(read_fields, schema, values)
 
-    return await engine.in_thread(read)
+
+def read_fields(schema: type[O], values: dict[str, Any]) -> O:
+    """Returns a form's or a query's fields as their schema."""
+    if "labels" in values:
+        values["labels"] = read_labels(values["labels"])
+    return validated(schema, values, strict=False)
 
 
 def check_charset(request: Request) -> None:

@@ -1,7 +1,10 @@
 """GET /info: what is loaded, how it treats its input, and what it accepts."""
 
+import math
+from typing import Annotated
+
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app import __version__, images, labels
 from app.config import Settings
@@ -25,7 +28,7 @@ class Limits(BaseModel):
     max_label_characters: int
     max_text_characters: int
     max_label_sets: int
-    request_timeout_s: float
+    request_timeout_s: Annotated[float | None, Field(description="null: no limit")]
     max_templates: int
     image_formats: list[str]
 
@@ -69,7 +72,7 @@ async def info(request: Request) -> Info:
         max_label_characters=labels.MAX_TEXT_CHARACTERS,
         max_text_characters=labels.MAX_PROMPT_CHARACTERS,
         max_label_sets=MAX_LABEL_SETS,
-        request_timeout_s=settings.request_timeout_s,
+        request_timeout_s=None if math.isinf(settings.request_timeout_s) else settings.request_timeout_s,
         max_templates=labels.MAX_TEMPLATES,
         image_formats=[form.name for form in images.FORMATS],
     )

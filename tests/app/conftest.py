@@ -71,7 +71,7 @@ class Process:
         self._reader = threading.Thread(target=self._read, args=(started,))
         self._reader.start()
         started.wait()
-        found = re.search(r"running on (http://\S+)", "".join(self.log))
+        found = re.search(r"listening on (http://\S+)", "".join(self.log))
         assert found, self.log
         self.client = httpx.Client(base_url=found[1], timeout=30)
 
@@ -79,7 +79,7 @@ class Process:
         assert self.popen.stderr
         for line in self.popen.stderr:
             self.log.append(line)
-            if "running on" in line:
+            if "listening on" in line:
                 started.set()
         started.set()
 

@@ -1,17 +1,19 @@
 """`python -m app`, as a user meets it: what is common to all commands."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from app import __version__
-from app.__main__ import COMMANDS, main
+from app.commands.line import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +28,7 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 def test_help_names_the_commands_and_the_exit_statuses_and_imports_nothing_that_is_slow():
     check = """if True:
         import contextlib, sys
-        from app.__main__ import main
+        from app.commands.line import main
         with contextlib.suppress(SystemExit):
             main(["--help"])
         print({"fastapi", "huggingface_hub", "keras", "numpy", "pydantic", "tensorflow", "tqdm"} & set(sys.modules))
@@ -41,7 +43,7 @@ def test_help_names_the_commands_and_the_exit_statuses_and_imports_nothing_that_
 def test_a_command_has_a_help_of_its_own_without_tensorflow(name):
     check = """if True:
         import contextlib, sys
-        from app.__main__ import main
+        from app.commands.line import main
         with contextlib.suppress(SystemExit):
             main([sys.argv[1], "--help"])
         print({"huggingface_hub", "keras", "tensorflow"} & set(sys.modules))
@@ -101,6 +103,59 @@ def test_an_interrupt_ends_with_130_and_without_a_traceback_though_a_service_is_
         output, errors = process.communicate(timeout=60)
         connection.close()
     assert (process.returncode, output, errors) == (130, "", "")
+
+
+def test_a_refusal_ends_the_command_though_other_requests_wait_for_their_answers():
+    problem = json.dumps({"detail": "no", "error_type": "unauthorized", "errors": []})
+    answer = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {len(problem)}\r\n\r\n{problem}"
+    with socket.socket() as listener, ExitStack() as connections:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = start("classify", "samples", "--labels", "cat", "--server", url)
+        opened = [connections.enter_context(listener.accept()[0]) for _ in range(3)]
+        opened[0].recv(65_536)
+        for connection in opened:
+            connection.sendall(answer.encode() if connection is opened[0] else b"")
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, "")
+    assert errors.startswith("error: no ")
+
+
+@pytest.mark.parametrize("module", ["argparse", "app.commands.line", "fastapi", "uvicorn.lifespan.on"])
+def test_sigterm_ends_the_service_at_any_moment_of_its_start(module, tmp_path):
+    code = """if True:
+        import os, runpy, signal, sys
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == os.environ["STOP_AT"]:
+                    print("stopping", flush=True)
+                    os.kill(os.getpid(), signal.SIGTERM)
+        sys.meta_path.insert(0, Finder())
+        sys.argv[1:] = ["serve"]
+        runpy.run_module("app", run_name="__main__")
+    """
+    settings = {"SIGLIP_PORT": "0", "SIGLIP_DATA_DIR": str(tmp_path), "SIGLIP_LOG_FORMAT": "text", "STOP_AT": module}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_another_command_as_the_signal_would(tmp_path):
+    os.mkfifo(tmp_path / "labels.txt")  # which is waited for
+    process = start("classify", "samples", "--labels-file", str(tmp_path / "labels.txt"))
+    with (tmp_path / "labels.txt").open("w"):
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    process.communicate()
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly(spawn):

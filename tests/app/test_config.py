@@ -60,6 +60,21 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(monkeypatch, n
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [("/health/, /info", ["/health", "/info"]), ("/", ["/"]), ("/a/b//", ["/a/b"]), ("//", ["/"])],
+)
+def test_a_slash_at_the_end_of_a_public_path_says_nothing_else(monkeypatch, given, paths):
+    monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", given)
+    assert load_settings().public_paths == paths
+
+
+def test_a_public_path_that_no_request_has_is_refused(monkeypatch):
+    monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", "/info,health")
+    with pytest.raises(SettingsError, match=r"^SIGLIP_PUBLIC_PATHS: .*a path begins with /, such as /health"):
+        load_settings()
+
+
 def test_the_table_has_every_setting_with_its_default_and_meaning():
     lines = settings_table().splitlines()
     assert len(lines) == len(Settings.model_fields)

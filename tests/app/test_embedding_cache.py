@@ -203,3 +203,10 @@ async def test_what_is_forgotten_is_counted():
         await computer.get(value)
     assert computer.cache.evictions == 2
     assert computer.cache.bytes == 2 * ENTRY_BYTES
+
+
+async def test_a_cache_of_no_bytes_forgets_nothing_since_it_keeps_nothing():
+    computer = Computer(entries=0)
+    for _ in range(2):
+        await computer.get(1)
+    assert (computer.cache.misses, computer.cache.evictions, computer.cache.bytes) == (2, 0, 0)

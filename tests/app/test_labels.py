@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import InvalidLabels, InvalidTemplate
+from app.errors import InvalidLabels, InvalidRequest, InvalidTemplate
 from app.labels import (
     MAX_PROMPTS,
     MAX_TEMPLATES,
@@ -14,6 +14,7 @@ from app.labels import (
     check_prompts,
     check_templates,
     check_texts,
+    read_labels,
 )
 from model.zero_shot import prompts
 from tests.app.pictures import encoded, picture
@@ -21,6 +22,22 @@ from tests.app.pictures import encoded, picture
 IMAGE = base64.b64encode(encoded(picture())).decode()
 labels_ = st.lists(st.text(max_size=300), max_size=12)
 templates_ = st.lists(st.text(alphabet=st.sampled_from("a{}0:_.!$% \n\u202e"), max_size=20), max_size=4)
+
+
+@pytest.mark.parametrize("texts", [[], ["cat"], ["cat", "[dog"], ["[", "["], ["a [b]"]])
+def test_labels_that_are_not_one_text_in_brackets_are_as_they_were_sent(texts):
+    assert read_labels(texts) == texts
+
+
+def test_one_text_in_brackets_is_json():
+    assert read_labels(['\n["cat", "[dog]", ""]']) == ["cat", "[dog]", ""]
+
+
+@pytest.mark.parametrize("text", ["[", "[cat]", "[1]", '["a"', '["a", null]', "[[]]", "[" * 100_000])
+def test_a_text_in_brackets_that_is_not_an_array_of_strings_is_refused_with_the_way_to_send_it(text):
+    with pytest.raises(InvalidRequest, match="To send a label that begins with ") as refusal:
+        read_labels([text])
+    assert [fault.pointer for fault in refusal.value.faults] == ["/labels"]
 
 
 def test_labels_are_trimmed_and_kept_in_order_with_duplicates():

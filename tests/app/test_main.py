@@ -8,25 +8,41 @@ import pytest
 from app.config import Settings
 from app.engine import FAILED
 from app.main import create_app
+from model.config import CheckpointError
 from tests.fakes import FakeEncoder, FakeInfo
 
 pytestmark = pytest.mark.anyio
 
 
-def fail() -> None:
-    raise ValueError("the checkpoint\nis broken")
+def refuse() -> None:
+    raise CheckpointError("the checkpoint\nis broken")
 
 
 @pytest.mark.parametrize("stage", ["before_warm_up", "before_self_test"])
 async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path, stage):
     ended = threading.Event()
-    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(**{stage: fail}), ended.set)
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(**{stage: refuse}), ended.set)
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading
     assert ended.is_set()
     assert [record.message for record in caplog.records] == ["cannot start: the checkpoint is broken"]
     assert caplog.records[0].exc_info is None
+
+
+async def test_a_load_that_fails_for_an_unknown_reason_has_a_traceback(caplog, tmp_path):
+    def fail() -> None:
+        {}["x"]
+
+    ended = threading.Event()
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(before_warm_up=fail), ended.set)
+    async with app.router.lifespan_context(app):
+        await app.state.loading
+    assert ended.is_set()
+    (record,) = caplog.records
+    assert record.message == "cannot start"
+    assert record.exc_info
+    assert record.exc_info[0] is KeyError
 
 
 async def test_a_mistake_in_the_operators_label_sets_is_one_line_and_ends_the_process(caplog, tmp_path):

@@ -53,10 +53,6 @@ def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
         assert read_all(long).count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_a_time_longer_than_the_kernel_counts_is_no_fault(spawn):
-    assert spawn(body_timeout_s="inf").client.get("/health/live").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("sent", "message"),
     [

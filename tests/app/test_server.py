@@ -108,3 +108,12 @@ def test_a_slow_body_is_cut_off_and_others_are_served_meanwhile(spawn):
     assert headers.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in headers.lower()
     assert json.loads(body)["detail"] == "The body did not arrive within 0.5 s."
+
+
+@pytest.mark.parametrize("name", ["request_timeout_s", "body_timeout_s", "canary_s"])
+def test_a_time_without_end_is_no_limit(spawn, name):
+    process = spawn(**{name: "inf"})
+    assert process.client.request(**CLASSIFY).status_code == 200
+    limit = process.client.get("/info").json()["limits"]["request_timeout_s"]
+    assert limit == (None if name == "request_timeout_s" else 60)
+    assert process.exit_after_sigterm() == 0

@@ -236,7 +236,7 @@ def test_traces_without_their_packages_stop_the_start_with_one_line():
     # A None in sys.modules is how Python marks what cannot be imported.
     check = """if True:
         import sys
-        from app.__main__ import main
+        from app.commands.line import main
         sys.modules["opentelemetry.sdk"] = None
         sys.exit(main(["serve"]))
     """

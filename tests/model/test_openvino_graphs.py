@@ -1,5 +1,6 @@
 """OpenVINO's form of a checkpoint: made once, whole or not at all, by a process of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from model.openvino_graphs import FACTS, GOLDEN, key, openvino_graphs
 from model.tensor_files import fingerprint
 
 EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
+ROOT = Path(__file__).parents[2]
 FILES = sorted([FACTS, GOLDEN, "image.bin", "image.xml", "text.bin", "text.xml"])
 
 
@@ -50,6 +52,53 @@ def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
     assert key(tmp_path, "b", "float32") != before
     (tmp_path / "config.json").write_text("{}")
     assert key(tmp_path, "a", "float32") != before
+
+
+@pytest.mark.parametrize("maker", ["openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras"])
+def test_another_version_of_whatever_makes_them_has_another_folder(maker, tmp_path):
+    code = "import sys; from pathlib import Path; from model.openvino_graphs import key\n"
+    code += "print(key(Path(sys.argv[1]), 'a', 'int8'))"
+    info = tmp_path / f"{maker.replace('-', '_')}-99.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {maker}\nVersion: 99.0\n")
+
+    def key_with(path: str) -> str:
+        command = [sys.executable, "-c", code, str(EMBEDDED)]
+        environment = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert key_with(str(tmp_path)) != key_with("")
+
+
+def test_graphs_that_are_cached_need_no_temporary_folder(engine_cache, tmp_path):
+    with graphs(EMBEDDED, engine_cache):
+        pass
+    code = f"""if True:
+        from pathlib import Path
+        from model.encoder import CheckpointFiles
+        from model.openvino_graphs import openvino_graphs
+        from model.tensor_files import fingerprint
+        directory = Path({str(EMBEDDED)!r})
+        files = CheckpointFiles(directory, Path({str(engine_cache)!r}), print)
+        with openvino_graphs(files, fingerprint(directory), "float32") as folder:
+            print(len(list(folder.iterdir())))
+    """
+    environment = os.environ | {"TMPDIR": str(tmp_path / "none")}
+    # A folder that cannot be made a temporary one, nor could the usual ones: no file may be longer than 0 bytes.
+    command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "-", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{len(FILES)}\n"), done.stderr
+
+
+def test_every_user_can_read_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with graphs(EMBEDDED, tmp_path / "cache") as folder:
+            modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+            assert (folder.stat().st_mode & 0o777, modes) == (0o755, {0o644})
+    finally:
+        os.umask(before)
 
 
 def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):

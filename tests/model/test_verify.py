@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from app.__main__ import main
+from app.commands.line import main
 from model.config import VARIANTS, CheckpointError
 from model.processor import SigLIPProcessor
 from model.variants import load_model

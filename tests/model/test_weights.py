@@ -1,5 +1,6 @@
 """Checkpoints, read and written: whole or not at all."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -68,6 +69,16 @@ def test_a_saved_directory_has_the_published_layout(checkpoint, tmp_path):
     assert [name for name in original if not np.array_equal(written[name], original[name])] == []
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}, "transformers refuses a file that does not say so"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_the_files_of_a_saved_directory_can_be_read_by_those_whom_the_umask_lets(umask, mode, checkpoint, tmp_path):
+    before = os.umask(umask)
+    try:
+        save_checkpoint(SigLIP(SQUARE), tmp_path, tokenizer=SigLIPProcessor(weights=checkpoint).tokenizer)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
 def test_a_saved_siglip_2_says_its_own_tokenizer_and_filter(checkpoint_2, tmp_path):

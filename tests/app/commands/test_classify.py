@@ -247,7 +247,7 @@ def test_the_real_model_gives_the_numbers_of_the_service_on_the_samples(tmp_path
     ours = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     url = ""
     for line in server.stderr:
-        url = line.rpartition("running on ")[2].split()[0] if "running on" in line else url
+        url = line.rpartition("listening on ")[2].split()[0] if "listening on" in line else url
         if " ready: " in line:
             break
     theirs = subprocess.run([*command, "--server", url], cwd=ROOT, env=environment, capture_output=True, check=True)

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -30,6 +31,26 @@ def test_a_users_mistake_is_one_line(variables, message):
     answer = run(**variables)
     assert answer.returncode == 2
     assert answer.stderr.startswith(message)
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_port_that_is_taken_is_one_line_that_names_the_setting(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run(SIGLIP_HOST=host, SIGLIP_PORT=str(port))
+    line = f"error: SIGLIP_PORT: another process listens on port {port} of {host} already\n"
+    assert (answer.returncode, answer.stderr) == (2, line)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "not a host"])
+def test_an_address_of_another_machine_is_one_line_that_names_the_setting(host):
+    answer = run(SIGLIP_HOST=host)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"error: SIGLIP_HOST: '{host}' is not ")
     assert answer.stderr.count("\n") == 1
 
 

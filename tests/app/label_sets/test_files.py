@@ -118,6 +118,33 @@ def test_a_damaged_definition_is_named_kept_and_harms_no_other(tmp_path, caplog,
     assert path.read_bytes() == content
 
 
+def test_sets_that_were_stored_under_a_higher_limit_are_served_and_named_in_one_warning(tmp_path, caplog):
+    store = files(tmp_path)
+    for name, definition in (("zoo", ANIMALS), ("long", LONG), ("pets", CAT)):
+        store.write(name, definition, embeddings(definition))
+    before = names(tmp_path)
+    store = files(tmp_path)
+    assert store.definitions(2) == {"zoo": ANIMALS, "long": LONG, "pets": CAT}
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "more than SIGLIP_MAX_LABELS (2) labels" in record.message
+    assert record.message.endswith(f"long (200), zoo ({len(ANIMALS.labels)})")
+    store.tidy({ANIMALS.digest, LONG.digest, CAT.digest})
+    assert names(tmp_path) == before
+
+
+def test_no_embeddings_are_deleted_while_a_definition_cannot_be_read(tmp_path):
+    files(tmp_path).write("zoo", ANIMALS, embeddings(ANIMALS))
+    path = tmp_path / "label-sets" / "zoo.json"
+    content = path.read_bytes()
+    path.write_bytes(content[:-3])
+    store = files(tmp_path)
+    assert store.definitions(100) == {}
+    store.tidy([])
+    path.write_bytes(content)
+    assert files(tmp_path).embeddings(ANIMALS) == pytest.approx(embeddings(ANIMALS))
+
+
 def test_a_folder_in_the_place_of_a_definition_is_damage(tmp_path, caplog):
     (tmp_path / "label-sets" / "zoo.json").mkdir(parents=True)
     assert files(tmp_path).definitions(100) == {}

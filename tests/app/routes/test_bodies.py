@@ -37,7 +37,12 @@ MALFORMED = {
     "a top_k of 0": (form(("image", "@"), ("labels", "cat"), ("top_k", "0")), "top_k: input should be greater than"),
     "a field mistyped": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
     "labels that begin as JSON": (form(("image", "@"), ("labels", '["cat"')), "labels is not JSON"),
-    "labels that are JSON of another kind": (form(("image", "@"), ("labels", "[1]")), "should be a valid string"),
+    "labels that are JSON of another kind": (form(("image", "@"), ("labels", "[1]")), "a JSON array of strings"),
+    "a label in brackets": (form(("image", "@"), ("labels", "[cat]")), 'put it into an array, ["[a label]"]'),
+    "a label in brackets in the query": (
+        {"params": {"labels": " [cat]"}, **text(IMAGE, "image/png")},
+        "or send a JSON body",
+    ),
     "a multipart without its boundary": (text(b"x", "multipart/form-data"), "Missing boundary"),
     "a multipart cut short": (text(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x"), "image is missing"),
     "a multipart of garbage": (text(b"garbage", "multipart/form-data; boundary=x"), "Invalid multipart data"),
@@ -103,6 +108,25 @@ def test_of_a_list_only_the_first_wrong_element_is_told(client, method, path, co
     # Millions of them would make gigabytes of errors.
     (fault,) = client.request(method, path, json=content).json()["errors"]
     assert fault["pointer"].endswith("/0")
+
+
+LABELS = [
+    ((["cat", "dog"]), ["cat", "dog"]),
+    ((['["cat", "dog"]']), ["cat", "dog"]),
+    (([' ["[cat]"]']), ["[cat]"]),
+    ((["[cat]", "dog"]), ["[cat]", "dog"]),
+    ((["cat [small]"]), ["cat [small]"]),
+]
+
+
+@pytest.mark.parametrize(("sent", "labels"), LABELS)
+def test_a_form_and_a_query_read_labels_by_the_same_rule(client, sent, labels):
+    for request_body in (
+        form(("image", "@"), *(("labels", label) for label in sent)),
+        {"params": {"labels": sent}, **text(IMAGE, "image/png")},
+    ):
+        scores = client.post("/classify", **request_body).json()["scores"]
+        assert sorted(score["label"] for score in scores) == sorted(labels)
 
 
 class Name(str):
