@@ -1,4 +1,4 @@
-"""`python -m app`: makes the process ready, then runs the command line in `app.commands.line`."""
+"""`python -m app`: makes the process ready, then runs the command line in `app.cli.command_line`."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def run() -> None:
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (until the end)
     # Any file name and any label can be written.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIO here
-    from app.commands.line import main
+    from app.cli.command_line import main
 
     if status := main():
         with suppress(OSError):

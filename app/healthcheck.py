@@ -9,7 +9,7 @@ import http.client
 import os
 import sys
 
-DEFAULT_PORT = 8000  # of `app.config`, which would import pydantic
+DEFAULT_PORT = 8000  # of `app.settings`, which would import pydantic
 TIMEOUT_S = 4  # under the Dockerfile's --timeout, so that the reason is told
 
 

@@ -8,17 +8,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__, errors
-from app.admission import Admission
-from app.browsers import SecurityHeaders, allow_origins
-from app.config import Settings
-from app.contract import completed
-from app.deadlines import Deadline
-from app.encoder import Encoder, load_encoder
-from app.engine import Engine
+from app.http.body_limits import Limits
+from app.http.deadline import Deadline
+from app.http.openapi import completed
+from app.http.security_headers import SecurityHeaders, allow_origins
+from app.http.telemetry import Telemetry
+from app.inference.admission import Admission
+from app.inference.encoder import Encoder, load_encoder
+from app.inference.engine import Engine
 from app.label_sets.folder import LabelSetFolderError
 from app.label_sets.store import LabelSets
-from app.limits import Limits
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
+from app.observability.tracing import Tracing
 from app.routes import (
     classify,
     embed,
@@ -32,8 +33,7 @@ from app.routes import (
     sagemaker,
     vertex,
 )
-from app.telemetry import Telemetry
-from app.tracing import Tracing
+from app.settings import Settings
 from model.config import CheckpointError
 
 log = logging.getLogger("app")

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.encoder import EncoderInfo
 from app.errors import MEDIA_TYPE, Fault, InvalidRequest, ServiceError
-from app.examples import ERRORS, REQUEST_ID
+from app.http.examples import ERRORS, REQUEST_ID
+from app.inference.encoder import EncoderInfo
 from app.validation import with_few_unknown
 
 # The first wrong element is told: a body of millions of them would make gigabytes of errors.

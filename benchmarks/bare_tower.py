@@ -39,8 +39,8 @@ class Tower:
 
 def serve(inputs: str) -> None:
     """Answers each batch size and number of batches on standard input with the seconds that the tower takes."""
-    from app.config import load_settings
-    from app.encoder import load_encoder
+    from app.inference.encoder import load_encoder
+    from app.settings import load_settings
 
     settings = load_settings()
     encoder = load_encoder(settings, lambda stage: None)

@@ -24,9 +24,9 @@ from benchmarks.clients import new_labels, picture, rate
 from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, versions
 from benchmarks.service import ROOT, running
-from model.encoder import Encoder, load_encoder
-from model.tensorflow_encoder import TensorFlowEncoder
-from model.variants import load_model
+from model.checkpoint.variants import load_model
+from model.engines.encoder import Encoder, load_encoder
+from model.engines.tensorflow_encoder import TensorFlowEncoder
 
 RESULTS = ROOT / "benchmarks/results/costs.json"
 LABELS = (1, 10, 100, 1_000, 10_000, 100_000)

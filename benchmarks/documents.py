@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-from app.config import PREFIX, Settings, shown, variable
 from app.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -21,11 +20,12 @@ from app.errors import (
     Overloaded,
     ServiceError,
 )
+from app.http.connection import MAX_HEAD_BYTES
 from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
-from app.metrics import PUSHED, READ
-from app.protocol import MAX_HEAD_BYTES
+from app.observability.metrics import PUSHED, READ
+from app.settings import PREFIX, Settings, shown, variable
 from benchmarks import measured, measured_costs
 from model.config import VARIANTS
 

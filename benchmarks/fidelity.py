@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.gpu import pictures
 from benchmarks.machine import machine, versions
 from model import zero_shot
-from model.encoder import Encoder, load_encoder
-from model.tokenizer import canonicalize
+from model.engines.encoder import Encoder, load_encoder
+from model.text.tokenizer import canonicalize
 from training.evaluate import BUILD, TRAINING_ART, art_sets, in_batches, on_white
 
 RESULTS = Path(__file__).parent / "results/fidelity.json"

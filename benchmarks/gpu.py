@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.siglip import SigLIP
-from model.tensorflow_encoder import batch_sizes, choose_gpu, describe_gpu
-from model.variants import load_model
+from model.checkpoint.variants import load_model
+from model.engines.tensorflow_encoder import batch_sizes, choose_gpu, describe_gpu
+from model.network.siglip import SigLIP
 
 RESULTS = Path(__file__).parent / "results/gpu.json"
 PICTURES, TEXTS = 64, 32

@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from app import images
-from app.pictures import OVERSAMPLING
+from app.inference.image_input import OVERSAMPLING
 from benchmarks.machine import machine, versions
-from model.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder, load_encoder
 from model.preprocess import resize
 
 ROOT = Path(__file__).parent.parent

@@ -33,13 +33,13 @@ from benchmarks.bare_tower import Tower
 from benchmarks.clients import picture
 from benchmarks.machine import machine, versions
 from benchmarks.service import environment
-from model.encoder import load_encoder
-from model.layers import Attention, Dense
-from model.openvino_encoder import SETTINGS, OpenVINOEncoder, set_gelu_apart
-from model.openvino_graphs import TOWERS
+from model.engines.cpu import is_avx2_at_most, processors
+from model.engines.encoder import load_encoder
+from model.engines.openvino_cache import TOWERS
+from model.engines.openvino_encoder import SETTINGS, OpenVINOEncoder, set_gelu_apart
+from model.engines.tensorflow_encoder import TensorFlowEncoder
+from model.network.layers import Attention, Dense
 from model.preprocess import resize
-from model.processors import is_avx2_at_most, processors
-from model.tensorflow_encoder import TensorFlowEncoder
 
 RESULTS = Path(__file__).parent / "results/levers.json"
 BATCHES, ROUNDS, DECODES, COSINE = (1, 8), 9, 51, 0.99999

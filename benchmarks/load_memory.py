@@ -25,9 +25,9 @@ CASES = [("SigLIPSo400mP14", "google_384"), ("SigLIPBaseP16", "google_multilingu
 
 def write(variant: str, weights: str, directory: str) -> None:
     """Writes a checkpoint with the shape of a published one."""
+    from model.checkpoint.weights import save_checkpoint
     from model.config import VARIANTS
-    from model.siglip import SigLIP
-    from model.weights import save_checkpoint
+    from model.network.siglip import SigLIP
 
     save_checkpoint(SigLIP(VARIANTS[variant][weights].config), directory)
 
@@ -36,7 +36,7 @@ def load(variant: str, directory: str) -> None:
     """Loads it, and prints what that took as JSON."""
     import keras
 
-    from model.variants import load_model
+    from model.checkpoint.variants import load_model
 
     keras.ops.ones(1).numpy()  # TensorFlow starts its runtime at the first operation: part of importing it
     before_bytes, start_s = resident_bytes("VmRSS"), time.perf_counter()

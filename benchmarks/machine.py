@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from model.processors import multiplies_int8
+from model.engines.cpu import multiplies_int8
 
 RESULTS = Path(__file__).parent / "results"
 

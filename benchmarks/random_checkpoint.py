@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 
+from model.checkpoint.tensor_table import tensor_table, to_keras
+from model.checkpoint.weights import save_checkpoint
 from model.config import EMBEDDED, VARIANTS
+from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
-from model.siglip import SigLIP
-from model.tensor_table import tensor_table, to_keras
-from model.weights import save_checkpoint
 from tests.golden.cases import perturbed_tensor
 
 

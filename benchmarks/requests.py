@@ -23,8 +23,8 @@ from benchmarks.clients import CLIENTS, TIMEOUT_S, answer, new_labels, picture, 
 from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import ENGINES, engine_settings, launch
+from model.checkpoint.hf_config import read_config
 from model.config import SigLIPConfig
-from model.hf_files import read_config
 
 
 class Cell(NamedTuple):

@@ -35,10 +35,10 @@ GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last: les
 
 def serve() -> int:
     """Serves, as `python -m app serve` does, and says at the end how often each tower was traced."""
-    from app.config import load_settings
-    from app.logs import configure_logging
-    from app.server import serve as serve_until_told
-    from model.encoder import load_encoder
+    from app.http.server import serve as serve_until_told
+    from app.observability.logs import configure_logging
+    from app.settings import load_settings
+    from model.engines.encoder import load_encoder
 
     settings = load_settings()
     configure_logging("text")

@@ -1,7 +1,7 @@
 """What a SigLIP is made of: tower sizes, the variants, the published weights and where they live.
 
-This room holds facts only: no Keras, no files, no network. Names are the field's; `model.hf_files` maps them to those
-of a Hugging Face `config.json`.
+Facts only: no Keras, no files, no network. `model.checkpoint.hf_config` maps the names to those of a Hugging Face
+`config.json`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Texts and images as people have them to what the model takes.
 
-Oracle: `transformers.SiglipProcessor` over the tokenizers that `model.tokenizer` names and `SiglipImageProcessorPil`.
+Oracle: `transformers.SiglipProcessor` with the tokenizers that `model.text.tokenizer` names and
+`SiglipImageProcessorPil`.
 For trusted files: sizes and formats are not limited here.
 """
 
@@ -10,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from model.hf_files import read_config, read_tokenizer_rules
-from model.hf_pixels import read_resample
-from model.hub import checkpoint_directory
+from model.checkpoint.hf_config import read_config, read_tokenizer_rules
+from model.checkpoint.hf_image_processor import read_resample
+from model.checkpoint.hub import checkpoint_directory
 from model.preprocess import ImageLike, preprocessing, resize
-from model.tokenizer import SigLIPTokenizer
+from model.text.tokenizer import SigLIPTokenizer
 
 
 class SigLIPProcessor:

@@ -4,9 +4,9 @@ import sys
 import threading
 import time
 
-from app.config import load_settings
-from app.logs import configure_logging
-from app.server import serve
+from app.http.server import serve
+from app.observability.logs import configure_logging
+from app.settings import load_settings
 from tests.fakes import FakeEncoder
 
 

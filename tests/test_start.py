@@ -24,10 +24,10 @@ import sentencepiece
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from model.checkpoint.variants import load_model
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY, SigLIPConfig, TextConfig, VisionConfig
-from model.processors import multiplies_int8
-from model.tokenizer import SIGLIP_2
-from model.variants import load_model
+from model.engines.cpu import multiplies_int8
+from model.text.tokenizer import SIGLIP_2
 from tests.golden.cases import HERE, photos
 from tests.golden.vocabulary import train_vocabulary
 from tests.hub import HUB_ID, Hub

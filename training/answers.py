@@ -5,8 +5,8 @@ python -m training.answers
 
 import json
 
-from model.encoder import load_encoder
-from model.self_test import GOLDEN, TEXTS, answers
+from model.engines.encoder import load_encoder
+from model.engines.self_test import GOLDEN, TEXTS, answers
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from model.tokenizer import SigLIPTokenizer, canonicalize
+from model.text.tokenizer import SigLIPTokenizer, canonicalize
 from training.augment import augment
 
 TEMPLATES = (

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.tokenizer import canonicalize
+from model.text.tokenizer import canonicalize
 from training.choices import CHOSEN_CONCEPTS, WHOLE_SUBGROUPS
 from training.english import ALIASES, CHATTER, MISLEADING
 

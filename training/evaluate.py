@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from model import zero_shot
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
-from model.encoder import load_encoder
-from model.tokenizer import canonicalize
+from model.engines.encoder import load_encoder
+from model.text.tokenizer import canonicalize
 
 BUILD = Path(__file__).parent / "build"
 LANGUAGES = ("en", "es", "fr", "de", "zh", "ar", "hi", "it", "pt", "nl", "pl", "ru", "ja", "ko")

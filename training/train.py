@@ -13,11 +13,11 @@ from pathlib import Path
 import keras
 from keras import ops
 
+from model.checkpoint.weights import save_checkpoint
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
-from model.loss import SigLIPLoss
-from model.siglip import SigLIP
-from model.tokenizer import SigLIPTokenizer
-from model.weights import save_checkpoint
+from model.network.loss import SigLIPLoss
+from model.network.siglip import SigLIP
+from model.text.tokenizer import SigLIPTokenizer
 from training.batches import Batches, read_corpus
 
 BUILD = Path(__file__).parent / "build"

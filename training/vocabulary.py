@@ -12,7 +12,7 @@ from typing import Any
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from model.tokenizer import canonicalize
+from model.text.tokenizer import canonicalize
 
 VOCAB_SIZE = 8192
 MAX_PIECE_LENGTH = 16

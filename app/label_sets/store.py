@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from app.encoder import EncoderInfo
-from app.engine import Engine
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound
+from app.inference.encoder import EncoderInfo
+from app.inference.engine import Engine
+from app.inference.threads import ThreadPool
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import NAME, LabelSetFiles
 from app.label_sets.folder import read_folder
-from app.threads import ThreadPool
 
 T = TypeVar("T")
 

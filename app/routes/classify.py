@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.engine import Engine, together
 from app.errors import ServiceError
-from app.pictures import EmbeddedPicture
-from app.routes.bodies import Bodies, read_request
+from app.http.bodies import Bodies, read_request
+from app.inference.engine import Engine, together
+from app.inference.image_input import EmbeddedPicture
 from app.routes.pictures import embed_pictures
 from app.routes.scoring import answer_one, check_count, embed_classes, failed, score
 from app.schemas import (

@@ -4,9 +4,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.engine import Engine
+from app.http.bodies import Bodies, json_body, read_json, read_request
+from app.inference.engine import Engine
 from app.labels import check_texts
-from app.routes.bodies import Bodies, json_body, read_json, read_request
 from app.routes.pictures import embed_picture
 from app.schemas import (
     EmbedImageBody,

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from app.engine import Engine
 from app.errors import Draining, NotReady
+from app.inference.engine import Engine
 from app.schemas import problem_responses
 
 router = APIRouter()

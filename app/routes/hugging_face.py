@@ -17,9 +17,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, model_validator
 
 from app import errors
-from app.engine import Engine
 from app.errors import Fault, InvalidRequest, NotReady
-from app.routes.bodies import json_body, read_json
+from app.http.bodies import json_body, read_json
+from app.inference.engine import Engine
 from app.routes.scoring import answer_one, pointing
 from app.schemas import ClassifyOptions, ScoredImage, Sent, Texts, problem_responses
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app import __version__, images, labels
-from app.config import Settings
-from app.engine import Engine
 from app.errors import NotReady
+from app.inference.engine import Engine
 from app.label_sets.store import MAX_LABEL_SETS
 from app.schemas import problem_responses
+from app.settings import Settings
 
 router = APIRouter()
 

@@ -5,10 +5,10 @@ import re
 from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.engine import Engine
+from app.http.bodies import json_body, read_json
+from app.inference.engine import Engine
 from app.label_sets.definition import LabelSetAnswer, LabelSetDefinition, LabelSetList, LabelSetSummary, check_label_set
 from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
-from app.routes.bodies import json_body, read_json
 from app.schemas import problem_responses
 
 router = APIRouter()

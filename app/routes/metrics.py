@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
 
 router = APIRouter()
 

@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from app import __version__, errors
-from app.config import Settings
-from app.engine import Engine, together
 from app.errors import InvalidRequest, NotFound, ServiceError
+from app.http.bodies import in_one_piece, media_type_of, unaccepted
+from app.inference.engine import Engine, together
+from app.inference.image_input import EmbeddedPicture
 from app.labels import MAX_TEMPLATES
-from app.pictures import EmbeddedPicture
 from app.routes import health
-from app.routes.bodies import in_one_piece, media_type_of, unaccepted
 from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferAnswer, InferBody, read_inference, write_answer
 from app.routes.pictures import embed_pictures
 from app.routes.scoring import Classes, check_count, embed_classes, pointing
 from app.schemas import problem_responses
+from app.settings import Settings
 
 VERSION = "1"
 MEDIA_TYPES = ("application/json", "application/octet-stream")

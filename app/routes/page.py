@@ -13,7 +13,7 @@ router = APIRouter(include_in_schema=False)
 READING = ["GET", "HEAD"]
 INDEX = "index.html"
 ROOT = Path(__file__).parent.parent.parent
-FOLDERS = {"/page/": ROOT / "app" / "page", "/page/samples/": ROOT / "samples"}
+FOLDERS = {"/page/": ROOT / "app" / "static", "/page/samples/": ROOT / "samples"}
 # What is served, as what: nothing else of these folders is, and no system's table of types is asked.
 TYPES = {
     ".html": "text/html; charset=utf-8",

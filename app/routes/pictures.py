@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
-from app.config import Settings
-from app.engine import Engine
 from app.errors import Fault, ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
-from app.pictures import EmbeddedPicture, read_file, read_picture
+from app.inference.engine import Engine
+from app.inference.image_input import EmbeddedPicture, read_file, read_picture
+from app.settings import Settings
 
 MAX_BYTES_AT_ONCE = 65_536  # their digest takes a twentieth of a millisecond, their base64 a third: less than a thread
 

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.engine import Engine
+from app.http.bodies import in_one_piece, media_type_of, read_json_value
+from app.inference.engine import Engine
 from app.routes import classify, health, hugging_face
-from app.routes.bodies import in_one_piece, media_type_of, read_json_value
 from app.routes.hugging_face import HuggingFaceAnswer, HuggingFaceBody
 from app.schemas import ClassifyBody, ClassifyResponse, problem_responses
 from app.validation import validated

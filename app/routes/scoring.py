@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from fastapi import Request, Response
 
-from app.engine import Engine, together
 from app.errors import Fault, InvalidRequest, ServiceError
+from app.inference.engine import Engine, together
+from app.inference.image_input import EmbeddedPicture
+from app.inference.scoring import scored_image
 from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
-from app.pictures import EmbeddedPicture
 from app.routes.pictures import embed_picture
 from app.schemas import ClassifyOptions, FailedImage, Problem, ScoredImage
-from app.scoring import scored_image
 
 
 class Classes(NamedTuple):

@@ -7,17 +7,17 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from app import errors
-from app.config import Settings
-from app.engine import Engine, together
 from app.errors import Fault, InvalidLabels, ServiceError
-from app.examples import READY, VERTEX
+from app.http.bodies import json_body, read_json
+from app.http.examples import READY, VERTEX
+from app.inference.engine import Engine, together
+from app.inference.image_input import EmbeddedPicture
 from app.labels import check_templates
-from app.pictures import EmbeddedPicture
 from app.routes import health
-from app.routes.bodies import json_body, read_json
 from app.routes.pictures import embed_pictures
 from app.routes.scoring import Classes, check_count, embed_classes, failed, pointing, score
 from app.schemas import ClassifyOptions, FailedImage, ScoredImage, Sent, Texts, problem_responses
+from app.settings import Settings
 
 PARAMETERS = {name: f"/parameters{name}" for name in ("/labels", "/label_set", "/templates")}  # where they are there
 

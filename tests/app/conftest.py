@@ -18,9 +18,9 @@ import httpx
 import pytest
 import uvicorn
 
-from app.config import Settings
 from app.main import create_app
-from app.tracing import Tracing
+from app.observability.tracing import Tracing
+from app.settings import Settings
 from tests.fakes import FakeEncoder
 
 Running = Callable[..., AbstractContextManager[httpx.Client]]

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from app.config import Settings
 from app.healthcheck import DEFAULT_PORT
+from app.settings import Settings
 from tests.app.conftest import Running
 from tests.fakes import FakeEncoder
 

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from app.config import Settings
-from app.engine import FAILED
+from app.inference.engine import FAILED
 from app.main import create_app
+from app.settings import Settings
 from model.config import CheckpointError
 from tests.fakes import FakeEncoder, FakeInfo
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import PREFIX, Settings, load_settings
+from app.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).parent.parent.parent
 

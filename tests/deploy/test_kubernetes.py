@@ -7,8 +7,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.config import Settings
 from app.main import create_app
+from app.settings import Settings
 from tests.deploy.conftest import ROOT, image_environment, settings_of, tool
 from tests.fakes import FakeEncoder
 

@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 import yaml
 
-from app.metrics import PUSHED, READ
+from app.observability.metrics import PUSHED, READ
 from tests.deploy.conftest import ROOT, tool
 
 DEPLOY = ROOT / "deploy"

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from transformers import GemmaTokenizer, SiglipImageProcessorPil
 
-from model.hf_files import config_json
+from model.checkpoint.hf_config import config_json
 from model.preprocess import BICUBIC, BILINEAR
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, TEXTS, TEXTS_2, photos, pixels, token_ids
 from tests.golden.vocabulary import train_gemma_vocabulary, train_vocabulary

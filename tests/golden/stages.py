@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.siglip import SigLIP
+from model.network.siglip import SigLIP
 
 STAGES = (
     "image_tokens",

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from model.checkpoint.hf_config import config_json, tokenizer_json
+from model.checkpoint.hf_image_processor import preprocessor_json, usual_resample
+from model.checkpoint.tensor_table import tensor_table
 from model.config import SigLIPConfig
-from model.hf_files import config_json, tokenizer_json
-from model.hf_pixels import preprocessor_json, usual_resample
-from model.siglip import SigLIP
-from model.tensor_table import tensor_table
-from model.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
+from model.network.siglip import SigLIP
+from model.text.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 from tests.golden.cases import CONFIGS, HERE, Weights, perturbed
 
 VOCABULARY = HERE / "spiece.model"

@@ -17,7 +17,7 @@ from model.config import (
     choose_weights,
     variant_of,
 )
-from model.siglip import SigLIP
+from model.network.siglip import SigLIP
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED
 

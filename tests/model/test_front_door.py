@@ -10,8 +10,8 @@ from PIL import Image
 
 import model as library
 from model import SigLIPProcessor
+from model.checkpoint.variants import load_model
 from model.config import EMBEDDED
-from model.variants import load_model
 
 
 @pytest.fixture

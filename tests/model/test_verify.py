@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from app.commands.line import main
+from app.cli.command_line import main
+from model.checkpoint.variants import load_model
 from model.config import VARIANTS, CheckpointError
 from model.processor import SigLIPProcessor
-from model.variants import load_model
 from model.verify import KINDS, Line, bilinear, published_facts, published_name, verify
 from tests.golden.cases import pixels
 from tests.golden.published import PUBLISHED_1

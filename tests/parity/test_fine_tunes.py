@@ -16,13 +16,13 @@ from transformers import (
     SiglipTokenizer,
 )
 
+from model.checkpoint.hf_config import config_json
+from model.checkpoint.variants import load_model
+from model.checkpoint.weights import save_checkpoint
 from model.config import SigLIPConfig, TextConfig, VisionConfig
-from model.encoder import load_encoder
-from model.hf_files import config_json
+from model.engines.encoder import load_encoder
 from model.processor import SigLIPProcessor
-from model.tokenizer import SIGLIP, SIGLIP_2, SigLIPTokenizer, TokenizerRules, lower
-from model.variants import load_model
-from model.weights import save_checkpoint
+from model.text.tokenizer import SIGLIP, SIGLIP_2, SigLIPTokenizer, TokenizerRules, lower
 from tests.golden.cases import HERE, photos
 from tests.golden.stages import LOGIT
 from tests.golden.vocabulary import train_gemma_vocabulary

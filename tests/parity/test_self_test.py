@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
-from model.self_test import GOLDEN, picture
+from model.engines.self_test import GOLDEN, picture
 
 
 def test_the_stored_answers_are_those_of_transformers():

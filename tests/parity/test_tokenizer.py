@@ -7,8 +7,8 @@ import pytest
 from transformers import GemmaTokenizer
 
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY
-from model.tokenizer import SIGLIP_2, SigLIPTokenizer, lower
-from model.vocabulary import read_vocabulary
+from model.text.tokenizer import SIGLIP_2, SigLIPTokenizer, lower
+from model.text.vocabulary import read_vocabulary
 from tests.golden.cases import HERE, TEXTS, TEXTS_2
 from tests.golden.vocabulary import MARKS, train_gemma_vocabulary, train_vocabulary
 from tests.parity.reference import HUB_SETTINGS, padded, siglip_2_tokenizer, siglip_tokenizer

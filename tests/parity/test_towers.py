@@ -20,15 +20,15 @@ import torch
 from transformers import AutoModel, AutoProcessor, SiglipConfig, SiglipModel
 from transformers.initialization import no_init_weights
 
+from model.checkpoint.hf_config import config_json, from_hf
+from model.checkpoint.variants import load_model
+from model.checkpoint.weights import load_checkpoint, save_checkpoint
 from model.config import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
-from model.encoder import load_encoder
-from model.hf_files import config_json, from_hf
-from model.positions import interpolate_positions
+from model.engines.encoder import load_encoder
+from model.network.positions import interpolate_positions
+from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
-from model.siglip import SigLIP
-from model.tokenizer import SigLIPTokenizer
-from model.variants import load_model
-from model.weights import load_checkpoint, save_checkpoint
+from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
 from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2
 from tests.golden.stages import COSINE, LOGIT, agreement, our_stages

@@ -6,10 +6,10 @@ import tempfile
 
 from PIL import Image
 
+from model.checkpoint.weights import save_checkpoint
 from model.config import VARIANTS
-from model.siglip import SigLIP
-from model.tokenizer import SigLIPTokenizer
-from model.weights import save_checkpoint
+from model.network.siglip import SigLIP
+from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import HERE, photos
 
 

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.config import Settings
+from app.settings import Settings
 from tests.app.conftest import Running
 from tests.app.images.hostile import HOSTILE, NAMES, Hostile, mutated, noise
 from tests.app.pictures import encoded, picture

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 
-from app.config import Settings
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import LabelSetFiles
 from app.main import create_app
+from app.settings import Settings
 from tests.fakes import EMBED_DIM, FakeEncoder
 
 # "forkserver" and not "fork": the test process has threads, whose locks a fork would copy as they are.

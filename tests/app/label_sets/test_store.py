@@ -14,7 +14,7 @@ from app.errors import InternalError, InvalidRequest, LabelSetNotFound, Precondi
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.label_sets.folder import LabelSetFolderError
 from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name, to_the_end
-from tests.app.engines import make_engine
+from tests.app.inference.engines import make_engine
 from tests.fakes import FakeEncoder, FakeInfo
 
 pytestmark = pytest.mark.anyio

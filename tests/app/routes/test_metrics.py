@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app.metrics import PUSHED, READ
+from app.observability.metrics import PUSHED, READ
 from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
 

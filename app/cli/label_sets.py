@@ -1,0 +1,111 @@
+"""`python -m app label-sets`: the label sets of a running service, and the check of a folder of them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.cli import FAILURE, MISTAKE, SUCCESS, told
+from app.cli.client import DEFAULT_URL, Service
+from app.cli.printing import printable
+from app.errors import InvalidRequest
+from app.label_sets.definition import LabelSetAnswer, LabelSetList, LabelSetSummary
+from app.label_sets.folder import LabelSetFolderError, read_all, read_file
+from app.label_sets.store import check_name
+from app.settings import PREFIX, Settings, SettingsError, load_settings
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def main(arguments: list[str]) -> int:
+    """Does what the arguments name; 1 if the service will not, or a file in the folder has a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app label-sets",
+        description="The label sets of a running service, and the check of a folder of them. Ends with 1 if the "
+        "service refuses, cannot be reached, or the folder has a mistake, and with 2 if the command, a setting or a "
+        "file to store cannot be used.",
+        epilog=f"A service that wants a key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    at_server = argparse.ArgumentParser(add_help=False)
+    at_server.add_argument("--server", metavar="URL", default=DEFAULT_URL, help=f"the service (default: {DEFAULT_URL})")
+    of_name = argparse.ArgumentParser(add_help=False)
+    of_name.add_argument("name", metavar="NAME", help="the label set's name")
+
+    actions.add_parser("list", parents=[at_server], help="names and sizes").set_defaults(run=show_all)
+    actions.add_parser(
+        "show", parents=[of_name, at_server], help="labels and templates as JSON, which `put` takes"
+    ).set_defaults(run=show)
+    storing = actions.add_parser("put", parents=[of_name, at_server], help="store a set, or replace it")
+    storing.add_argument("file", type=Path, metavar="FILE", help=".txt with one label a line, or .json")
+    storing.set_defaults(run=put)
+    actions.add_parser("delete", parents=[of_name, at_server], help="remove a set").set_defaults(run=delete)
+    checking = actions.add_parser("check", help=f"try a folder for {PREFIX}LABEL_SETS_DIR, without a service")
+    checking.add_argument("folder", type=Path, metavar="DIR", help="the folder")
+    checking.set_defaults(run=check)
+
+    options = parser.parse_args(arguments)
+    with told(SettingsError, LabelSetFolderError, InvalidRequest, status=MISTAKE):
+        status: int = options.run(options, load_settings())
+    return status
+
+
+def show_all(options: argparse.Namespace, settings: Settings) -> int:
+    """Prints the size and the name of every set."""
+    with Service(options.server, settings.read_keys()) as service:
+        answer = service.ask("GET", "/label-sets")
+        found = answered(LabelSetList, service, answer.content).label_sets
+    print(" labels  name")
+    for summary in found:
+        print(f"{summary.size:7,}  {printable(summary.name)}")
+    return SUCCESS
+
+
+def show(options: argparse.Namespace, settings: Settings) -> int:
+    """Prints a set as a file that `put` takes."""
+    with Service(options.server, settings.read_keys()) as service:
+        answer = service.ask("GET", f"/label-sets/{check_name(options.name)}")
+        definition = answered(LabelSetAnswer, service, answer.content).model_dump(exclude={"name"})
+    print(json.dumps(definition, ensure_ascii=False, indent=1))
+    return SUCCESS
+
+
+def put(options: argparse.Namespace, settings: Settings) -> int:
+    """Stores what a file says."""
+    name, definition = check_name(options.name), read_file(options.file, settings.max_labels)
+    with Service(options.server, settings.read_keys()) as service:
+        answer = service.ask("PUT", f"/label-sets/{name}", json=definition.model_dump())
+        size = answered(LabelSetSummary, service, answer.content).size
+    print(f"{'stored' if answer.status_code == 201 else 'replaced'} {name}: labels {size:,}")
+    return SUCCESS
+
+
+def delete(options: argparse.Namespace, settings: Settings) -> int:
+    """Removes a set."""
+    with Service(options.server, settings.read_keys()) as service:
+        service.ask("DELETE", f"/label-sets/{check_name(options.name)}")
+    print(f"deleted {options.name}")
+    return SUCCESS
+
+
+def check(options: argparse.Namespace, settings: Settings) -> int:
+    """Prints what each file of a folder gives, and what is wrong with those that give nothing."""
+    status = SUCCESS
+    for name, read in read_all(options.folder, settings.max_labels):
+        if isinstance(read, LabelSetFolderError):
+            print(f"error: {read}", file=sys.stderr)
+            status = FAILURE
+        else:
+            print(f"{name}: labels {len(read.labels):,}")
+    return status
+
+
+def answered(schema: type[M], service: Service, content: bytes) -> M:
+    """Returns an answer as its schema."""
+    try:
+        return schema.model_validate_json(content)
+    except ValidationError:
+        raise service.not_ours() from None

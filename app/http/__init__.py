@@ -1,0 +1,1 @@
+"""The HTTP edge: how bytes get in and out."""

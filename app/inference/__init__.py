@@ -1,0 +1,1 @@
+"""How a request is computed, from prepared inputs to scores. No HTTP."""

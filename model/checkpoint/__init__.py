@@ -1,0 +1,1 @@
+"""Checkpoint files, where they come from, and how they fill a network."""

@@ -1,0 +1,195 @@
+"""The small JSON files of a Hugging Face checkpoint directory: what we heed of them, and two of them written.
+
+What they say about images is in `model.checkpoint.hf_image_processor`.
+
+`HF_*` map our names to theirs; a key that config.json omits takes the default of `transformers.SiglipConfig`.
+
+Source: the files of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig, variant_of
+from model.text.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
+
+HF_TOWER = {
+    "width": "hidden_size",
+    "depth": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "mlp_dim": "intermediate_size",
+    "layer_norm_eps": "layer_norm_eps",
+}
+HF_VISION = {**HF_TOWER, "patch_size": "patch_size"}
+HF_TEXT = {**HF_TOWER, "vocab_size": "vocab_size", "context_length": "max_position_embeddings"}
+HF_ACTIVATION = "gelu_pytorch_tanh"
+GEMMA_VOCABULARY = 256_000
+NO_CLASS = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # names that transformers has for any tokenizer.json
+
+
+def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
+    """Returns the config that a Hugging Face `config.json` describes; `name` is what errors call it.
+
+    Raises:
+        CheckpointError: It describes another architecture (NaFlex, CLIP, another activation) or makes no sense.
+    """
+    try:
+        check_architecture(values, name)
+        vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
+        size = vision.get("image_size", 224)
+        height, width = size if isinstance(size, list) else (size, size)
+        vision_sizes = {ours: vision[theirs] for ours, theirs in HF_VISION.items() if theirs in vision}
+        text_sizes = {ours: text[theirs] for ours, theirs in HF_TEXT.items() if theirs in text}
+        text_config = TextConfig(**text_sizes)
+        return SigLIPConfig(
+            vision=VisionConfig(image_size=(height, width), **vision_sizes),
+            text=text_config,
+            embed_dim=text.get("projection_size") or text_config.width,
+        )
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
+def check_architecture(values: Mapping[str, Any], name: str) -> None:
+    """Raises a CheckpointError for what looks like a SigLIP and is not ours."""
+    if values.get("model_type") == "siglip2":
+        raise CheckpointError(
+            f"{name}: model_type 'siglip2' is NaFlex, another architecture, which is not supported; SigLIP 2 of fixed "
+            "resolution, such as google/siglip2-base-patch16-224, has the model_type 'siglip' and is"
+        )
+    if values.get("model_type") != "siglip":
+        raise CheckpointError(f"{name}: model_type must be 'siglip', not {values.get('model_type')!r}")
+    vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
+    for tower in (vision, text):
+        if tower.get("hidden_act", HF_ACTIVATION) != HF_ACTIVATION:
+            raise CheckpointError(f"{name}: hidden_act must be {HF_ACTIVATION!r}, not {tower['hidden_act']!r}")
+    if vision.get("num_channels", 3) != 3 or vision.get("vision_use_head", True) is not True:
+        raise CheckpointError(f"{name}: only RGB image towers with an attention-pooling head are supported")
+
+
+def read_config(directory: Path) -> SigLIPConfig:
+    """Returns the architecture of a checkpoint directory.
+
+    Raises:
+        CheckpointError: There is no readable SigLIP `config.json`.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is not a checkpoint directory: it has no config.json")
+    return from_hf(read_json(path), str(path))
+
+
+def read_tokenizer_rules(directory: Path) -> TokenizerRules:
+    """Returns how a checkpoint directory's texts are read: by its tokenizer's class, else by its vocabulary file.
+
+    | `tokenizer_class`    | files                               | rules    |
+    |----------------------|-------------------------------------|----------|
+    | `SiglipTokenizer`    | any                                 | SIGLIP   |
+    | `GemmaTokenizer` ... | any                                 | SIGLIP_2 |
+    | none                 | `spiece.model`                      | SIGLIP   |
+    | none                 | `tokenizer.model`, `tokenizer.json` | SIGLIP_2 |
+    | none                 | none, 256,000 tokens in config.json | SIGLIP_2 |
+
+    Raises:
+        CheckpointError: Texts are meant for another tokenizer.
+    """
+    path = directory / "tokenizer_config.json"
+    values = read_object(path) if path.is_file() else {}
+    named, both = values.get("tokenizer_class"), (SIGLIP, SIGLIP_2)
+    if named in NO_CLASS:
+        found = [rules for rules in both if rules.vocabulary(directory).is_file()]
+        found = found or [SIGLIP_2 if read_config(directory).text.vocab_size == GEMMA_VOCABULARY else SIGLIP]
+    else:
+        found = [rules for rules in both if named in rules.classes]
+    if not found:
+        known = ", ".join(name for rules in both for name in rules.classes)
+        raise CheckpointError(f"{path}: tokenizer_class must be one of {known}, not {named!r}")
+    if found[0] is SIGLIP and values.get("do_lower_case", True) is not True:
+        raise CheckpointError(f"{path}: do_lower_case must be true, as it is for every SigLIP that was published")
+    return replace(
+        found[0], end=content(values, "eos_token", found[0].end), pad=content(values, "pad_token", found[0].pad)
+    )
+
+
+def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
+    """Returns the architecture of a checkpoint directory, which must be the variant's; None: any.
+
+    Raises:
+        CheckpointError: It is another one.
+    """
+    config = read_config(directory)
+    if variant is not None:
+        found = variant_of(config, read_tokenizer_rules(directory).generation)
+        if found != variant:
+            raise CheckpointError(f"{directory} is not a {variant} but {found or 'another model'}: {config}")
+    return config
+
+
+def content(values: Mapping[str, Any], key: str, otherwise: str) -> str:
+    """Returns a special token's text, which stands there as it is or as the `content` of an object."""
+    token = values.get(key) or otherwise
+    return str(token.get("content") if isinstance(token, dict) else token)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    return as_object(read_json(path), str(path))
+
+
+def as_object(values: Any, name: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{name} is not a JSON object")
+    return values
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+
+
+def config_json(config: SigLIPConfig) -> dict[str, Any]:
+    """Returns a complete `config.json`.
+
+    Raises:
+        ValueError: The images are not square, which that format cannot say.
+    """
+    height, width = config.vision.image_size
+    if height != width:
+        raise ValueError(f"a Hugging Face config can only say square images. Received: {height} x {width}")
+    vision = {theirs: getattr(config.vision, ours) for ours, theirs in HF_VISION.items()}
+    text = {theirs: getattr(config.text, ours) for ours, theirs in HF_TEXT.items()}
+    # The tokenizer says these ids; SiglipTextConfig's own defaults are left over from CLIP.
+    text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    return {
+        "architectures": ["SiglipModel"],
+        "model_type": "siglip",
+        "initializer_factor": 1.0,
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "hidden_act": HF_ACTIVATION,
+            "image_size": height,
+            **vision,
+        },
+        "text_config": {"model_type": "siglip_text_model", "hidden_act": HF_ACTIVATION, **text},
+    }
+
+
+def tokenizer_json(context_length: int, rules: TokenizerRules = SIGLIP) -> dict[str, Any]:
+    """Returns `tokenizer_config.json` as the published checkpoints have it: no attention mask, an end, no start."""
+    values = {
+        "tokenizer_class": rules.classes[0],
+        "processor_class": "SiglipProcessor",
+        "model_input_names": ["input_ids"],
+        "model_max_length": context_length,
+        "do_lower_case": True,
+        "eos_token": rules.end,
+        "pad_token": rules.pad,
+        "unk_token": "<unk>",
+    }
+    if rules.generation == 2:
+        values |= {"bos_token": "<bos>", "add_bos_token": False, "add_eos_token": True, "padding_side": "right"}
+    return values

@@ -1,0 +1,117 @@
+"""The table: where each tensor of a Hugging Face SigLIP checkpoint lives in our model, and how it is laid out.
+
+Reading and writing (`model.checkpoint.weights`) both use it. This file opens no files.
+
+Source: tensor names as in `transformers.SiglipModel`, specification byte-checked against the published files.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from model.network.siglip import SigLIP
+
+IMAGE_POSITIONS = "vision_model.embeddings.position_embedding.weight"
+VOCABULARY_TABLE = "text_model.embeddings.token_embedding.weight"
+
+
+class Slot(NamedTuple):
+    """Where one checkpoint tensor lives: its variables, in order along axis 0, and how their layout differs."""
+
+    layout: str
+    variables: tuple[keras.Variable, ...]
+
+    def shape(self) -> tuple[int, ...]:
+        """Returns the tensor's shape in the checkpoint."""
+        # A broadcast zero has a shape and no memory.
+        parts = [to_checkpoint(self.layout, np.broadcast_to(0, v.shape)).shape for v in self.variables]
+        return (len(parts) * parts[0][0], *parts[0][1:])
+
+
+def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
+    """Returns a checkpoint tensor as our variable holds it.
+
+    | layout   | checkpoint   | ours         |
+    |----------|--------------|--------------|
+    | `conv`   | [D, 3, P, P] | [P, P, 3, D] |
+    | `scalar` | [1]          | []           |
+    | `same`   |              |              |
+    """
+    match layout:
+        case "conv":
+            return tensor.transpose(2, 3, 1, 0)
+        case "scalar":
+            return tensor[0]
+        case _:
+            return tensor
+
+
+def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
+    """Returns a variable's value as the checkpoint holds it; the inverse of `to_keras`."""
+    match layout:
+        case "conv":
+            return value.transpose(3, 2, 0, 1)
+        case "scalar":
+            return value[np.newaxis]
+        case _:
+            return value
+
+
+def tensor_table(model: SigLIP) -> dict[str, Slot]:
+    """Returns the table, checkpoint tensor name to slot, for every variable of the model."""
+    vision, text = model.vision, model.text
+    return {
+        "logit_scale": Slot("scalar", (model.logit_scale,)),
+        "logit_bias": Slot("scalar", (model.logit_bias,)),
+        "vision_model.embeddings.patch_embedding.weight": Slot("conv", (vision.embedding.patches.kernel,)),
+        "vision_model.embeddings.patch_embedding.bias": Slot("same", (vision.embedding.patches.bias,)),
+        IMAGE_POSITIONS: Slot("same", (vision.embedding.position,)),
+        **encoder_slots("vision_model.encoder", vision.blocks),
+        **norm_slots("vision_model.post_layernorm", vision.norm),
+        "vision_model.head.probe": Slot("same", (vision.head.probe,)),
+        **fused_attention_slots("vision_model.head.attention", vision.head.attention),
+        **norm_slots("vision_model.head.layernorm", vision.head.norm),
+        **mlp_slots("vision_model.head.mlp", vision.head.mlp),
+        VOCABULARY_TABLE: Slot("same", (text.embedding.tokens.embeddings,)),
+        "text_model.embeddings.position_embedding.weight": Slot("same", (text.embedding.position,)),
+        **encoder_slots("text_model.encoder", text.blocks),
+        **norm_slots("text_model.final_layer_norm", text.norm),
+        **dense_slots("text_model.head", text.head),
+    }
+
+
+def encoder_slots(name: str, blocks: list) -> dict[str, Slot]:
+    table: dict[str, Slot] = {}
+    for i, block in enumerate(blocks):
+        layer = f"{name}.layers.{i}"
+        table |= norm_slots(f"{layer}.layer_norm1", block.norm1)
+        table |= dense_slots(f"{layer}.self_attn.q_proj", block.attention.query)
+        table |= dense_slots(f"{layer}.self_attn.k_proj", block.attention.key)
+        table |= dense_slots(f"{layer}.self_attn.v_proj", block.attention.value)
+        table |= dense_slots(f"{layer}.self_attn.out_proj", block.attention.out)
+        table |= norm_slots(f"{layer}.layer_norm2", block.norm2)
+        table |= mlp_slots(f"{layer}.mlp", block.mlp)
+    return table
+
+
+def mlp_slots(name: str, mlp: Any) -> dict[str, Slot]:
+    return dense_slots(f"{name}.fc1", mlp.fc1) | dense_slots(f"{name}.fc2", mlp.fc2)
+
+
+def dense_slots(name: str, dense: Any) -> dict[str, Slot]:
+    return {f"{name}.weight": Slot("same", (dense.kernel,)), f"{name}.bias": Slot("same", (dense.bias,))}
+
+
+def norm_slots(name: str, norm: Any) -> dict[str, Slot]:
+    return {f"{name}.weight": Slot("same", (norm.gamma,)), f"{name}.bias": Slot("same", (norm.beta,))}
+
+
+def fused_attention_slots(name: str, attention: Any) -> dict[str, Slot]:
+    """The pooling head alone keeps query, key and value in one tensor, [3D, D], in this order."""
+    parts = (attention.query, attention.key, attention.value)
+    return {
+        f"{name}.in_proj_weight": Slot("same", tuple(part.kernel for part in parts)),
+        f"{name}.in_proj_bias": Slot("same", tuple(part.bias for part in parts)),
+        **dense_slots(f"{name}.out_proj", attention.out),
+    }

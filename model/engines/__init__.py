@@ -1,0 +1,1 @@
+"""A checkpoint on a device: NumPy in, NumPy out."""

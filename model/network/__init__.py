@@ -1,0 +1,1 @@
+"""The network in Keras: layers, towers, loss, position embeddings."""

@@ -1,0 +1,73 @@
+"""Real processes, and the real hub client against a hub on the loopback; more of that is in tests/model/."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from app.cli import CommandError
+from app.cli.download import main
+from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from tests.hub import COMMIT, HUB_ID, Hub
+
+EMBEDDED_CHECKPOINT = EMBEDDED_DIRECTORY / EMBEDDED[1]
+
+
+def download(hub: Hub, home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = hub.environment(home, **variables)
+    command = [sys.executable, "-m", "app", "download", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_time_it_is_there(tmp_path):
+    with Hub(EMBEDDED_CHECKPOINT) as hub:
+        done = download(hub, tmp_path, "--weights", HUB_ID, "--revision", "v1.0", "--variant", "SigLIPTinyP16")
+        again = download(hub, tmp_path, "--weights", HUB_ID, "--revision", COMMIT, HF_HUB_OFFLINE="1")
+        digest = hub.entry(EMBEDDED_CHECKPOINT / "model.safetensors")["lfs"]["oid"]  # type: ignore[index]
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[:1] == ["downloading 0 %"]
+    assert done.stderr.splitlines()[-1] == "downloading 100 %"
+    directory = tmp_path / "hub" / f"models--{HUB_ID.replace('/', '--')}" / "snapshots" / COMMIT
+    assert done.stdout.splitlines() == [
+        f"directory         {directory}",
+        "tensors           168, each with its name, shape and type",
+        f"sha256 of them    {digest}",
+        "published sha256  none is known",
+    ]
+    assert (again.stdout, again.stderr) == (done.stdout, "")
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_told_by_its_name(tmp_path):
+    directory = shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "broken")
+    tensors = load_file(directory / "model.safetensors")
+    del tensors["logit_bias"]
+    save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+    with Hub(directory) as hub:
+        done = download(hub, tmp_path / "home", "--weights", HUB_ID)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "  missing: logit_bias [1]"
+
+
+def test_a_hub_that_is_not_there_is_one_line(tmp_path):
+    with Hub(EMBEDDED_CHECKPOINT) as hub:
+        done = download(hub, tmp_path, "--weights", HUB_ID, HF_HUB_OFFLINE="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {HUB_ID} could not be fetched: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "google_224"], "name the variant too"),
+        (["--weights", "nothing"], "unknown weights 'nothing'"),
+        (["--weights", "google_224", "--variant", "SigLIP"], "unknown variant 'SigLIP'"),
+    ],
+)
+def test_a_name_that_is_none_is_a_mistake(arguments, message):
+    with pytest.raises(CommandError, match=message) as told:
+        main(arguments)
+    assert told.value.status == 2

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from app.cli import CommandError
+from app.cli.label_sets import main
+from tests.app.cli.stub import Answer, answering
+
+
+@pytest.fixture
+def run(running, monkeypatch):
+    """Runs the command against a service that wants a key."""
+    with running(api_keys="secret") as client:
+        monkeypatch.setenv("SIGLIP_API_KEYS", "secret")
+        yield lambda *arguments: main([*map(str, arguments), "--server", str(client.base_url)])
+
+
+def test_a_set_is_stored_replaced_listed_shown_and_deleted(run, tmp_path, capsys):
+    (tmp_path / "zoo.txt").write_text("# animals\ncat\nKätzchen\n")
+    assert run("put", "zoo", tmp_path / "zoo.txt") == 0
+    assert run("put", "zoo", tmp_path / "zoo.txt") == 0
+    assert run("list") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "stored zoo: labels 2",
+        "replaced zoo: labels 2",
+        " labels  name",
+        "      2  zoo",
+    ]
+    assert run("show", "zoo") == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {"labels": ["cat", "Kätzchen"], "templates": ["This is a photo of {}."]}
+    assert "Kätzchen" in shown
+    assert run("delete", "zoo") == 0
+    assert run("list") == 0
+    assert capsys.readouterr().out.splitlines() == ["deleted zoo", " labels  name"]
+
+
+def test_what_is_shown_can_be_stored_again(run, tmp_path, capsys):
+    definition = {"labels": ["cat", {"label": "dog", "prompts": ["ein Hund"]}], "templates": ["a {}"]}
+    (tmp_path / "zoo.json").write_text(json.dumps(definition))
+    run("put", "zoo", tmp_path / "zoo.json")
+    capsys.readouterr()
+    run("show", "zoo")
+    (tmp_path / "again.json").write_text(capsys.readouterr().out)
+    assert json.loads((tmp_path / "again.json").read_text()) == definition
+    assert run("put", "zoo2", tmp_path / "again.json") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "status"),
+    [
+        (["show", "zoo"], "There is no label set of this name. GET /label-sets lists what there is.", 1),
+        (["delete", "zoo"], "There is no label set of this name.", 1),
+        (["show", "../info"], "A label set's name has 1 to 64 of a-z", 2),
+        (["put", "Zoo", "zoo.txt"], "A label set's name has 1 to 64 of a-z", 2),
+        (["put", "zoo", "zoo.txt"], "zoo.txt: No such file or directory", 2),
+        (["put", "zoo", "zoo.csv"], "zoo.csv: a label set is a .txt or a .json file", 2),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(run, arguments, message, status):
+    with pytest.raises(CommandError) as told:
+        run(*arguments)
+    assert str(told.value).startswith(message)
+    assert told.value.status == status
+
+
+def test_a_set_that_the_service_refuses_is_told_in_its_words(running, tmp_path):
+    (tmp_path / "zoo.txt").write_text("cat\ndog\n")
+    with (
+        running(max_labels=1) as client,
+        pytest.raises(CommandError, match=r"There are 2 labels; send 1 to 1\. \(/labels\)"),
+    ):
+        main(["put", "zoo", str(tmp_path / "zoo.txt"), "--server", str(client.base_url)])
+
+
+def test_another_kind_of_service_is_told():
+    with answering(Answer(200, b"{}")) as (url, _), pytest.raises(CommandError, match="not as a SigLIP service does"):
+        main(["list", "--server", url])
+
+
+def test_a_folder_is_checked_with_the_place_of_the_first_mistake_of_every_file(tmp_path, capsys):
+    (tmp_path / "zoo.txt").write_text("cat\ndog\n")
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "zoo: labels 2\n"
+    (tmp_path / "bad.txt").write_bytes(b"cat\n\xff\n")
+    (tmp_path / "bad.json").write_text('["cat", 1]')
+    (tmp_path / "notes.md").write_text("cat")
+    assert main(["check", str(tmp_path)]) == 1
+    shown, told = capsys.readouterr()
+    assert shown == "zoo: labels 2\n"
+    assert told.splitlines() == [
+        f"error: {tmp_path}/bad.json: labels/1: input should be a string, or an object with label and prompts.",
+        f"error: {tmp_path}/bad.txt: there is a .json file of the same name",
+        f"error: {tmp_path}/notes.md: a label set is a .txt or a .json file",
+    ]
+
+
+def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
+    with pytest.raises(CommandError, match="nowhere: No such file or directory") as told:
+        main(["check", str(tmp_path / "nowhere")])
+    assert told.value.status == 2

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from app.cli import CommandError
+from app.cli.files import ImageFile, NotAnImage, NotScored
+from app.cli.local import embed_classes, encode, results_of_model
+from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.schemas import ClassifyOptions, ScoredImage
+from app.settings import Settings
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
+
+SETTINGS = Settings(max_batch=4)
+COLOURS = [(number * 20, 40, 90) for number in range(9)]
+
+
+@pytest.fixture
+def files(tmp_path) -> list[ImageFile]:
+    """Nine pictures, of which the fourth is damaged, and a file that is none."""
+    for number, colour in enumerate(COLOURS):
+        (tmp_path / f"{number}.png").write_bytes(encoded(picture(colour))[: 50 if number == 3 else None])
+    (tmp_path / "notes.txt").write_text("hello")
+    return [ImageFile(str(tmp_path / name)) for name in (*(f"{number}.png" for number in range(9)), "notes.txt")]
+
+
+def classes_of(encoder: FakeEncoder, definition: LabelSetDefinition) -> np.ndarray:
+    stages: list[str] = []
+    classes = embed_classes(encoder, SETTINGS, definition, stages.append)
+    assert stages[0].startswith("labels, 0 of ")
+    return classes
+
+
+def test_every_picture_gets_its_own_scores_in_order_whatever_is_beside_it(files):
+    encoder = FakeEncoder()
+    options = ClassifyOptions(labels=["cat"])
+    definition = LabelSetDefinition(labels=["cat"], templates=["a {}"])
+    results = list(results_of_model(encoder, SETTINGS, files, classes_of(encoder, definition), options))
+    assert [path for path, _ in results] == [file.path for file in files]
+    for number, (_, result) in enumerate(results):
+        if number == 3:
+            assert str(result) == "The PNG is truncated: the file ends before the picture does."
+        elif number == 9:
+            assert isinstance(result, NotAnImage)
+        else:
+            assert isinstance(result, ScoredImage)
+            expected = encoder.logit(picture(COLOURS[number]), "a cat")
+            assert result.scores[0].logit == pytest.approx(expected, abs=1e-5)
+    assert max(encoder.image_batches) <= SETTINGS.max_batch
+    assert sum(encoder.image_batches) == 8
+
+
+def test_nothing_but_bad_files_asks_nothing_of_the_device(files):
+    encoder = FakeEncoder()
+    results = list(results_of_model(encoder, SETTINGS, files[3:4], np.zeros((1, 32)), ClassifyOptions(labels=["cat"])))
+    assert [type(result) for _, result in results] == [NotScored]
+    assert encoder.image_batches == []
+
+
+def test_labels_are_embedded_in_batches_and_each_is_the_mean_of_its_own_prompts():
+    encoder = FakeEncoder()
+    labels = [f"label {number}" for number in range(5)]
+    own = LabelWithPrompts(label="dog", prompts=["ein Hund", "un chien", "a dog"])
+    definition = LabelSetDefinition(labels=[*labels, own], templates=["a {}"])
+    classes = classes_of(encoder, definition)
+    assert encoder.text_batches == [4, 4]
+    expected = encoder.encode_texts(encoder.prepare_text(own.prompts)).mean(axis=0)
+    np.testing.assert_allclose(classes[5], expected / np.linalg.norm(expected), rtol=1e-5)
+    np.testing.assert_array_equal(classes[2], encoder.encode_texts(encoder.prepare_text(["a label 2"]))[0])
+
+
+def test_a_device_that_fails_ends_the_command_with_its_first_line():
+    def tower(_rows: np.ndarray) -> np.ndarray:
+        raise MemoryError("OOM when allocating\nand much more")
+
+    with pytest.raises(
+        CommandError, match=r"cannot compute 2 at once, which SIGLIP_MAX_BATCH sets: OOM when alloc.*g$"
+    ):
+        encode(tower, [np.zeros(3), np.zeros(3)])
+
+
+def test_embeddings_that_are_no_numbers_end_the_command():
+    with pytest.raises(CommandError, match="not numbers"):
+        encode(lambda rows: np.full(rows.shape, np.nan), [np.zeros(3)])

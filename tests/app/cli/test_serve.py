@@ -1,0 +1,61 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from app.settings import settings_table
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")} | variables
+    command = [sys.executable, "-m", "app", "serve", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_help_lists_every_setting():
+    answer = run("--help")
+    assert answer.returncode == 0
+    assert settings_table() in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"SIGLIP_PROT": "80"}, "error: there is no setting SIGLIP_PROT; the nearest is SIGLIP_PORT\n"),
+        ({"SIGLIP_PORT": "http"}, "error: SIGLIP_PORT: Input should be a valid integer"),
+    ],
+)
+def test_a_users_mistake_is_one_line(variables, message):
+    answer = run(**variables)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(message)
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_port_that_is_taken_is_one_line_that_names_the_setting(host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run(SIGLIP_HOST=host, SIGLIP_PORT=str(port))
+    line = f"error: SIGLIP_PORT: another process listens on port {port} of {host} already\n"
+    assert (answer.returncode, answer.stderr) == (2, line)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "not a host"])
+def test_an_address_of_another_machine_is_one_line_that_names_the_setting(host):
+    answer = run(SIGLIP_HOST=host)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"error: SIGLIP_HOST: '{host}' is not ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason():
+    answer = run(SIGLIP_MODEL="NoSuchModel", SIGLIP_PORT="0", SIGLIP_LOG_FORMAT="text", TF_CPP_MIN_LOG_LEVEL="3")
+    assert answer.returncode == 1
+    assert "ERROR cannot start:" in answer.stderr
+    assert "Traceback" not in answer.stderr

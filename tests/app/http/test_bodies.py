@@ -1,0 +1,239 @@
+import base64
+import json
+import resource
+import sys
+
+import pytest
+from starlette.datastructures import ImmutableMultiDict
+
+from app.http.bodies import fields
+from tests.app.pictures import encoded, picture
+
+IMAGE = encoded(picture())
+BASE64 = base64.b64encode(IMAGE).decode()
+SECRET = "sesame" * 20
+
+
+def form(*parts: tuple[str, str]) -> dict:
+    """Returns a form of named parts, in which "@" is the image file."""
+    return {"files": [(name, ("a.png", IMAGE) if value == "@" else (None, value)) for name, value in parts]}
+
+
+def body(**fields) -> dict:
+    return {"json": {"image": BASE64, "labels": ["cat"], **fields}}
+
+
+def text(content: str | bytes, media_type: str = "application/json") -> dict:
+    return {"content": content, "headers": {"Content-Type": media_type}}
+
+
+MALFORMED = {
+    "a form without an image": (form(("labels", "cat")), "image is missing."),
+    "a form without labels": (form(("image", "@")), "labels is missing."),
+    "an image that is text": (form(("image", "cat.png"), ("labels", "cat")), "With curl: -F image=@cat.jpg"),
+    "two images": (form(("image", "@"), ("image", "@"), ("labels", "cat")), "Too many files"),
+    "labels that are a file": (form(("labels", "@")), "Only images may be files"),
+    "top_k twice": (form(("image", "@"), ("labels", "cat"), ("top_k", "1"), ("top_k", "2")), "may be repeated"),
+    "a top_k of 0": (form(("image", "@"), ("labels", "cat"), ("top_k", "0")), "top_k: input should be greater than"),
+    "a field mistyped": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
+    "labels that begin as JSON": (form(("image", "@"), ("labels", '["cat"')), "labels is not JSON"),
+    "labels that are JSON of another kind": (form(("image", "@"), ("labels", "[1]")), "a JSON array of strings"),
+    "a label in brackets": (form(("image", "@"), ("labels", "[cat]")), 'put it into an array, ["[a label]"]'),
+    "a label in brackets in the query": (
+        {"params": {"labels": " [cat]"}, **text(IMAGE, "image/png")},
+        "or send a JSON body",
+    ),
+    "a multipart without its boundary": (text(b"x", "multipart/form-data"), "Missing boundary"),
+    "a multipart cut short": (text(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x"), "image is missing"),
+    "a multipart of garbage": (text(b"garbage", "multipart/form-data; boundary=x"), "Invalid multipart data"),
+    "no JSON": (text("nothing"), "The body is not JSON: Expecting value at line 1 column 1."),
+    "an empty JSON body": (text(""), "The body is not JSON"),
+    "JSON that is a list": (text("[]"), "the body: input should be"),
+    "JSON in UTF-16": (text('{"a": 1}'.encode("utf-16")), "not UTF-8"),
+    "NaN": (text('{"threshold": NaN}'), "NaN and Infinity are not numbers"),
+    "a number beyond all floats": (body(threshold=10**400), "threshold"),
+    "a key twice": (text('{"labels": ["a"], "labels": ["b"]}'), "a key twice"),
+    "JSON too deep": (text("[" * 200_000), "too deep"),
+    "a number of thousands of digits": (text("1" * 10_000), "a number too long"),
+    "an unknown key": (body(hypothesis=SECRET), "unknown field; the fields are labels, label_set, templates, top_k"),
+    "an unknown key that is long": (body(**{SECRET: 1}), "unknown field"),
+    "a label set beside labels": (body(label_set="zoo"), "label_set takes the place of labels and templates"),
+    "a label set beside templates": (
+        text(json.dumps({"image": BASE64, "label_set": "zoo", "templates": ["{}"]})),
+        "label_set takes the place of labels and templates",
+    ),
+    "a label set that is a list": (text(json.dumps({"image": BASE64, "label_set": ["zoo"]})), "label_set: input"),
+    "no labels": (text(json.dumps({"image": BASE64})), "labels is missing"),
+    "labels as one string": (body(labels=SECRET), "labels: input should be a valid list"),
+    "a label that is a number": (body(labels=["cat", 3]), "labels/1: input should be a valid string"),
+    "top_k as a string": (body(top_k="1"), "top_k: input should be a valid integer"),
+    "top_k as a truth": (body(top_k=True), "top_k: input should be a valid integer"),
+    "a threshold above 1": (body(threshold=1.5), "threshold: input should be less than or equal to 1"),
+    "options beside a form": ({"params": {"labels": "cat"}, **form(("image", "@"))}, "belong in the body"),
+    "options mistyped in the query": ({"params": {"label": "cat"}, **text(IMAGE, "image/png")}, "did you mean labels"),
+    "no options beside the image": (text(IMAGE, "image/png"), "labels is missing"),
+}
+
+
+@pytest.mark.parametrize(("request_body", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_request_is_told_what_is_wrong(client, request_body, message):
+    answer = client.post("/classify", **request_body)
+    problem = answer.json()
+    assert (answer.status_code, problem["error_type"]) == (400, "invalid_request")
+    assert message in problem["detail"]
+    assert SECRET not in answer.text
+
+
+def test_a_fault_is_pointed_at(client):
+    problem = client.post("/classify", **body(labels=["cat", 3], top_k="x")).json()
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/labels/1", "/top_k"]
+
+
+def test_at_most_ten_faults_are_listed(client):
+    unknown = {f"unknown{index}": 1 for index in range(1000)}
+    assert len(client.post("/classify", **body(**unknown)).json()["errors"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("POST", "/classify", {"image": BASE64, "labels": [1] * 1000}),
+        ("POST", "/classify/batch", {"images": [1] * 1000, "labels": ["cat"]}),
+        ("POST", "/embed/text", {"texts": [1] * 1000}),
+        ("PUT", "/label-sets/zoo", {"labels": [1] * 1000}),
+        ("PUT", "/label-sets/zoo", {"labels": [{"label": "cat", "prompts": [1] * 1000}]}),
+    ],
+)
+def test_of_a_list_only_the_first_wrong_element_is_told(client, method, path, content):
+    # Millions of them would make gigabytes of errors.
+    (fault,) = client.request(method, path, json=content).json()["errors"]
+    assert fault["pointer"].endswith("/0")
+
+
+LABELS = [
+    ((["cat", "dog"]), ["cat", "dog"]),
+    ((['["cat", "dog"]']), ["cat", "dog"]),
+    (([' ["[cat]"]']), ["[cat]"]),
+    ((["[cat]", "dog"]), ["[cat]", "dog"]),
+    ((["cat [small]"]), ["cat [small]"]),
+]
+
+
+@pytest.mark.parametrize(("sent", "labels"), LABELS)
+def test_a_form_and_a_query_read_labels_by_the_same_rule(client, sent, labels):
+    for request_body in (
+        form(("image", "@"), *(("labels", label) for label in sent)),
+        {"params": {"labels": sent}, **text(IMAGE, "image/png")},
+    ):
+        scores = client.post("/classify", **request_body).json()["scores"]
+        assert sorted(score["label"] for score in scores) == sorted(labels)
+
+
+class Name(str):
+    """A field's name that counts how often it is compared."""
+
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.comparisons += 1
+        return super().__eq__(other)
+
+
+def test_thousands_of_fields_are_not_compared_with_each_other():
+    names = [Name(index) for index in range(1000)]
+    assert fields(ImmutableMultiDict([(name, "x") for name in names])) == dict.fromkeys(names, "x")
+    assert Name.comparisons < 10_000
+
+
+@pytest.mark.parametrize(
+    ("image", "hint"),
+    [
+        ("data:image/png;base64," + BASE64, "without its data: prefix"),
+        ("https://example.org/cat.png", "URLs and paths are not followed"),
+        ("/etc/passwd", "URLs and paths are not followed"),
+        (BASE64[:-3] + "!", "not base64"),
+        (BASE64.replace("i", "\n", 1), "not base64"),
+    ],
+)
+def test_an_image_that_is_not_base64_is_refused(client, image, hint):
+    answer = client.post("/classify", **body(image=image))
+    assert (answer.status_code, answer.json()["error_type"]) == (422, "invalid_image")
+    assert hint in answer.json()["detail"]
+    assert answer.json()["errors"][0]["pointer"] == "/image"
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "The request has no Content-Type"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "Send multipart/form-data, application/json"),
+        ({"Content-Type": "text/plain"}, "This Content-Type"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, "without Content-Encoding"),
+    ],
+)
+def test_other_content_types_are_refused(client, headers, message):
+    answer = client.post("/classify", headers=headers, content=b"labels=cat")
+    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+    assert message in answer.json()["detail"]
+
+
+def test_the_image_may_come_without_saying_which_kind(client):
+    answer = client.post("/classify", params={"labels": "cat"}, **text(IMAGE, "application/octet-stream"))
+    assert answer.json()["image"]["format"] == "PNG"
+
+
+def part(name: str, content: bytes, more_headers: bytes = b"", filename: str = "") -> bytes:
+    disposition = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
+    return b"--x\r\n" + disposition.encode() + b"\r\n" + more_headers + b"\r\n" + content + b"\r\n"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "punycode", "iso-8859-1", "zip", '"'])
+def test_a_form_in_another_encoding_is_refused(client, charset):
+    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", '"UTF-8"', "us-ascii"])
+def test_a_form_may_say_that_it_is_utf_8(client, charset):
+    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert answer.status_code == 200
+
+
+GOOD_PARTS = part("image", IMAGE, filename="a.png") + part("labels", b"cat")
+END = b"--x--\r\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_large_picture_in_a_form_touches_no_disk(spawn):
+    process = spawn()
+    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # no byte into any file
+    image = encoded(picture(side=1200), "BMP")
+    assert len(image) > 4_000_000
+    answer = process.client.post("/classify", files={"image": image}, data={"labels": "cat"})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (GOOD_PARTS + END, 200),
+        (GOOD_PARTS + END + bytes(1_000_000), 200),
+        (b"\r\n" * 500_000 + GOOD_PARTS + END, 200),
+        (b"preamble" * 100_000 + b"\r\n" + GOOD_PARTS + END, 400),
+        (part("image", IMAGE, b"X-A: b\r\n" * 10_000, filename="a.png") + part("labels", b"cat") + END, 400),
+        (part("image", IMAGE, b"X-A: " + b"b" * 1_000_000 + b"\r\n", filename="a.png") + END, 400),
+        (part("image" * 100_000, IMAGE, filename="a.png") + END, 400),
+        (GOOD_PARTS + part("x", b"") * 20_000 + END, 400),
+        (GOOD_PARTS + part("image", IMAGE, filename="b.png") + END, 400),
+        (GOOD_PARTS + part("labels", b"\xff\xfe") + END, 200),
+        (GOOD_PARTS + part("top_k", b"1" * 100_000) + END, 400),
+        (GOOD_PARTS + part("labels", b"[" * 100_000) + END, 422),
+        (part("labels", b"[" * 100_000) + part("image", IMAGE, filename="a.png") + END, 400),
+        (GOOD_PARTS + part("../../etc/passwd", b"x", filename="../../etc/passwd") + END, 400),
+    ],
+)
+def test_a_form_made_to_hurt_is_answered_and_the_next_is_served(client, content, status):
+    answer = client.post("/classify", **text(content, "multipart/form-data; boundary=x"))
+    assert answer.status_code == status, answer.text
+    assert client.post("/classify", **body()).status_code == 200

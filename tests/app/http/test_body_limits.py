@@ -1,0 +1,269 @@
+import gc
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.engines.cpu import processors
+from tests.app.pictures import encoded, picture
+from tests.fakes import FakeEncoder
+
+PNG = encoded(picture())
+LIMIT_BYTES = 20_000_000
+HEAD = b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+
+
+def test_a_declared_length_is_refused_before_the_body_is_read(raw):
+    status, headers, problem = raw(HEAD + b"Content-Length: 20000001\r\n\r\n")  # and not a byte of it
+    assert (status, problem["error_type"]) == (413, "body_too_large")
+    assert headers["connection"] == "close"
+    assert problem["detail"] == "The body is larger than the 20,000,000 bytes that this service accepts."
+    assert headers["x-request-id"] == problem["request_id"]
+
+
+def test_a_chunked_body_is_counted_as_it_arrives(raw):
+    chunk = b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
+    status, headers, problem = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 20 + b"1\r\nx\r\n")  # no end
+    assert (status, problem["error_type"]) == (413, "body_too_large")
+    assert headers["connection"] == "close"
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("media_type", "start"),
+    # A form is parsed as it arrives, so it must be well formed up to the limit.
+    [("image/png", b""), ("application/json", b""), ("multipart/form-data; boundary=x", PART)],
+)
+def test_every_body_is_counted(running, media_type, start):
+    with running(max_body_bytes=1000) as client:
+        url = "/classify?labels=cat" if media_type == "image/png" else "/classify"
+        answer = client.post(url, content=iter([start, bytes(600), bytes(600)]), headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["error_type"]) == (413, "body_too_large")
+
+
+def test_a_body_at_the_limit_is_read(client):
+    answer = client.post("/classify?labels=cat", content=bytes(LIMIT_BYTES), headers={"Content-Type": "image/png"})
+    assert answer.json()["error_type"] == "unsupported_media_type"  # read, and seen to be no image
+
+
+def test_a_path_that_reads_no_body_is_not_held_up_by_one(client):
+    assert client.request("GET", "/health/live", content=b"x").status_code == 200
+
+
+def post(image: bytes = PNG, **headers: str) -> dict:
+    return {"content": image, "params": {"labels": "cat"}, "headers": {"Content-Type": "image/png"} | headers}
+
+
+@pytest.fixture(scope="module")
+def locked(running, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A service with keys of both sources."""
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text("from-a-file\n\nclé\n", encoding="utf-8")
+    with running(api_keys="first, second", api_keys_file=file) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer first"},
+        {"Authorization": "bearer  second"},
+        {"X-API-Key": "from-a-file"},
+        {"X-API-Key": "clé".encode()},
+    ],
+)
+def test_each_key_opens_the_service_in_either_header(locked, headers):
+    assert locked.post("/classify", **post(**headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "This service needs an API key."),
+        ({"Authorization": "Bearer"}, "This service needs an API key."),
+        ({"Authorization": "Basic first"}, "This service needs an API key."),
+        ({"Authorization": "first"}, "This service needs an API key."),
+        ({"X-API-Key": "firs"}, "This API key is not valid."),
+        ({"X-API-Key": "first,second"}, "This API key is not valid."),
+        ({"Authorization": "Bearer first second"}, "This API key is not valid."),
+        ({"X-API-Key": b"\xff\xfe"}, "This API key is not valid."),
+        ({"X-API-Key": "wrong", "Authorization": "Bearer first"}, "This API key is not valid."),
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/classify", "/classify/batch", "/embed/text", "/nowhere", "/healthy"),
+        *("/", "/health", "/v2/models/m/infer"),  # a public path is one to read, not one to send to
+    ],
+)
+def test_without_a_valid_key_nothing_is_answered_but_401(locked, path, headers, detail):
+    answer = locked.post(path, **post(**headers))
+    assert (answer.status_code, answer.json()["error_type"]) == (401, "unauthorized")
+    assert answer.json()["detail"].startswith(detail)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/info", "/docs", "/openapi.json"])
+def test_probes_and_facts_need_no_key(locked, path):
+    assert locked.get(path).status_code == 200
+
+
+def test_which_paths_need_no_key_can_be_chosen(running):
+    with running(api_keys="k", public_paths="/health", wait=False) as client:
+        while client.get("/health/ready").status_code != 200:
+            pass
+        assert client.get("/info").status_code == 401
+
+
+def test_a_wrong_key_is_told_before_a_body_that_is_too_large(locked):
+    answer = locked.post("/classify", **post(bytes(LIMIT_BYTES + 1), **{"X-API-Key": "wrong"}))
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+def test_a_compressed_body_is_refused_unread(raw, encoding):
+    status, headers, problem = raw(HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: 1000\r\n\r\n".encode())
+    assert (status, problem["error_type"]) == (415, "unsupported_media_type")
+    assert problem["detail"] == "A compressed body is not accepted. Send it without Content-Encoding."
+    assert headers["connection"] == "close"
+
+
+@pytest.fixture
+def held(running) -> Iterator[tuple[httpx.Client, threading.Event]]:
+    """A service with room for 1,000 bytes and two images, whose device waits for the event."""
+    entered, free = threading.Event(), threading.Event()
+    encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
+    with running(encoder, max_queue_bytes=1000, max_queue_items=2) as client, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.post, "/classify", **post(padded(600)))
+        entered.wait()
+        yield client, free
+        free.set()
+        assert waiting.result().status_code == 200
+    assert len(encoder.image_batches) >= 1
+
+
+def padded(size: int) -> bytes:
+    """Returns a picture in so many bytes: what follows a PNG is ignored."""
+    return PNG + bytes(size - len(PNG))
+
+
+def test_bodies_have_room_together(held):
+    client, free = held
+    refused = client.post("/classify", **post(padded(401)))
+    assert (refused.status_code, refused.json()["error_type"]) == (429, "overloaded")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert client.get("/health/ready").status_code == 200
+    streamed = client.post("/classify", **post(iter([padded(300), bytes(101)])))
+    assert streamed.status_code == 429
+    free.set()
+    assert client.post("/classify", **post(padded(400))).status_code == 200
+    assert client.post("/classify", **post(padded(1000))).status_code == 200
+    assert client.post("/classify", **post(padded(1001))).status_code == 413
+
+
+def test_when_all_permits_are_out_a_body_is_refused_unread(running):
+    entered, free = threading.Event(), threading.Event()
+    encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
+    with running(encoder, max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(client.post, "/classify", **post())
+        entered.wait()
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")  # and not a byte of it
+            answer = connection.recv(65_536)
+        free.set()
+        assert waiting.result().status_code == 200
+    assert answer.startswith(b"HTTP/1.1 429")
+
+
+def test_many_bodies_leave_no_room_taken(running):
+    with running(max_queue_bytes=1000) as client:
+        for size in [999, 1001, 500] * 5:
+            client.post("/classify", **post(padded(size)))
+        assert client.post("/classify", **post(padded(1000))).status_code == 200
+
+
+def test_a_body_that_is_too_slow_is_cut_off(running):
+    with running(body_timeout_s=0.2) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 10)
+            answer = connection.recv(65_536)
+        assert client.post("/classify", **post()).status_code == 200
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_form_leaves_nothing_in_the_temporary_folder(spawn, tmp_path):
+    folder = tmp_path / "spooled"
+    folder.mkdir()
+    process = spawn(variables={"TMPDIR": str(folder)})
+    files = {"image": ("a.png", padded(3_000_000))}
+    assert process.client.post("/classify", files=files, data={"labels": "cat"}).status_code == 200
+    assert process.client.post("/classify", files=files, data={"lables": "cat"}).status_code == 400
+    with socket.create_connection((process.client.base_url.host, process.client.base_url.port)) as connection:
+        form = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        connection.sendall(form + b"Content-Length: 9000000\r\n\r\n" + PART + bytes(3_000_000))  # and leaves
+    assert process.client.get("/health/live").status_code == 200
+    assert process.exit_after_sigterm() == 0
+    assert list(folder.iterdir()) == []
+
+
+class BusyEncoder(FakeEncoder):
+    """Decoding does not end before `free` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def prepare_image(self, rgb):
+        self.free.wait()
+        return super().prepare_image(rgb)
+
+
+def noise(number: int) -> bytes:
+    """Returns a PNG of about 1.3 MB, different for each number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (660, 660, 3), np.uint8)
+    return encoded(Image.fromarray(pixels))
+
+
+def test_bodies_of_requests_that_were_given_up_are_not_kept(running):
+    encoder = BusyEncoder()
+    with running(encoder, max_queue_bytes=5_000_000) as client:
+        tracemalloc.start()
+        try:
+            with ThreadPoolExecutor(8) as clients:
+                answers = clients.map(
+                    lambda number: client.post("/classify", **post(noise(number), **{"X-Request-Timeout-Ms": "300"})),
+                    range(40),
+                )
+                statuses = {answer.status_code for answer in answers}
+            gc.collect()
+            # A thread that decodes holds its body until it ends; there are as many as processors.
+            kept = [trace.size for trace in tracemalloc.take_snapshot().traces if trace.size > 1_000_000]
+        finally:
+            tracemalloc.stop()
+            encoder.free.set()
+    assert 504 in statuses
+    assert statuses <= {504, 429}
+    assert len(kept) <= 2 * processors(), kept  # the body, and the pixels
+
+
+def test_texts_do_not_wait_for_images_that_are_decoded(running):
+    encoder = BusyEncoder()
+    with running(encoder) as client, ThreadPoolExecutor(12) as clients:
+        decoding = [clients.submit(client.post, "/classify", **post(noise(number))) for number in range(12)]
+        while "siglip_queue_depth 12.0" not in client.get("/metrics").text:
+            pass
+        assert client.post("/embed/text", json={"texts": ["cat"]}).status_code == 200
+        assert client.put("/label-sets/pets", json={"labels": ["cat"]}).status_code == 201
+        assert not any(request.done() for request in decoding)
+        encoder.free.set()
+        assert {request.result().status_code for request in decoding} == {200}

@@ -1,0 +1,203 @@
+"""What never becomes a request, or not by the rules, to a server that is a process of its own."""
+
+import json
+import re
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.app.http.wire import address, read_all
+from tests.app.pictures import encoded, picture
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_head_that_does_not_come_is_not_waited_for(spawn, start):
+    process = spawn(body_timeout_s=0.3)
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(start)
+        assert read_all(connection) == b""
+
+
+def test_a_second_request_on_a_connection_has_its_own_time(spawn):
+    process = spawn(body_timeout_s=0.3)
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /health/live HTTP/1.1\r\nHo")
+        answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+
+
+def test_empty_lines_do_not_keep_a_connection(spawn):
+    process = spawn(body_timeout_s=0.3)
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65_536)
+        connection.sendall(b"\r\n")
+        assert read_all(connection) == b""
+
+
+def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        socket.create_connection(address(spawn(keep_alive_s=1)), timeout=30) as short,
+        socket.create_connection(address(spawn()), timeout=30) as long,
+    ):
+        long.sendall(request)
+        short.sendall(request)
+        assert read_all(short).startswith(b"HTTP/1.1 200 OK")  # and then the end
+        long.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert read_all(long).count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 200_000, "The request's head is larger than 65,536 bytes."),
+        (b"GET /" + b"x" * 200_000, "The request's head is larger than 65,536 bytes."),
+        (b"hello\r\n\r\n", "Invalid HTTP request received."),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "Invalid HTTP request received."),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Invalid HTTP request received."),
+    ],
+)
+def test_what_is_no_request_is_a_problem_too(spawn, sent, message):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(sent)
+        headers, _, body = read_all(connection).partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert headers.startswith(b"HTTP/1.1 400")
+    assert (problem["error_type"], problem["detail"]) == ("invalid_request", message)
+    assert problem["request_id"].encode() in headers
+    assert process.client.get("/health/live").status_code == 200
+
+
+CHUNKED = (
+    b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("framing", [b"1;" + b"x" * 200_000, b"0\r\n" + b"X: y\r\n" * 50_000])
+def test_a_body_that_is_all_framing_is_refused(spawn, framing):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection, suppress(ConnectionError):
+        connection.sendall(CHUNKED + framing)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"chunk extensions or trailers is larger than 65,536 bytes" in answer
+
+
+def test_chunk_extensions_and_trailers_are_ignored(spawn):
+    process = spawn()
+    body = b'c;a=b;c="d"\r\n{"texts":["a\r\n3\r\n"]}\r\n0\r\nContent-Type: text/plain\r\n\r\n'
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(CHUNKED + body)
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+PNG = encoded(picture())
+
+
+def wishing(start: bytes, fields: bytes = b"") -> bytes:
+    """Returns the head of a request as Java's client sends it, which would rather talk HTTP/2."""
+    return start + b" HTTP/1.1\r\nHost: x\r\n" + WISH + fields + b"\r\n"
+
+
+def upload(body: bytes, framing: bytes) -> bytes:
+    return wishing(b"POST /classify?labels=cat", b"Content-Type: image/png\r\n" + framing) + body
+
+
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PNG), PNG)
+WHOLE = upload(PNG, b"Content-Length: %d\r\n" % len(PNG))
+HEALTH = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("split", [len(WHOLE), WHOLE.index(PNG), WHOLE.index(PNG) + 9, 20, WHOLE.index(b"h2c")])
+def test_a_wish_for_another_protocol_is_passed_over(spawn, split):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (WHOLE[:split], WHOLE[split:]):
+            connection.sendall(piece)
+        connection.sendall(WHOLE + HEALTH)  # the connection goes on
+        answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1 ") == 3
+    assert answer.count(b'"scores"') == 2
+    assert process.exit_after_sigterm() == 0
+    assert not [line for line in process.log if "pgrade" in line]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (upload(CHUNKS, b"Transfer-Encoding: chunked\r\n") + HEALTH, [200, 200]),
+        (wishing(b"GET /health/live") + HEALTH, [200, 200]),
+        (wishing(b"GET /nowhere") + HEALTH, [404, 200]),
+        (wishing(b"PRI *") + HEALTH, [400]),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n" + HEALTH, [400]),
+        (wishing(b"CONNECT example.com:443"), [400]),
+        (wishing(b"POST /classify", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), [400]),
+        (wishing(b"GET http://x"), [400]),
+        (wishing(b"GET /health/live") * 1_000 + HEALTH, [200] * 1_001),
+        (wishing(b"GET /health/live", b"Connection: close\r\n") + HEALTH, [200]),
+    ],
+)
+def test_it_is_passed_over_with_any_body_and_none(spawn, sent, answers):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(sent)
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", read_all(connection))
+    assert [int(status) for status in statuses] == answers
+
+
+def test_a_client_of_http_1_0_is_answered_as_one(spawn):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(wishing(b"GET /health/live").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b"connection: close" in connection.recv(65_536)
+
+
+LARGE = b'{"texts": [' + b",".join(b'"%d"' % i for i in range(10_000)) + b"]}"  # 32 numbers each come back
+EMBED = (
+    b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(LARGE)
+)
+
+
+@pytest.fixture
+def reader(spawn):
+    """A connection with a small window, whose client has asked for megabytes."""
+    process = spawn(body_timeout_s=1)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(address(process))
+        connection.sendall(EMBED + LARGE)
+        yield process, connection
+
+
+def open_files(process) -> int:
+    return len(list(Path(f"/proc/{process.popen.pid}/fd").iterdir()))
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_not_waited_for(reader):
+    process, connection = reader
+    connection.recv(1)
+    before = open_files(process)
+    process.wait_for(lambda: open_files(process) < before)
+    assert len(read_all(connection)) < 1_000_000  # what the network held by then
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it_whole(reader):
+    _, connection = reader
+    answer = connection.recv(65_536)
+    for _ in range(8):
+        time.sleep(0.25)  # longer in all than the service waits for one that takes nothing
+        answer += connection.recv(300_000, socket.MSG_WAITALL)
+    answer += read_all(connection)
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["embeddings"]) == 10_000

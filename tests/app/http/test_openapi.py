@@ -1,0 +1,68 @@
+"""The OpenAPI document, and the running service against it by requests that schemathesis makes up from it."""
+
+import jsonschema
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from app.main import create_app
+from app.settings import Settings
+from tests.fakes import FakeEncoder
+
+VERTEX = {"aip_predict_route": "/v1/endpoints/1:predict", "aip_health_route": "/v1/endpoints/1"}
+DOCUMENT = create_app(Settings(**VERTEX)).openapi()
+OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+
+@pytest.fixture(scope="module")
+def address(running):
+    with running(FakeEncoder(), max_labels=50, **VERTEX) as client:
+        yield str(client.base_url)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_answer_is_one_that_the_contract_names(address, path, method):
+    operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @given(operation.as_strategy())
+    def check(case):
+        case.headers.pop("X-Request-Timeout-Ms", None)  # a millisecond is not enough, and 504 is tested elsewhere
+        # Random bytes are no image and random words no template: what fits the document may still be refused, with 4xx.
+        case.call_and_validate(base_url=address, excluded_checks=[positive_data_acceptance])
+
+    check()
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_request_answer_and_error_has_an_example_that_fits(path, method):
+    operation = DOCUMENT["paths"][path][method]
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    for content in (content for body in bodies for content in body.get("content", {}).values()):
+        if content["schema"].get("format") == "binary":  # an image itself
+            continue
+        examples = [example["value"] for example in content.get("examples", {}).values()] or [content["example"]]
+        for example in examples:
+            jsonschema.validate(example, {**content["schema"], "components": DOCUMENT["components"]})
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_answer_names_the_request_id(path, method):
+    for status, response in DOCUMENT["paths"][path][method]["responses"].items():
+        assert "X-Request-Id" in response["headers"]
+        assert ("Retry-After" in response["headers"]) == (status == "429")
+
+
+def test_keys_are_named_where_one_is_needed():
+    document = create_app(Settings(api_keys="k")).openapi()
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
+    assert document["paths"]["/classify"]["post"]["security"] == [{"bearer": []}, {"header": []}]
+    assert "security" not in document["paths"]["/health"]["get"]
+    assert "securitySchemes" not in DOCUMENT["components"]
+    assert "security" not in DOCUMENT["paths"]["/classify"]["post"]
+
+
+def test_a_request_s_own_deadline_is_a_parameter():
+    (name,) = [p["name"] for p in DOCUMENT["paths"]["/classify"]["post"]["parameters"] if p["in"] == "header"]
+    assert name == "X-Request-Timeout-Ms"

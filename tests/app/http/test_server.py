@@ -1,0 +1,119 @@
+"""The server as a process of its own: signals, the drain, and bodies that are refused or slow."""
+
+import json
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.app.http.wire import address, head, read_all
+from tests.app.pictures import encoded, picture
+
+CLASSIFY = {
+    "method": "POST",
+    "url": "/classify",
+    "params": {"labels": "cat"},
+    "content": encoded(picture()),
+    "headers": {"Content-Type": "image/png"},
+}
+
+
+def test_after_sigterm_the_service_is_unready_at_once_and_serves_until_the_drain_ends(spawn):
+    process = spawn("slow", drain_s=1.5)
+    with ThreadPoolExecutor(1) as other:
+        under_way = other.submit(process.client.request, **CLASSIFY)
+        process.popen.send_signal(signal.SIGTERM)
+        ready = process.wait_until_draining()
+        late, live = process.client.request(**CLASSIFY), process.client.get("/health/live")
+        assert under_way.result().status_code == 200
+    assert (ready.status_code, ready.json()["error_type"]) == (503, "draining")
+    assert (late.status_code, live.status_code) == (200, 200)
+    assert late.headers["Connection"] == "close"
+    assert process.exit_status() == 0
+
+
+def test_what_is_under_way_when_the_drain_ends_is_answered(spawn):
+    process = spawn("slow", drain_s=0)
+    with ThreadPoolExecutor(1) as other, socket.create_connection(address(process), timeout=30) as connection:
+        body = CLASSIFY["content"]
+        connection.sendall(head(len(body)) + body[:10])
+        process.wait_for(lambda: "siglip_queue_bytes 10.0" in process.client.get("/metrics").text)
+        process.popen.send_signal(signal.SIGTERM)
+        process.wait_for(lambda: any("Waiting for connections" in line for line in process.log))
+        connection.sendall(body[10:])
+        answer = other.submit(read_all, connection).result()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert process.exit_status() == 0
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(spawn, first):
+    process = spawn("sticks", drain_s=600)
+    with ThreadPoolExecutor(1) as other:
+        stuck = other.submit(process.client.request, **CLASSIFY)
+        process.popen.send_signal(first)
+        process.wait_until_draining()
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.exit_status() == 128 + signal.SIGTERM
+        assert stuck.exception()
+
+
+@pytest.mark.parametrize(("behaviour", "number"), [("never loads", signal.SIGTERM), ("works", signal.SIGINT)])
+def test_without_anything_to_drain_the_first_signal_is_enough(spawn, behaviour, number):
+    process = spawn(behaviour, wait=behaviour == "works", drain_s=600)
+    process.popen.send_signal(number)
+    assert process.exit_status() == 0
+
+
+def test_a_device_thread_that_ends_is_told_to_who_waits_and_ends_the_process(spawn):
+    process = spawn("dies")
+    answer = process.client.request(**CLASSIFY)
+    assert (answer.status_code, answer.json()["error_type"]) == (500, "internal_error")
+    assert process.exit_status() == 1
+    assert any("the thread device has ended" in line for line in process.log)
+
+
+def test_an_upload_with_a_wrong_key_is_refused_unread(spawn):
+    process = spawn(api_keys="right")
+    counters = Path(f"/proc/{process.popen.pid}/io")
+
+    def read_bytes() -> int:
+        return int(counters.read_text().split()[1])
+
+    process.client.get("/health/live")
+    before_bytes = read_bytes()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(head(100_000_000, "X-API-Key: wrong"))
+        answer = connection.recv(1)  # by the head alone
+        sent_bytes = 0
+        with suppress(ConnectionError):
+            while sent_bytes < 100_000_000:
+                sent_bytes += connection.send(bytes(65_536))
+        answer += read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert sent_bytes < 100_000_000
+    assert read_bytes() - before_bytes < 65_536
+
+
+def test_a_slow_body_is_cut_off_and_others_are_served_meanwhile(spawn):
+    process = spawn(body_timeout_s=0.5)
+    with socket.create_connection(address(process), timeout=30) as connection, ThreadPoolExecutor(1) as other:
+        connection.sendall(head(1000) + b"x")
+        answer = other.submit(read_all, connection)
+        assert process.client.request(**CLASSIFY).status_code == 200
+        headers, _, body = answer.result().partition(b"\r\n\r\n")
+    assert headers.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in headers.lower()
+    assert json.loads(body)["detail"] == "The body did not arrive within 0.5 s."
+
+
+@pytest.mark.parametrize("name", ["request_timeout_s", "body_timeout_s", "canary_s"])
+def test_a_time_without_end_is_no_limit(spawn, name):
+    process = spawn(**{name: "inf"})
+    assert process.client.request(**CLASSIFY).status_code == 200
+    limit = process.client.get("/info").json()["limits"]["request_timeout_s"]
+    assert limit == (None if name == "request_timeout_s" else 60)
+    assert process.exit_after_sigterm() == 0

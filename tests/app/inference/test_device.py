@@ -1,0 +1,97 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from app.errors import InternalError, NotReady
+from app.inference.device import Device
+from app.observability.metrics import Metrics
+from tests.app.inference.engines import make_engine
+from tests.fakes import FakeEncoder, embed
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
+    works = True
+
+    def before_batch() -> None:
+        if not works:
+            raise RuntimeError
+
+    encoder = FakeEncoder(before_batch=before_batch)
+    engine = make_engine(canary_s=0.01)
+    await engine.load(lambda: encoder)
+    while not (encoder.image_batches and engine.ready):
+        await asyncio.sleep(0.001)
+    works = False
+
+    def reason() -> str:
+        try:
+            engine.check_ready()
+        except NotReady as error:
+            return error.detail
+        return ""
+
+    while reason() != "The service is not ready: a forward on the device has failed (RuntimeError).":
+        await asyncio.sleep(0.001)
+    works = True
+    while not engine.ready:
+        await asyncio.sleep(0.001)
+    await engine.close()
+
+
+async def test_a_device_thread_that_ends_is_told():
+    def end() -> None:
+        raise SystemExit
+
+    died = threading.Event()
+    engine = make_engine(on_death=died.set)
+    await engine.load(lambda: FakeEncoder(before_batch=end))
+    with pytest.raises(InternalError):
+        await engine.embed_texts(["cat"])
+    await asyncio.get_running_loop().run_in_executor(None, died.wait)
+    with pytest.raises(NotReady, match="The device thread has ended"):
+        engine.check_live()
+    await engine.close()
+
+
+async def test_a_batch_of_both_towers_runs_on_the_devices_thread_and_the_pulse_hears_of_it():
+    encoder = FakeEncoder()
+    device = Device(Metrics(), max_batch=4, canary_s=600, on_death=lambda: None)
+    device.check_live()
+    images, texts = device.open(encoder)
+    futures = images.submit([np.zeros((8, 8, 3), np.uint8)] * 3) + texts.submit([np.zeros(16, np.int32)])
+    results = await asyncio.gather(*futures)
+    assert results[0].row == pytest.approx(embed(np.zeros((8, 8, 3), np.uint8)))
+    assert encoder.threads == {"device"}
+    device.check_ready()
+    await device.close()
+
+
+async def test_what_the_towers_do_is_counted():
+    def before_batch() -> None:
+        raise RuntimeError
+
+    metrics = Metrics()
+    device = Device(metrics, max_batch=4, canary_s=600, on_death=lambda: None)
+    images, _ = device.open(FakeEncoder(before_batch))
+    await asyncio.gather(*images.submit([np.zeros((8, 8, 3), np.uint8)] * 2), return_exceptions=True)
+    await device.close()
+    shown = metrics.exposition("")[0].decode()
+    assert 'siglip_queue_wait_seconds_count{tower="image"} 2.0' in shown
+    assert float(shown.split('siglip_forward_failures_total{tower="image"} ')[1].split()[0]) >= 3
+
+
+async def test_a_device_inside_a_long_call_is_known_to_run_after_it_was_closed():
+    entered, free = threading.Event(), threading.Event()
+    engine = make_engine()
+    loading = asyncio.create_task(engine.load(lambda: FakeEncoder(lambda: None, lambda: (entered.set(), free.wait()))))
+    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+    await engine.close()
+    assert engine.computing
+    free.set()
+    loading.cancel()
+    while engine.computing:
+        await asyncio.sleep(0.001)

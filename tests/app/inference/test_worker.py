@@ -1,0 +1,62 @@
+import asyncio
+import threading
+
+import pytest
+
+from app.inference.worker import Worker, WorkerEnded
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def worker():
+    worker = Worker("test")
+    yield worker
+    worker.stop()
+    worker.join()
+
+
+async def test_a_worker_hands_back_what_its_function_returned_or_raised(worker):
+    assert await asyncio.wrap_future(worker.call(lambda: threading.current_thread().name)) == "test"
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wrap_future(worker.call(lambda: 1 // 0))
+
+
+async def test_a_call_that_is_cancelled_leaves_the_worker_alive(worker):
+    entered, free = threading.Event(), threading.Event()
+    running = asyncio.wrap_future(worker.call(lambda: (entered.set(), free.wait())))
+    queued = asyncio.wrap_future(worker.call(lambda: None))
+    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+    running.cancel()
+    queued.cancel()
+    free.set()
+    assert await asyncio.wrap_future(worker.call(lambda: 7)) == 7
+    assert worker.alive
+
+
+def end() -> None:
+    raise SystemExit
+
+
+async def test_a_thread_that_ends_says_so_and_leaves_nobody_waiting():
+    entered, free, died = threading.Event(), threading.Event(), threading.Event()
+    worker = Worker("test", died.set)
+    worker.call(lambda: (entered.set(), free.wait()))
+    entered.wait()
+    fatal, queued, cancelled = worker.call(end), worker.call(lambda: 7), worker.call(lambda: 8)
+    cancelled.cancel()
+    free.set()
+    assert died.wait(30)
+    assert isinstance(fatal.exception(), SystemExit)
+    assert isinstance(queued.exception(), WorkerEnded)
+    assert isinstance(worker.call(lambda: 9).exception(), WorkerEnded)
+    assert not worker.alive
+
+
+async def test_a_thread_that_was_stopped_has_not_died():
+    died = threading.Event()
+    worker = Worker("test", died.set)
+    worker.stop()
+    worker.join()
+    assert not worker.alive
+    assert not died.is_set()

@@ -1,0 +1,110 @@
+import pytest
+
+from app.settings import Settings, SettingsError, load_settings, settings_table, variable
+
+
+@pytest.fixture(autouse=True)
+def only_these_variables(monkeypatch):
+    """The environment is this room's input."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable(name), raising=False)
+
+
+def test_the_defaults_serve_the_embedded_model_to_this_machine_alone():
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.model, settings.weights) == ("127.0.0.1", 8000, None, None)
+
+
+def test_a_variable_is_read(monkeypatch):
+    monkeypatch.setenv("SIGLIP_MAX_LABELS", "7")
+    monkeypatch.setenv("SIGLIP_MODEL", "SigLIPBaseP16")
+    assert (load_settings().max_labels, load_settings().model) == (7, "SigLIPBaseP16")
+
+
+def test_what_is_given_takes_the_place_of_a_variable_and_is_checked_as_it_is(monkeypatch):
+    monkeypatch.setenv("SIGLIP_DEVICE", "gpu")
+    assert load_settings(device="cpu").device == "cpu"
+    with pytest.raises(SettingsError, match=r"^SIGLIP_DEVICE: .* Received: 'tpu'$"):
+        load_settings(device="tpu")
+
+
+def test_an_empty_variable_is_the_default(monkeypatch):
+    monkeypatch.setenv("SIGLIP_PORT", "")
+    assert load_settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("SIGLIP_MAX_LABLES", "SIGLIP_MAX_LABELS"), ("SIGLIP_WEIGHT", "SIGLIP_WEIGHTS"), ("SIGLIP_X", "SIGLIP_")],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_known(monkeypatch, name, nearest):
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"no setting {name}; the nearest is {nearest}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("MAX_BATCH", "0"),
+        ("DEVICE", "tpu"),
+        ("DTYPE", "int4"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_its_variable(monkeypatch, name, value):
+    monkeypatch.setenv(f"SIGLIP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^SIGLIP_{name}: .* Received: '{value}'$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [("/health/, /info", ["/health", "/info"]), ("/", ["/"]), ("/a/b//", ["/a/b"]), ("//", ["/"])],
+)
+def test_a_slash_at_the_end_of_a_public_path_says_nothing_else(monkeypatch, given, paths):
+    monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", given)
+    assert load_settings().public_paths == paths
+
+
+def test_a_public_path_that_no_request_has_is_refused(monkeypatch):
+    monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", "/info,health")
+    with pytest.raises(SettingsError, match=r"^SIGLIP_PUBLIC_PATHS: .*a path begins with /, such as /health"):
+        load_settings()
+
+
+def test_the_table_has_every_setting_with_its_default_and_meaning():
+    lines = settings_table().splitlines()
+    assert len(lines) == len(Settings.model_fields)
+    for line, (name, field) in zip(lines, Settings.model_fields.items(), strict=True):
+        assert line.split()[0] == variable(name)
+        assert line.endswith(str(field.description))
+        if name.endswith(("_bytes", "_pixels")):
+            assert f"in {name.rpartition('_')[2]}" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "host", "port"),
+    [
+        ({"AIP_HTTP_PORT": "8080"}, "0.0.0.0", 8080),
+        ({"AIP_HTTP_PORT": "8080", "SIGLIP_HOST": "127.0.0.1"}, "127.0.0.1", 8080),
+        ({"AIP_HTTP_PORT": "8080", "SIGLIP_PORT": "9000"}, "127.0.0.1", 9000),
+        ({"AIP_HTTP_PORT": ""}, "127.0.0.1", 8000),
+    ],
+)
+def test_vertex_ais_port_is_ours_on_all_addresses_unless_we_are_told_another(monkeypatch, variables, host, port):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (load_settings().host, load_settings().port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HTTP_PORT", "x"), ("HTTP_PORT", "70000"), ("HEALTH_ROUTE", "health"), ("PREDICT_ROUTE", "/a/{b}")],
+)
+def test_a_variable_of_vertex_ais_that_cannot_be_used_is_refused_by_its_own_name(monkeypatch, name, value):
+    monkeypatch.setenv(f"AIP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^AIP_{name}: .* Received: '{value}'$"):
+        load_settings()

@@ -1,0 +1,62 @@
+"""Processors that a container may use, and what they can do."""
+
+import os
+
+import pytest
+
+from model.engines.cpu import is_avx2_at_most, multiplies_int8, processors, quota
+
+ALLOWED = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "no number"}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_s_quota_is_read_in_whole_processors(files, expected, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert quota(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [("100000 100000", 1), ("99900000 100000", ALLOWED)])
+def test_neither_the_quota_nor_the_affinity_is_exceeded(given, expected, tmp_path):
+    (tmp_path / "cpu.max").write_text(given)
+    assert processors(tmp_path) == expected
+
+
+def test_a_process_bound_to_one_processor_has_one(tmp_path):
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert processors(tmp_path) == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("told", "int8", "avx2_at_most"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\nbugs\t\t: spectre_v1\n", True, False),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx_vnni\n", True, True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", False, False),
+        ("processor\t: 0\nflags\t\t: fpu avx2\n", False, True),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", True, False),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", False, False),
+        (None, True, False),
+    ],
+)
+def test_what_processors_can_do_is_what_the_system_says(told, int8, avx2_at_most, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    if told is not None:
+        cpuinfo.write_text(told)
+    assert (multiplies_int8(cpuinfo), is_avx2_at_most(cpuinfo)) == (int8, avx2_at_most)

@@ -1,0 +1,109 @@
+"""What a GPU would run, bfloat16 towers compiled by XLA, for its values and its graph, on whatever device is here."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.checkpoint.variants import load_model
+from model.engines.encoder import Encoder, load_encoder
+from model.engines.tensorflow_encoder import TensorFlowEncoder
+from tests.golden.cases import pixels, token_ids
+from tests.model.conftest import SQUARE
+
+IMAGES, TOKEN_IDS = pixels(SQUARE.vision.image_size, 5), token_ids(SQUARE, 5)
+# 1 - cosine: bfloat16 has 8 bits, and three layers of it leave a cosine right to about a thousandth.
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def exact(checkpoint) -> Encoder:
+    return load_encoder(weights=str(checkpoint), device="cpu", max_batch=5)
+
+
+@pytest.fixture(scope="module")
+def encoder(checkpoint, exact) -> Encoder:
+    model = load_model(None, checkpoint, dtype="bfloat16")
+    encoder = TensorFlowEncoder(model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+    encoder.warm_up()
+    return encoder
+
+
+@pytest.fixture(params=["image", "text"])
+def graph(request, encoder) -> tf.Graph:
+    """The graph of one tower."""
+    tower = encoder.image_tower if request.param == "image" else encoder.text_tower
+    return tower.get_concrete_function().graph
+
+
+def types(graph: tf.Graph, *operations: str) -> set[tf.DType]:
+    """Returns what the operations of these kinds give."""
+    return {op.outputs[0].dtype for op in graph.get_operations() if op.type in operations}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_embeddings_of_compiled_bfloat16_towers_are_close_to_float32(encoder, exact, count):
+    for ours, theirs in (
+        (encoder.encode_images(IMAGES[:count]), exact.encode_images(IMAGES[:count])),
+        (encoder.encode_texts(TOKEN_IDS[:count]), exact.encode_texts(TOKEN_IDS[:count])),
+    ):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+        assert (ours * theirs).sum(axis=-1).min() > 1 - TOLERANCE
+        assert np.abs(ours - theirs).max() > 1e-5, "towers that are float32 after all would show nothing"
+
+
+def test_products_are_bfloat16(graph):
+    assert types(graph, "MatMul", "BatchMatMulV2", "Conv2D", "Einsum") == {tf.bfloat16}
+
+
+def test_softmax_and_the_statistics_of_the_norms_are_float32(graph):
+    for operation in ("Softmax", "Mean", "SquaredDifference", "Rsqrt"):
+        assert types(graph, operation) == {tf.float32}, operation
+
+
+def test_the_embedding_is_normalised_in_float32(graph):
+    (embedding,) = graph.outputs
+    (quotient,) = [
+        op for op in graph.get_operations() if op.type == "RealDiv" and op.outputs[0].shape.as_list() == [None, 32]
+    ]
+    assert [tensor.dtype for tensor in quotient.inputs] == [tf.float32] * 2
+    assert embedding.dtype == tf.float32
+
+
+def test_pictures_reach_the_tower_as_bytes(encoder):
+    graph = encoder.image_tower.get_concrete_function().graph
+    assert graph.inputs[0].dtype == tf.uint8
+    consumers = graph.inputs[0].consumers()
+    assert [(op.type, op.outputs[0].dtype) for op in consumers] == [("Cast", tf.float32)], "normalised in the graph"
+
+
+def test_logits_are_float32(encoder):
+    output = encoder.model({"images": IMAGES, "token_ids": TOKEN_IDS})
+    assert output["image_logits"].dtype == tf.float32
+
+
+def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
+    script = """if True:
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from model.engines.encoder import load_encoder
+        from model.engines.tensorflow_encoder import TensorFlowEncoder
+        exact = load_encoder(weights=sys.argv[1], device="cpu")
+        encoder = TensorFlowEncoder(exact.model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+        compiled = lambda: len(list(Path(sys.argv[2]).glob("*before_optimizations.txt")))
+        encoder.warm_up()
+        warm = compiled()
+        for count in range(1, 6):
+            encoder.encode_images(np.zeros((count, 32, 32, 3), np.uint8))
+            encoder.encode_texts(np.ones((count, 16), np.int32))
+        print(warm, compiled())
+    """
+    dumped = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    command = [sys.executable, "-c", script, str(checkpoint), str(tmp_path)]
+    told = subprocess.run(command, env=dumped, check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["8", "8"], "four sizes of two towers"

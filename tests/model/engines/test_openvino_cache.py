@@ -1,0 +1,145 @@
+"""OpenVINO's form of a checkpoint: made once, whole or not at all, by a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from model.checkpoint.safetensors_files import fingerprint
+from model.config import EMBEDDED_DIRECTORY, CheckpointError
+from model.engines.encoder import CheckpointFiles
+from model.engines.openvino_cache import FACTS, GOLDEN, key, openvino_graphs
+
+EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
+ROOT = Path(__file__).parents[3]
+FILES = sorted([FACTS, GOLDEN, "image.bin", "image.xml", "text.bin", "text.xml"])
+
+
+def graphs(directory: Path, cache: Path | None, dtype: str = "float32", stages: list[str] | None = None):
+    files = CheckpointFiles(directory, cache, [].append if stages is None else stages.append)
+    return openvino_graphs(files, fingerprint(directory), dtype)
+
+
+def test_the_second_time_nothing_is_made(tmp_path):
+    stages: list[str] = []
+    with graphs(EMBEDDED, tmp_path, stages=stages) as folder:
+        made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert stages == ["converting"]
+    with graphs(EMBEDDED, tmp_path, stages=stages) as again:
+        assert {path.name: path.stat().st_mtime_ns for path in again.iterdir()} == made
+    assert stages == ["converting"]
+    assert sorted(made) == FILES
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "nothing else is left"
+
+
+def test_int8_has_a_folder_of_its_own_and_a_third_of_the_bytes(engine_cache):
+    sizes = []
+    for dtype in ("float32", "int8"):
+        with graphs(EMBEDDED, engine_cache, dtype) as folder:
+            assert folder.name.startswith(f"{dtype}-")
+            sizes.append((folder / "image.bin").stat().st_size)
+    assert sizes[1] < sizes[0] / 3
+
+
+def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
+    shutil.copyfile(EMBEDDED / "config.json", tmp_path / "config.json")
+    before = key(tmp_path, "a", "float32")
+    assert key(tmp_path, "b", "float32") != before
+    (tmp_path / "config.json").write_text("{}")
+    assert key(tmp_path, "a", "float32") != before
+
+
+@pytest.mark.parametrize("maker", ["openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras"])
+def test_another_version_of_whatever_makes_them_has_another_folder(maker, tmp_path):
+    code = "import sys; from pathlib import Path; from model.engines.openvino_cache import key\n"
+    code += "print(key(Path(sys.argv[1]), 'a', 'int8'))"
+    info = tmp_path / f"{maker.replace('-', '_')}-99.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {maker}\nVersion: 99.0\n")
+
+    def key_with(path: str) -> str:
+        command = [sys.executable, "-c", code, str(EMBEDDED)]
+        environment = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert key_with(str(tmp_path)) != key_with("")
+
+
+def test_graphs_that_are_cached_need_no_temporary_folder(engine_cache, tmp_path):
+    with graphs(EMBEDDED, engine_cache):
+        pass
+    code = f"""if True:
+        from pathlib import Path
+        from model.engines.encoder import CheckpointFiles
+        from model.engines.openvino_cache import openvino_graphs
+        from model.checkpoint.safetensors_files import fingerprint
+        directory = Path({str(EMBEDDED)!r})
+        files = CheckpointFiles(directory, Path({str(engine_cache)!r}), print)
+        with openvino_graphs(files, fingerprint(directory), "float32") as folder:
+            print(len(list(folder.iterdir())))
+    """
+    environment = os.environ | {"TMPDIR": str(tmp_path / "none")}
+    # A folder that cannot be made a temporary one, nor could the usual ones: no file may be longer than 0 bytes.
+    command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "-", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{len(FILES)}\n"), done.stderr
+
+
+def test_every_user_can_read_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with graphs(EMBEDDED, tmp_path / "cache") as folder:
+            modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+            assert (folder.stat().st_mode & 0o777, modes) == (0o755, {0o644})
+    finally:
+        os.umask(before)
+
+
+def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):
+    name = key(EMBEDDED, fingerprint(EMBEDDED), "float32")
+    older = tmp_path / (name.rpartition("-")[0] + "-0123456789abcdef")
+    others = [tmp_path / f"int8-{name.partition('-')[2]}", tmp_path / "float32-0123456789abcdef-0123456789abcdef"]
+    for folder in (older, *others):
+        folder.mkdir()
+    with graphs(EMBEDDED, tmp_path):
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, *others])
+
+
+def test_without_a_cache_nothing_is_left():
+    with graphs(EMBEDDED, None) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == FILES
+        assert Path(tempfile.gettempdir()) in folder.parents
+    assert not folder.exists()
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leaves_nothing(tmp_path):
+    broken = shutil.copytree(EMBEDDED, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    del tensors["logit_scale"], tensors["logit_bias"]
+    save_file(tensors, broken / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117 (what raises stands alone)
+        with graphs(broken, tmp_path / "cache"):
+            pass
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"form of the checkpoint cannot be kept: .*file"):  # noqa: SIM117 (what raises stands alone)
+        with graphs(EMBEDDED, tmp_path / "file"):
+            pass
+
+
+def test_it_does_not_outlive_the_process_that_wanted_it(tmp_path):
+    folder = tmp_path / "partial"
+    folder.mkdir()
+    command = [sys.executable, "-m", "model.engines.openvino_cache", str(EMBEDDED), str(folder), "float32"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # at its end at once
+    assert done.returncode == 1
+    assert not folder.exists()

@@ -1,0 +1,194 @@
+"""The engine OpenVINO, beyond what test_encoder.py asks of every engine."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.checkpoint.variants import load_model
+from model.checkpoint.weights import save_checkpoint
+from model.config import CheckpointError
+from model.engines.encoder import DeviceError, Encoder, load_encoder
+from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS
+from model.engines.openvino_encoder import SETTINGS, set_gelu_apart
+from model.engines.self_test import SelfTestFailed
+
+import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
+
+
+def openvino_encoder(engine_cache, **given) -> Encoder:
+    return load_encoder(engine="openvino", engine_cache=engine_cache, **given)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Encoder:
+    return load_encoder(device="cpu", max_batch=8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_the_embedded_checkpoint_passes_its_self_test(dtype, engine_cache):
+    encoder = openvino_encoder(engine_cache, dtype=dtype, max_batch=4)
+    encoder.warm_up()
+    encoder.self_test()
+    assert (encoder.info.engine, encoder.info.device, encoder.info.dtype) == ("openvino", "CPU", dtype)
+
+
+def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
+    other = openvino_encoder(engine_cache, max_batch=8)
+    images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
+    texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
+    np.testing.assert_allclose(other.encode_images(images), exact.encode_images(images), atol=2e-6)
+    np.testing.assert_allclose(other.encode_texts(texts), exact.encode_texts(texts), atol=2e-6)
+    assert (other.scale, other.bias) == (exact.scale, exact.bias)
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_gelu_apart_from_its_product_is_the_same(tower, exact, tmp_path):
+    openvino_encoder(tmp_path)
+    (path,) = tmp_path.glob(f"float32-*/{TOWERS[tower]}")
+    rows = np.random.default_rng(0).integers(0, 256, (3, *exact.info.image_size, 3), np.uint8)
+    if tower == "text":
+        rows = exact.prepare_text(["cat", "ein Hund", ""])
+    embeddings = []
+    for apart in (False, True):
+        graph = openvino.Core().read_model(path)
+        assert any(node.get_type_name() == "Gelu" for node in graph.get_ops())
+        if apart:
+            set_gelu_apart(graph)
+            assert not any(node.get_type_name() == "Gelu" for node in graph.get_ops())
+        embeddings.append(openvino.compile_model(graph, "CPU", SETTINGS)(rows)[0])
+    np.testing.assert_allclose(*embeddings, atol=1e-6)
+
+
+def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
+    other = openvino_encoder(engine_cache, dtype="int8", max_batch=8)
+    images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
+    texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
+    for ours, theirs in (
+        (other.encode_images(images), exact.encode_images(images)),
+        (other.encode_texts(texts), exact.encode_texts(texts)),
+    ):
+        assert (ours * theirs).sum(axis=-1).min() > 0.999
+        assert np.abs(ours - theirs).max() > 1e-5, "graphs that are float32 after all would show nothing"
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("tower", "name"), [("image", "a picture"), ("text", "a text")])
+def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, tmp_path):
+    openvino_encoder(tmp_path, dtype="int8")
+    (golden,) = tmp_path.glob(f"int8-*/{GOLDEN}")
+    with np.load(golden) as file:
+        arrays = dict(file)
+    arrays[f"{tower}_embeddings"] += 0.2 * np.random.default_rng(0).standard_normal(arrays[f"{tower}_embeddings"].shape)
+    np.savez(golden, **arrays)
+    with pytest.raises(SelfTestFailed, match=f"{name} in int8, beside float32, is embedded as something else"):
+        openvino_encoder(tmp_path, dtype="int8", max_batch=1).self_test()
+
+
+@pytest.mark.parametrize("name", ["image.xml", "image.bin", "text.xml", "text.bin", FACTS, GOLDEN])
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: os.truncate(path, 0)]
+)
+def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, engine_cache, tmp_path):
+    openvino_encoder(engine_cache)
+    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+    for path in cache.glob(f"float32-*/{name}"):
+        damage(path)
+    with pytest.raises(CheckpointError, match=r"float32-[\w-]+ cannot be used; delete it to have it made again: ."):
+        openvino_encoder(cache)
+
+
+def test_an_answer_is_not_written_over_by_the_next(engine_cache):
+    encoder = openvino_encoder(engine_cache, max_batch=1)
+    images = np.random.default_rng(0).integers(0, 256, (2, *encoder.info.image_size, 3), dtype=np.uint8)
+    first = encoder.encode_images(images[:1])
+    kept = first.copy()
+    encoder.encode_images(images[1:])
+    np.testing.assert_array_equal(first, kept)
+
+
+def resident_bytes(folder: Path) -> int:
+    """Returns how much of a folder's files is in this process's memory."""
+    mappings = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    ours = "".join(mapping for mapping in mappings if str(folder) in mapping)
+    return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"^Rss: +(\d+)", ours, re.MULTILINE))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, engine_cache, tmp_path):
+    openvino_encoder(engine_cache, dtype=dtype)
+    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+    encoder = openvino_encoder(cache, dtype=dtype)
+    texts = encoder.prepare_text(["cat", "dog"])
+    before = encoder.encode_texts(texts)
+    assert resident_bytes(cache) > 1_000_000
+    encoder.self_test()
+    assert resident_bytes(cache) == 0
+    np.testing.assert_array_equal(encoder.encode_texts(texts), before)
+
+
+def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
+    loaded = load_encoder(weights=str(checkpoint), device="cpu", max_batch=1)
+    model = load_model(None, checkpoint)
+    model.vision.norm.gamma.assign(model.vision.norm.gamma * np.float32(np.nan))
+    save_checkpoint(model, tmp_path / "broken", tokenizer=loaded.processor.tokenizer)
+    encoder = openvino_encoder(tmp_path, weights=str(tmp_path / "broken"), max_batch=1)
+    with pytest.raises(SelfTestFailed, match=r"post_layernorm\.weight"):
+        encoder.self_test()
+
+
+@pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}])
+def test_what_it_does_not_compute_is_refused(checkpoint, given):
+    with pytest.raises(DeviceError, match="the engine openvino computes on the CPU: leave out"):
+        openvino_encoder(None, weights=str(checkpoint), **given)
+
+
+def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cache):
+    openvino_encoder(engine_cache)
+    script = f"""if True:
+        import sys
+        from pathlib import Path
+        from model.engines.encoder import load_encoder
+        encoder = load_encoder(engine="openvino", engine_cache=Path({str(engine_cache)!r}))
+        encoder.warm_up()
+        encoder.self_test()
+        print(sorted({{"keras", "tensorflow", "nncf", "torch"}} & set(sys.modules)))
+    """
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told == "[]\n"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_its_maker_is_told_nothing(dtype, tmp_path):
+    script = "from model.engines.encoder import load_encoder\n"
+    script += f"load_encoder(engine='openvino', dtype='{dtype}', max_batch=1)"
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.rglob("*") if "openvino" in path.name or "intel" in path.name.lower()] == []
+
+
+@pytest.mark.parametrize(
+    ("package", "dtype", "problem"),
+    [
+        ("openvino", "float32", "the engine openvino is not installed"),
+        ("nncf", "int8", "for dtype int8, NNCF is not installed"),
+    ],
+)
+def test_without_its_package_the_error_says_what_to_install(package, dtype, problem):
+    script = f"""if True:
+        import sys
+        sys.modules[{package!r}] = None  # as if it were not installed
+        from model.engines.encoder import DeviceError, load_encoder
+        try:
+            load_encoder(engine="openvino", dtype={dtype!r})
+        except DeviceError as error:
+            print(error)
+    """
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told == f"{problem}: pip install -r requirements-openvino.txt\n"
