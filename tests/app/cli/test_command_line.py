@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,12 @@ def test_an_interrupt_ends_with_130_and_without_a_traceback_though_a_service_is_
     assert (process.returncode, output, errors) == (130, "", "")
 
 
+def content_length(request: bytes) -> int:
+    found = re.search(rb"content-length: (\d+)", request, re.IGNORECASE)
+    assert found
+    return int(found[1])
+
+
 def test_a_refusal_ends_the_command_though_other_requests_wait_for_their_answers():
     problem = json.dumps({"detail": "no", "error_type": "unauthorized", "errors": []})
     answer = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {len(problem)}\r\n\r\n{problem}"
@@ -112,11 +119,12 @@ def test_a_refusal_ends_the_command_though_other_requests_wait_for_their_answers
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        process = start("classify", "samples", "--labels", "cat", "--server", url)
-        opened = [connections.enter_context(listener.accept()[0]) for _ in range(3)]
-        opened[0].recv(65_536)
-        for connection in opened:
-            connection.sendall(answer.encode() if connection is opened[0] else b"")
+        paths = sorted(["samples/car.png", "samples/cat.png", "samples/dog.png"], key=os.path.getsize)
+        process = start("classify", *paths, "--labels", "cat", "--server", url)
+        opened = [connections.enter_context(listener.accept()[0]) for _ in paths]
+        # The first file is the smallest. Its answer is awaited first.
+        first = min(opened, key=lambda connection: content_length(connection.recv(65_536)))
+        first.sendall(answer.encode())
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("error: no ")

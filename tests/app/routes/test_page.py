@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import FakeEncoder
 
 ROOT = Path(__file__).parent.parent.parent.parent
-PAGE = ROOT / "app" / "page"
+PAGE = ROOT / "app" / "static"
 SAMPLES = ["car", "cat", "dog", "guitar", "pizza", "rainbow"]
 
 
