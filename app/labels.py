@@ -7,7 +7,7 @@ from app.strict_json import parse_json
 
 MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
 MAX_PROMPT_CHARACTERS = 1_024  # of a text that is taken as it is
-MAX_PLACES = 4  # for the label in a template, or a short one could make megabytes
+MAX_PLACEHOLDERS = 4  # for the label in a template, or a short one could make megabytes
 MAX_TEMPLATES = 100  # or prompts of one label
 MAX_PROMPTS = 100_000  # of all labels together
 
@@ -143,6 +143,6 @@ def text_fault(text: str, max_characters: int) -> str | None:
 
 def place_fault(template: str) -> str | None:
     """Returns what is wrong with a template's places for the label, if something is."""
-    if not 1 <= template.count("{}") <= MAX_PLACES:
-        return f"must have {{}} for the label, at most {MAX_PLACES} times"
+    if not 1 <= template.count("{}") <= MAX_PLACEHOLDERS:
+        return f"must have {{}} for the label, at most {MAX_PLACEHOLDERS} times"
     return None

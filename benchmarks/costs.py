@@ -25,7 +25,8 @@ from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, versions
 from benchmarks.service import ROOT, running
 from model.checkpoint.variants import load_model
-from model.engines.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder
+from model.engines.load import load_encoder
 from model.engines.tensorflow_encoder import TensorFlowEncoder
 
 RESULTS = ROOT / "benchmarks/results/costs.json"

@@ -27,7 +27,7 @@ from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TE
 from app.observability.metrics import PUSHED, READ
 from app.settings import PREFIX, Settings, shown, variable
 from benchmarks import measured, measured_costs
-from model.config import VARIANTS
+from model.published import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

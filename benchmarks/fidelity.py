@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks.gpu import pictures
 from benchmarks.machine import machine, versions
 from model import zero_shot
-from model.engines.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder
+from model.engines.load import load_encoder
 from model.text.tokenizer import canonicalize
 from training.evaluate import BUILD, TRAINING_ART, art_sets, in_batches, on_white
 

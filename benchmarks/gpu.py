@@ -84,7 +84,7 @@ def models(options: argparse.Namespace) -> dict[str, SigLIP]:
 
 def shape_of(variant: str, weights: str):
     """Returns a published checkpoint's architecture."""
-    from model.config import VARIANTS, choose_weights
+    from model.published import VARIANTS, choose_weights
 
     choose_weights(variant, weights)  # an unknown name is told with all that are known
     return VARIANTS[variant][weights].config

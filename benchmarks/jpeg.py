@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw
 from app import images
 from app.inference.image_input import OVERSAMPLING
 from benchmarks.machine import machine, versions
-from model.engines.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder
+from model.engines.load import load_encoder
 from model.preprocess import resize
 
 ROOT = Path(__file__).parent.parent

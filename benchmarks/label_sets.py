@@ -22,7 +22,7 @@ from benchmarks.bare_tower import Tower
 from benchmarks.clients import TIMEOUT_S, new_labels
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import engine_settings, environment, running
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 BATCHES = (8, 16, 32, 64)
 NUM_LABELS, TARGET = 1_000, 1.1

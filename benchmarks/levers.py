@@ -33,10 +33,10 @@ from benchmarks.bare_tower import Tower
 from benchmarks.clients import picture
 from benchmarks.machine import machine, versions
 from benchmarks.service import environment
-from model.engines.cpu import is_avx2_at_most, processors
-from model.engines.encoder import load_encoder
+from model.engines.cpu import available_cpus, has_avx2_only
+from model.engines.load import load_encoder
 from model.engines.openvino_cache import TOWERS
-from model.engines.openvino_encoder import SETTINGS, OpenVINOEncoder, set_gelu_apart
+from model.engines.openvino_encoder import SETTINGS, OpenVINOEncoder, unfuse_gelu
 from model.engines.tensorflow_encoder import TensorFlowEncoder
 from model.network.layers import Attention, Dense
 from model.preprocess import resize
@@ -116,13 +116,13 @@ def tower_with(encoder: TensorFlowEncoder, calls: dict[keras.Layer, Call]) -> tf
 def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str, Way]:
     """Returns ways through OpenVINO."""
 
-    def compiled(rows: int | None, apart: bool = is_avx2_at_most(), **settings: Any) -> Way:
+    def compiled(rows: int | None, apart: bool = has_avx2_only(), **settings: Any) -> Way:
         read = openvino.Core().read_model(graph)
         if rows:
             read.reshape([rows, *encoder.info.image_size, 3])
         if apart:
-            set_gelu_apart(read)
-        given = SETTINGS | {"INFERENCE_NUM_THREADS": processors()} | settings
+            unfuse_gelu(read)
+        given = SETTINGS | {"INFERENCE_NUM_THREADS": available_cpus()} | settings
         request = openvino.compile_model(read, "CPU", given).create_infer_request()
         return lambda images: np.concatenate(
             [request.infer({0: part})[0].copy() for part in np.array_split(images, batch // (rows or batch))]
@@ -137,7 +137,7 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
         "threads bound to processors": compiled(1, ENABLE_CPU_PINNING=True),
         "threads bound to none": compiled(1, ENABLE_CPU_PINNING=False),
         "one thread": compiled(1, INFERENCE_NUM_THREADS=1),
-        "twice the threads": compiled(1, INFERENCE_NUM_THREADS=2 * processors()),
+        "twice the threads": compiled(1, INFERENCE_NUM_THREADS=2 * available_cpus()),
     }
 
 

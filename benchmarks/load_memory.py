@@ -26,8 +26,8 @@ CASES = [("SigLIPSo400mP14", "google_384"), ("SigLIPBaseP16", "google_multilingu
 def write(variant: str, weights: str, directory: str) -> None:
     """Writes a checkpoint with the shape of a published one."""
     from model.checkpoint.weights import save_checkpoint
-    from model.config import VARIANTS
     from model.network.siglip import SigLIP
+    from model.published import VARIANTS
 
     save_checkpoint(SigLIP(VARIANTS[variant][weights].config), directory)
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from model.engines.cpu import multiplies_int8
+from model.engines.cpu import has_int8_dot_product
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,7 +24,7 @@ def machine() -> str:
 
 def result_file(name: str) -> Path:
     """Returns the file of results that are others where int8 is slow; there it is a second one, beside the first."""
-    return RESULTS / f"{name}{'' if multiplies_int8() else '_without_vnni'}.json"
+    return RESULTS / f"{name}{'' if has_int8_dot_product() else '_without_vnni'}.json"
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.clients import MANY_CLIENTS, new_labels, picture, rate
 from benchmarks.machine import machine, versions
 from benchmarks.service import ROOT, engine_settings, held, running
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 RESULTS = ROOT / "benchmarks/results/memory.json"
 SINGLE, FULL, TARGET_BYTES = 20, 192, 900_000_000

@@ -12,9 +12,9 @@ import numpy as np
 
 from model.checkpoint.tensor_table import tensor_table, to_keras
 from model.checkpoint.weights import save_checkpoint
-from model.config import EMBEDDED, VARIANTS
 from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
+from model.published import EMBEDDED, VARIANTS
 from tests.golden.cases import perturbed_tensor
 
 

@@ -38,7 +38,7 @@ def serve() -> int:
     from app.http.server import serve as serve_until_told
     from app.observability.logs import configure_logging
     from app.settings import load_settings
-    from model.engines.encoder import load_encoder
+    from model.engines.load import load_encoder
 
     settings = load_settings()
     configure_logging("text")

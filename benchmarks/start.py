@@ -25,7 +25,7 @@ import httpx
 
 from benchmarks.machine import machine, spread, versions
 from benchmarks.service import ROOT, engine_settings, environment, launch, running
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 RESULTS = ROOT / "benchmarks/results/start.json"
 ROUNDS, TARGET = 5, 1.3

@@ -32,7 +32,7 @@ from transformers import SiglipVisionModel
 from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, result_file, versions
 from model.checkpoint.hf_config import read_config
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 
 ROUNDS, SIDE = 15, 4096
 COSINE, COSINE_INT8 = 0.99999, 0.97  # of every contender with the reference; in float32 it is the same computation

@@ -1,16 +1,11 @@
-"""What a SigLIP is made of: tower sizes, the variants, the published weights and where they live.
+"""What describes a SigLIP: the sizes of its towers, and the facts about a loaded checkpoint. Dataclasses only.
 
-Facts only: no Keras, no files, no network. `model.checkpoint.hf_config` maps the names to those of a Hugging Face
-`config.json`.
+`model.checkpoint.hf_config` maps these names to those of a Hugging Face `config.json`.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-EMBEDDED = ("SigLIPTinyP16", "pictograms_64")
-EMBEDDED_DIRECTORY = Path(__file__).parent / "checkpoints"
 
 
 class CheckpointError(Exception):
@@ -84,166 +79,24 @@ class SigLIPConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedWeights:
-    """A named checkpoint: its shape, the hub id that holds it (None: inside this package), the known file hashes.
+class EncoderInfo:
+    """A loaded checkpoint in plain values, for `/info` and the log.
 
-    `generation` is 2 for a SigLIP 2, whose towers may be those of a first one: they differ in how they read text.
+    `sha256` is the checkpoint's fingerprint, `image_size` is (height, width) in pixels, `preprocessing` and
+    `canonicalisation` are sentences, and `demonstration` says whether this is the embedded model for pictograms.
     """
 
-    config: SigLIPConfig
-    generation: int = 1
-    hub_id: str | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict)
-
-
-BASE = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}
-LARGE = {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096}
-SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
-GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
-
-# The English and only the English checkpoints share this vocabulary file.
-C4_EN = {"spiece.model": "1e5036bed065526c3c212dfbe288752391797c4bb1a284aa18c9a0b23fcaf8ec"}
-BASE_224 = {"model.safetensors": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8"}
-SO400M_384 = {"model.safetensors": "ea2abad2b7f8a9c1aa5e49a244d5d57ffa71c56f720c94bc5d240ef4d6e1d94a"}
-
-
-def _published(
-    hub_id: str,
-    sizes: dict[str, int],
-    image_size: int,
-    *,
-    patch_size: int = 16,
-    context_length: int = 64,
-    vocab_size: int = 32_000,
-    sha256: Mapping[str, str] = C4_EN,
-) -> PublishedWeights:
-    config = SigLIPConfig(
-        vision=VisionConfig(image_size=(image_size, image_size), patch_size=patch_size, **sizes),
-        text=TextConfig(vocab_size=vocab_size, context_length=context_length, **sizes),
-        embed_dim=sizes["width"],
-    )
-    return PublishedWeights(config=config, hub_id=hub_id, sha256=sha256)
-
-
-def _published_2(
-    hub_name: str,
-    sizes: dict[str, int],
-    image_size: int,
-    *,
-    patch_size: int = 16,
-    text_sizes: dict[str, int] | None = None,
-) -> PublishedWeights:
-    """Returns a SigLIP 2: Gemma's vocabulary, 64 tokens; the giant's text tower is another than its image tower."""
-    config = SigLIPConfig(
-        vision=VisionConfig(image_size=(image_size, image_size), patch_size=patch_size, **sizes),
-        text=TextConfig(vocab_size=256_000, **(text_sizes or sizes)),
-        embed_dim=sizes["width"],
-    )
-    return PublishedWeights(config=config, generation=2, hub_id=f"google/siglip2-{hub_name}")
-
-
-TINY = SigLIPConfig(
-    vision=VisionConfig(width=192, depth=6, num_heads=3, mlp_dim=768, image_size=(64, 64), patch_size=16),
-    text=TextConfig(width=192, depth=3, num_heads=3, mlp_dim=768, vocab_size=8192, context_length=16),
-    embed_dim=192,
-)
-
-VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
-    "SigLIPBaseP16": {
-        "google_224": _published("google/siglip-base-patch16-224", BASE, 224, sha256=C4_EN | BASE_224),
-        "google_256": _published("google/siglip-base-patch16-256", BASE, 256),
-        "google_multilingual_256": _published(
-            "google/siglip-base-patch16-256-multilingual", BASE, 256, vocab_size=250_000, sha256={}
-        ),
-        "google_384": _published("google/siglip-base-patch16-384", BASE, 384),
-        "google_512": _published("google/siglip-base-patch16-512", BASE, 512),
-    },
-    "SigLIPLargeP16": {
-        "google_256": _published("google/siglip-large-patch16-256", LARGE, 256),
-        "google_384": _published("google/siglip-large-patch16-384", LARGE, 384),
-    },
-    "SigLIPSo400mP14": {
-        "google_224": _published("google/siglip-so400m-patch14-224", SO400M, 224, patch_size=14, context_length=16),
-        "google_384": _published(
-            "google/siglip-so400m-patch14-384", SO400M, 384, patch_size=14, sha256=C4_EN | SO400M_384
-        ),
-    },
-    "SigLIP2BaseP32": {
-        "google_256": _published_2("base-patch32-256", BASE, 256, patch_size=32),
-    },
-    "SigLIP2BaseP16": {
-        "google_224": _published_2("base-patch16-224", BASE, 224),
-        "google_256": _published_2("base-patch16-256", BASE, 256),
-        "google_384": _published_2("base-patch16-384", BASE, 384),
-        "google_512": _published_2("base-patch16-512", BASE, 512),
-    },
-    "SigLIP2LargeP16": {
-        "google_256": _published_2("large-patch16-256", LARGE, 256),
-        "google_384": _published_2("large-patch16-384", LARGE, 384),
-        "google_512": _published_2("large-patch16-512", LARGE, 512),
-    },
-    "SigLIP2So400mP14": {
-        "google_224": _published_2("so400m-patch14-224", SO400M, 224, patch_size=14),
-        "google_384": _published_2("so400m-patch14-384", SO400M, 384, patch_size=14),
-    },
-    "SigLIP2So400mP16": {
-        "google_256": _published_2("so400m-patch16-256", SO400M, 256),
-        "google_384": _published_2("so400m-patch16-384", SO400M, 384),
-        "google_512": _published_2("so400m-patch16-512", SO400M, 512),
-    },
-    "SigLIP2GiantOptP16": {
-        "google_256": _published_2("giant-opt-patch16-256", GIANT_OPT, 256, text_sizes=SO400M),
-        "google_384": _published_2("giant-opt-patch16-384", GIANT_OPT, 384, text_sizes=SO400M),
-    },
-    "SigLIPTinyP16": {"pictograms_64": PublishedWeights(config=TINY)},
-}
-
-
-def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] | None:
-    """Returns the (variant, weights) names that are meant, or None if `weights` is no name but a directory or hub id.
-
-    | variant         | weights         | meant                                             |
-    |-----------------|-----------------|---------------------------------------------------|
-    | None            | None            | the embedded checkpoint                           |
-    | "SigLIPBaseP16" | None            | its first, google_224                             |
-    | None            | "pictograms_64" | the one variant that has it; else CheckpointError |
-    | any             | "some/where"    | None                                              |
-
-    Raises:
-        CheckpointError: No such variant, no such weights, or weights that several variants have; all known are listed.
-    """
-    if variant is not None and variant not in VARIANTS:
-        raise CheckpointError(f"unknown variant {variant!r}. Known: {', '.join(VARIANTS)}")
-    if weights is None:
-        variant = variant or EMBEDDED[0]
-        return variant, next(iter(VARIANTS[variant]))
-    owners = [name for name, named in VARIANTS.items() if weights in named and variant in (None, name)]
-    if len(owners) == 1:
-        return owners[0], weights
-    if owners:
-        raise CheckpointError(f"{weights!r} names weights of {', '.join(owners)}: name the variant too")
-    if "/" in weights or Path(weights).expanduser().is_dir():
-        return None
-    known = "; ".join(f"{name}: {', '.join(named)}" for name, named in VARIANTS.items() if variant in (None, name))
-    raise CheckpointError(
-        f"unknown weights {weights!r}. Known: {known}; "
-        "or the path of a checkpoint directory, or a hub id such as google/siglip-base-patch16-224"
-    )
-
-
-def variant_of(config: SigLIPConfig, generation: int = 1) -> str | None:
-    """Returns the variant of that generation that has these towers, whatever the image size and vocabulary, or None."""
-    for variant, named in VARIANTS.items():
-        first = next(iter(named.values()))
-        if first.generation == generation and towers(first.config) == towers(config):
-            return variant
-    return None
-
-
-def towers(config: SigLIPConfig) -> SigLIPConfig:
-    """Returns what makes a variant: the config without image size, vocabulary and context length."""
-    return replace(
-        config,
-        vision=replace(config.vision, image_size=(0, 0)),
-        text=replace(config.text, vocab_size=0, context_length=0),
-    )
+    variant: str
+    weights: str
+    revision: str | None
+    sha256: str
+    demonstration: bool
+    image_size: tuple[int, int]
+    context_length: int
+    embed_dim: int
+    vocab_size: int
+    dtype: str
+    device: str
+    engine: str
+    preprocessing: str
+    canonicalisation: str

@@ -14,10 +14,11 @@ import numpy as np
 from model.checkpoint.hf_config import read_config
 from model.checkpoint.hub import checkpoint_directory, sha256
 from model.checkpoint.variants import load_model
-from model.config import VARIANTS, CheckpointError, SigLIPConfig
+from model.config import CheckpointError, SigLIPConfig
 from model.network.siglip import SigLIP
 from model.preprocess import ImageLike
 from model.processor import SigLIPProcessor, read_image
+from model.published import VARIANTS
 from model.zero_shot import sigmoid
 
 Fact = Mapping[str, Any]

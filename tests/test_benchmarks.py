@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity import Asked, compared
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 ROOT = Path(__file__).parent.parent
 

@@ -25,8 +25,9 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from model.checkpoint.variants import load_model
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY, SigLIPConfig, TextConfig, VisionConfig
-from model.engines.cpu import multiplies_int8
+from model.config import SigLIPConfig, TextConfig, VisionConfig
+from model.engines.cpu import has_int8_dot_product
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from model.text.tokenizer import SIGLIP_2
 from tests.golden.cases import HERE, photos
 from tests.golden.vocabulary import train_vocabulary
@@ -186,7 +187,7 @@ def test_openvino_in_int8_converts_once_answers_and_starts_again_without_convert
             assert answer.json()["scores"][0]["label"] == "cat"
         made.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
         assert " on CPU, openvino, int8" in (tmp_path / start).read_text()
-        assert ("int8 takes more time than float32" in (tmp_path / start).read_text()) is not multiplies_int8()
+        assert ("int8 takes more time than float32" in (tmp_path / start).read_text()) is not has_int8_dot_product()
     assert made[0] == made[1]
     assert len([path for path, _ in made[0] if path.is_dir()]) == 1
 

@@ -5,7 +5,7 @@ python -m training.answers
 
 import json
 
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 from model.engines.self_test import GOLDEN, TEXTS, answers
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from model import zero_shot
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from model.text.tokenizer import canonicalize
 
 BUILD = Path(__file__).parent / "build"

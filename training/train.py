@@ -14,9 +14,9 @@ import keras
 from keras import ops
 
 from model.checkpoint.weights import save_checkpoint
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
 from model.network.loss import SigLIPLoss
 from model.network.siglip import SigLIP
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
 from model.text.tokenizer import SigLIPTokenizer
 from training.batches import Batches, read_corpus
 

@@ -18,7 +18,7 @@ class CommandError(Exception):
 
 
 @contextmanager
-def told(*kinds: type[Exception], status: int = FAILURE) -> Iterator[None]:
+def as_command_error(*kinds: type[Exception], status: int = FAILURE) -> Iterator[None]:
     """Turns errors of these kinds, whose messages are for people, into the command's end."""
     try:
         yield

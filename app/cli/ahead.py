@@ -10,7 +10,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def in_order(work: Callable[[T], U], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[U]:
+def map_ordered(work: Callable[[T], U], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[U]:
     """Yields `work(item)` for each item, in order; at most `ahead` are begun beyond the one that is waited for."""
     executor = ThreadPoolExecutor(threads)
     pending: deque[Future[U]] = deque()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
-from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, told
+from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.client import Service
 from app.cli.files import NotAnImage, image_files
 from app.cli.local import Result, embed_classes, results_of_model
-from app.cli.printing import CSV, JSON, TABLE, Form, printable
+from app.cli.printing import CSV, JSON, TABLE, OutputFormat, printable
 from app.cli.remote import results_of_service
 from app.cli.silence import import_tensorflow
 from app.errors import ServiceError
@@ -22,7 +22,8 @@ from app.label_sets.folder import LabelSetFolderError, read_file
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import PREFIX, Settings, SettingsError, load_settings
 from app.validation import validated
-from model.config import CheckpointError, choose_weights
+from model.config import CheckpointError
+from model.published import choose_weights
 
 TOP_K_OF_TABLE = 5
 OF_THE_MODEL = ("model", "weights", "revision", "device", "dtype", "engine")
@@ -89,7 +90,7 @@ def main(arguments: list[str], load: Load = load_quietly) -> int:
         raise CommandError(f"a service has its own model: leave out --{', --'.join(given)}", MISTAKE)
     if options.label_set and not options.server:
         raise CommandError("--label-set is of a running service: name it with --server", MISTAKE)
-    with told(SettingsError, LabelSetFolderError, ServiceError, CheckpointError, status=MISTAKE):
+    with as_command_error(SettingsError, LabelSetFolderError, ServiceError, CheckpointError, status=MISTAKE):
         settings = load_settings(**given)
         definition = None if options.label_set else read_definition(options, settings.max_labels)
         asked = classify_options(options, definition)
@@ -181,7 +182,7 @@ def loaded(load: Load, settings: Settings, on_stage: Callable[[str], None]) -> E
     return encoder
 
 
-def write(results: Iterable[Result], form: Form, bar: tqdm) -> int:
+def write(results: Iterable[Result], form: OutputFormat, bar: tqdm) -> int:
     """Writes what comes of each file; returns 1 if one that should have scores has none, or none has."""
     scored = failed = skipped = 0
     header = form.header

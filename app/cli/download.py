@@ -3,10 +3,11 @@
 import argparse
 import sys
 
-from app.cli import MISTAKE, told
+from app.cli import MISTAKE, as_command_error
 from app.cli.silence import import_tensorflow
 from model.checkpoint.hub import checkpoint_directory
-from model.config import VARIANTS, CheckpointError, choose_weights
+from model.config import CheckpointError
+from model.published import VARIANTS, choose_weights
 
 
 def main(arguments: list[str]) -> int:
@@ -23,9 +24,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--weights", required=True, help="a published name, a hub id or a checkpoint directory")
     parser.add_argument("--revision", help="commit, branch or tag on the hub (default: the published one)")
     options = parser.parse_args(arguments)
-    with told(CheckpointError, status=MISTAKE):
+    with as_command_error(CheckpointError, status=MISTAKE):
         names = choose_weights(options.variant, options.weights)
-    with told(CheckpointError):
+    with as_command_error(CheckpointError):
         on_stage = None if sys.stderr.isatty() else log_stage  # None: the client draws its bar
         directory = checkpoint_directory(options.variant, options.weights, revision=options.revision, on_stage=on_stage)
         print(f"directory         {directory}", flush=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.cli import FAILURE, MISTAKE, SUCCESS, told
+from app.cli import FAILURE, MISTAKE, SUCCESS, as_command_error
 from app.cli.client import DEFAULT_URL, Service
 from app.cli.printing import printable
 from app.errors import InvalidRequest
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     checking.set_defaults(run=check)
 
     options = parser.parse_args(arguments)
-    with told(SettingsError, LabelSetFolderError, InvalidRequest, status=MISTAKE):
+    with as_command_error(SettingsError, LabelSetFolderError, InvalidRequest, status=MISTAKE):
         status: int = options.run(options, load_settings())
     return status
 

@@ -9,17 +9,17 @@ from itertools import chain
 import numpy as np
 
 from app.cli import CommandError
-from app.cli.ahead import batches, in_order
+from app.cli.ahead import batches, map_ordered
 from app.cli.files import ImageFile, NotScored
 from app.errors import ServiceError
 from app.inference.encoder import Encoder
-from app.inference.image_input import Picture, read_picture
+from app.inference.image_input import PreparedImage, prepare_image
 from app.inference.scoring import Classification, prompt_means, scored_image
 from app.label_sets.definition import LabelSetDefinition
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
 from model import zero_shot
-from model.engines.cpu import processors
+from model.engines.cpu import available_cpus
 
 Result = tuple[str, ScoredImage | NotScored]
 
@@ -33,17 +33,17 @@ def results_of_model(
         CommandError: The device fails.
     """
 
-    def read(file: ImageFile) -> tuple[str, Picture | NotScored]:
+    def read(file: ImageFile) -> tuple[str, PreparedImage | NotScored]:
         try:
-            return file.path, read_picture(file.read(), encoder, settings)
+            return file.path, prepare_image(file.read(), encoder, settings)
         except NotScored as error:
             return file.path, error
         except ServiceError as error:
             return file.path, NotScored(error.detail)
 
-    pictures = in_order(read, files, threads=processors(), ahead=2 * settings.max_batch)
+    pictures = map_ordered(read, files, threads=available_cpus(), ahead=2 * settings.max_batch)
     for batch in batches(pictures, settings.max_batch):
-        pixels = [picture.pixels for _, picture in batch if isinstance(picture, Picture)]
+        pixels = [picture.pixels for _, picture in batch if isinstance(picture, PreparedImage)]
         embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())
         for path, picture in batch:
             if isinstance(picture, NotScored):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from app.schemas import ScoredImage
 
 
-class Form(NamedTuple):
+class OutputFormat(NamedTuple):
     """One way to write: what comes first, and what is written of each image."""
 
     header: str
@@ -40,6 +40,6 @@ def csv_rows(path: str, scored: ScoredImage) -> str:
     return written.getvalue()
 
 
-TABLE = Form(" sigmoid  softmax  label\n", table_rows)
-JSON = Form("", json_line)
-CSV = Form("path,label,logit,sigmoid,softmax\n", csv_rows)
+TABLE = OutputFormat(" sigmoid  softmax  label\n", table_rows)
+JSON = OutputFormat("", json_line)
+CSV = OutputFormat("path,label,logit,sigmoid,softmax\n", csv_rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from app import errors
-from app.cli.ahead import in_order
+from app.cli.ahead import map_ordered
 from app.cli.client import Refused, Service
 from app.cli.files import ImageFile, NotScored
 from app.cli.local import Result
@@ -50,4 +50,4 @@ def results_of_service(service: Service, files: Iterable[ImageFile], options: Cl
         except ValidationError:
             raise service.not_ours() from None
 
-    return in_order(ask, files, threads=REQUESTS_AT_ONCE, ahead=2 * REQUESTS_AT_ONCE)
+    return map_ordered(ask, files, threads=REQUESTS_AT_ONCE, ahead=2 * REQUESTS_AT_ONCE)

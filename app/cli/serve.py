@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from app.cli import MISTAKE, told
+from app.cli import MISTAKE, as_command_error
 from app.http.server import serve
 from app.observability.logs import configure_logging
 from app.observability.tracing import start_tracing
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
-    with told(SettingsError, status=MISTAKE):
+    with as_command_error(SettingsError, status=MISTAKE):
         settings = load_settings()
         configure_logging(settings.log_format)
         return serve(settings, tracing=start_tracing())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli import MISTAKE, told
+from app.cli import MISTAKE, as_command_error
 from app.cli.silence import import_tensorflow
 from model.config import CheckpointError
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     import_tensorflow()
     from model.verify import verify_weights
 
-    with told(CheckpointError, OSError, status=MISTAKE):
+    with as_command_error(CheckpointError, OSError, status=MISTAKE):
         images = {path.name: path for path in options.images.iterdir()} if options.images else {}
         images |= {COCO: options.coco} if options.coco else {}
         lines = verify_weights(options.variant, options.weights, images)

@@ -76,14 +76,14 @@ def in_one_piece(schema: type[BaseModel]) -> dict[str, Any]:
     return inlined_whole
 
 
-class PictureRequest(NamedTuple, Generic[O]):
+class ImageRequest(NamedTuple, Generic[O]):
     """What a client asks, whichever body it chose. An image is a file's bytes, or still base64."""
 
     images: list[bytes | str]
     options: O
 
 
-async def read_request(request: Request, bodies: Bodies[O]) -> PictureRequest[O]:
+async def read_request(request: Request, bodies: Bodies[O]) -> ImageRequest[O]:
     """Returns the request's images and options. Nothing is decoded yet.
 
     Raises:
@@ -93,7 +93,7 @@ async def read_request(request: Request, bodies: Bodies[O]) -> PictureRequest[O]
     media_type = media_type_of(request)
     if not bodies.many and (media_type.startswith("image/") or media_type == "application/octet-stream"):
         options = read_fields(bodies.options, fields(request.query_params))
-        return PictureRequest([await request.body()], options)
+        return ImageRequest([await request.body()], options)
     if media_type not in ("multipart/form-data", "application/json"):
         raise unaccepted(media_type, "multipart/form-data or application/json" if bodies.many else ACCEPTED)
     if request.query_params:
@@ -103,7 +103,7 @@ async def read_request(request: Request, bodies: Bodies[O]) -> PictureRequest[O]
     else:
         asked = await read_form(request, bodies.form)
     images = asked.images if bodies.many else [asked.image]  # type: ignore[attr-defined]  # by `Bodies`
-    return PictureRequest(images, asked)
+    return ImageRequest(images, asked)
 
 
 def media_type_of(request: Request) -> str:

@@ -13,11 +13,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.errors import MEDIA_TYPE, InvalidRequest
 
 MAX_HEAD_BYTES = 65_536
-LAST_WORD_S = 0.2
+LINGER_S = 0.2
 MAX_USER_TIMEOUT_MS = 2**31 - 1  # that the kernel takes
 
 
-class LastWord:
+class LingeringClose:
     """The connection as an answer sees it: amid a body it ends a little later, so that the answer is read.
 
     Ended at once, it is reset while the client still sends, and Node.js then shows no answer. Nothing more is read.
@@ -38,7 +38,7 @@ class LastWord:
         elif not self.waits:
             self.waits = True
             self._transport.pause_reading()
-            self._loop.call_later(LAST_WORD_S, self._transport.close)
+            self._loop.call_later(LINGER_S, self._transport.close)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -97,12 +97,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
-        self._last_word = LastWord(self.cycle, self.loop)
-        self.cycle.transport = self._last_word  # type: ignore[assignment]  # it has what an answer uses
+        self._closing = LingeringClose(self.cycle, self.loop)
+        self.cycle.transport = self._closing  # type: ignore[assignment]  # it has what an answer uses
 
     def on_response_complete(self) -> None:
         """Goes on to the next request, unless this one was the last."""
-        if self._last_word.waits:
+        if self._closing.waits:
             self.server_state.total_requests += 1
         else:
             super().on_response_complete()

@@ -14,7 +14,7 @@ import numpy as np
 from app.errors import NotReady
 from app.inference.batcher import Batcher
 from app.inference.encoder import Encoder
-from app.inference.watchdog import Pulse
+from app.inference.watchdog import Watchdog
 from app.inference.worker import Worker
 from app.observability.metrics import Metrics
 
@@ -32,7 +32,7 @@ class _TowerObserver:
 
     tower: str
     metrics: Metrics
-    pulse: Pulse
+    pulse: Watchdog
 
     def waited(self, seconds: float) -> None:
         self.metrics.queue_wait(self.tower, seconds)
@@ -66,7 +66,7 @@ class Device:
         self._max_batch = max_batch
         self._canary_s = canary_s
         self._worker = Worker("device", on_death)
-        self._pulse: Pulse | None = None  # once there is an encoder
+        self._watchdog: Watchdog | None = None  # once there is an encoder
         self._watching: asyncio.Task[None] | None = None
 
     def call(self, function: Callable[[], T]) -> Awaitable[T]:
@@ -76,7 +76,7 @@ class Device:
     def open(self, encoder: Encoder) -> tuple[Batcher, Batcher]:
         """Returns the queues before the image tower and before the text tower, and begins to watch the device."""
         blank = np.zeros((1, *encoder.info.image_size, 3), np.uint8)
-        self._pulse = pulse = Pulse(lambda: self.call(lambda: encoder.encode_images(blank)), self._canary_s)
+        self._watchdog = pulse = Watchdog(lambda: self.call(lambda: encoder.encode_images(blank)), self._canary_s)
         self._watching = asyncio.create_task(pulse.watch())
 
         def batcher(tower: str, encode: Callable[[np.ndarray], np.ndarray]) -> Batcher:
@@ -92,20 +92,20 @@ class Device:
 
     def suspect(self) -> None:
         """Says that an answer was no number, so that the device is tried at once."""
-        if self._pulse:
-            self._pulse.suspect()
+        if self._watchdog:
+            self._watchdog.suspect()
 
     def check_ready(self) -> None:
         """Raises `NotReady` if the device has computed nothing lately, or has failed."""
-        if self._pulse and (reason := self._pulse.unready_reason):
+        if self._watchdog and (reason := self._watchdog.unready_reason):
             raise NotReady(f"The service is not ready: {reason}.")
 
     def check_live(self) -> None:
         """Raises `NotReady` if nothing but a restart would help."""
         if not self.alive:
             raise NotReady("The device thread has ended. Restart this process.")
-        if self._pulse and self._pulse.lost:
-            raise NotReady(f"The device is lost: {self._pulse.unready_reason}. Restart this process.")
+        if self._watchdog and self._watchdog.lost:
+            raise NotReady(f"The device is lost: {self._watchdog.unready_reason}. Restart this process.")
 
     async def close(self) -> None:
         """Ends the thread. A load that is under way is not waited for, nor a device that is stuck."""

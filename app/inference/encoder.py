@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from app.settings import Settings
-from model.engines.cpu import multiplies_int8
+from model.engines.cpu import has_int8_dot_product
 from model.preprocess import ImageLike
 
 log = logging.getLogger("app")
@@ -84,9 +84,9 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
         CheckpointError: Of `model.config`: it is unknown, unreachable, incomplete or of another architecture.
     """
     # Here, and by the service on its device thread: importing an engine may take seconds.
-    from model.engines.encoder import load_encoder
+    from model.engines.load import load_encoder
 
-    if settings.dtype == "int8" and not multiplies_int8():
+    if settings.dtype == "int8" and not has_int8_dot_product():
         log.warning("int8 takes more time than float32 on this processor, which has no VNNI")
     loaded: Encoder = load_encoder(
         settings.model,

@@ -17,12 +17,12 @@ from app.inference.batcher import BatchFailed, QueueFull, Result
 from app.inference.cache import EmbeddingCache
 from app.inference.device import Device
 from app.inference.encoder import Encoder, EncoderInfo
-from app.inference.image_input import EmbeddedPicture
+from app.inference.image_input import EmbeddedImage
 from app.inference.scoring import Classification, prompt_means
 from app.inference.threads import ThreadPool
 from app.observability.metrics import MODEL, Metrics, Snapshot
 from model import zero_shot
-from model.engines.cpu import processors
+from model.engines.cpu import available_cpus
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,12 +71,12 @@ class Engine:
         self.admission = admission
         self.metrics = metrics
         self._text_cache: EmbeddingCache[Result] = EmbeddingCache(text_cache_bytes, TEXT_OVERHEAD_BYTES)
-        self.image_cache: EmbeddingCache[EmbeddedPicture] = EmbeddingCache(image_cache_bytes, IMAGE_OVERHEAD_BYTES)
+        self.image_cache: EmbeddingCache[EmbeddedImage] = EmbeddingCache(image_cache_bytes, IMAGE_OVERHEAD_BYTES)
         self._device = Device(metrics, max_batch, canary_s, on_death)
         # Two pools, so that a short task, such as tokenising, never waits for large images. Each thread may hold a
         # decoded image, and more threads than processors would not be faster.
-        self._decoding = ThreadPool(processors(), "decode")
-        self._computing = ThreadPool(processors(), "compute")
+        self._decoding = ThreadPool(available_cpus(), "decode")
+        self._computing = ThreadPool(available_cpus(), "compute")
         self._encoder: Encoder | None = None
 
     def report(self, stage: str) -> None:

@@ -18,7 +18,7 @@ from app.settings import Settings
 OVERSAMPLING = 2
 
 
-class Picture(NamedTuple):
+class PreparedImage(NamedTuple):
     """What the tower takes, [S, S, 3] uint8, and what the client is told."""
 
     pixels: np.ndarray
@@ -26,7 +26,7 @@ class Picture(NamedTuple):
     decode_s: float
 
 
-class EmbeddedPicture(NamedTuple):
+class EmbeddedImage(NamedTuple):
     """An embedding, [E] float32, what the client is told, and how long each stage took."""
 
     row: np.ndarray
@@ -35,25 +35,25 @@ class EmbeddedPicture(NamedTuple):
     queue_s: float
     compute_s: float
 
-    def kept(self) -> "EmbeddedPicture":
+    def kept(self) -> "EmbeddedImage":
         """Returns what a cache may keep: without its times, and copied, since a row would keep its whole batch."""
-        return EmbeddedPicture(self.row.copy(), self.facts, 0.0, 0.0, 0.0)
+        return EmbeddedImage(self.row.copy(), self.facts, 0.0, 0.0, 0.0)
 
 
-class PictureFile(NamedTuple):
+class ImageFileBytes(NamedTuple):
     """A file's bytes, and the digest that stands for them."""
 
     data: bytes
     digest: bytes
 
 
-def read_file(data: bytes | str) -> PictureFile:
+def read_file(data: bytes | str) -> ImageFileBytes:
     """Returns a file, given as its bytes or as their base64, which both have the same digest."""
     file = decode_base64(data) if isinstance(data, str) else data
-    return PictureFile(file, hashlib.sha256(file).digest())
+    return ImageFileBytes(file, hashlib.sha256(file).digest())
 
 
-def read_picture(data: bytes | str, encoder: Encoder, settings: Settings) -> Picture:
+def prepare_image(data: bytes | str, encoder: Encoder, settings: Settings) -> PreparedImage:
     """Returns a decoded and resized picture.
 
     For a thread, and in one piece: of all that wait, only as many are decoded as there are threads.
@@ -63,7 +63,7 @@ def read_picture(data: bytes | str, encoder: Encoder, settings: Settings) -> Pic
     least_side = OVERSAMPLING * max(encoder.info.image_size) if settings.reduce_jpegs else None
     decoded = images.decode(file, settings.max_image_pixels, least_side=least_side)
     facts = ImageFacts(width=decoded.width, height=decoded.height, format=decoded.format, notes=decoded.notes)
-    return Picture(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
+    return PreparedImage(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
 
 
 def decode_base64(text: str) -> bytes:

@@ -15,7 +15,7 @@ RETRY_S = 1.0  # between canaries while they fail
 log = logging.getLogger("app")
 
 
-class Pulse:
+class Watchdog:
     """The device's successes and failures.
 
     Args:

@@ -6,9 +6,9 @@ from app import errors
 from app.errors import ServiceError
 from app.http.bodies import Bodies, read_request
 from app.inference.engine import Engine, together
-from app.inference.image_input import EmbeddedPicture
-from app.routes.pictures import embed_pictures
-from app.routes.scoring import answer_one, check_count, embed_classes, failed, score
+from app.inference.image_input import EmbeddedImage
+from app.routes.pictures import embed_image_files
+from app.routes.scoring import check_count, classify_one, embed_classes, failed, score
 from app.schemas import (
     BatchBody,
     BatchForm,
@@ -44,7 +44,7 @@ async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = ModelName.of(engine.encoder.info)  # not ready is said before the body is read
     (image,), options = await read_request(request, ONE_IMAGE)
-    return await answer_one(
+    return await classify_one(
         request, image, options, lambda scored: ClassifyResponse(model=model, **dict(scored)).model_dump_json()
     )
 
@@ -65,7 +65,7 @@ async def classify_batch(request: Request) -> Response:
     images, options = await read_request(request, MANY_IMAGES)
     check_count(request, len(images), "/images")
 
-    def result(picture: EmbeddedPicture | ServiceError) -> ScoredImage | FailedImage:
+    def result(picture: EmbeddedImage | ServiceError) -> ScoredImage | FailedImage:
         if isinstance(picture, ServiceError):
             return failed(request, picture)
         return score(engine, picture, classes, options)
@@ -76,7 +76,7 @@ async def classify_batch(request: Request) -> Response:
         return f'{{"model":{model.model_dump_json()},"results":[{results}]}}'
 
     with engine.admission.permit(len(images)):
-        classes, pictures = await together(embed_classes(request, options), embed_pictures(request, images))
+        classes, pictures = await together(embed_classes(request, options), embed_image_files(request, images))
         content = await engine.in_thread(answer)
     unusable = sum(isinstance(picture, ServiceError) for picture in pictures)
     request.state.facts.update(images=len(images), failed=unusable, labels=len(classes.labels))

@@ -7,7 +7,7 @@ from app import errors
 from app.http.bodies import Bodies, json_body, read_json, read_request
 from app.inference.engine import Engine
 from app.labels import check_texts
-from app.routes.pictures import embed_picture
+from app.routes.pictures import embed_image_file
 from app.schemas import (
     EmbedImageBody,
     EmbedImageForm,
@@ -39,7 +39,7 @@ async def embed_image(request: Request) -> Response:
     model = ModelName.of(engine.encoder.info)
     (image,), _ = await read_request(request, IMAGE)
     with engine.admission.permit():
-        picture = await embed_picture(request, image)
+        picture = await embed_image_file(request, image)
     return await answer(engine, model, picture.row[None])
 
 

@@ -20,7 +20,7 @@ from app import errors
 from app.errors import Fault, InvalidRequest, NotReady
 from app.http.bodies import json_body, read_json
 from app.inference.engine import Engine
-from app.routes.scoring import answer_one, pointing
+from app.routes.scoring import classify_one, remap_pointers
 from app.schemas import ClassifyOptions, ScoredImage, Sent, Texts, problem_responses
 
 router = APIRouter()
@@ -159,7 +159,7 @@ async def zero_shot_image_classification(request: Request) -> Response:
 
 async def answer(request: Request, body: HuggingFaceBody) -> Response:
     """Returns the answer to a body of this form."""
-    with pointing(body.places):
-        return await answer_one(
+    with remap_pointers(body.places):
+        return await classify_one(
             request, body.base64, body.options, lambda scored: HuggingFaceAnswer.of(scored).model_dump_json()
         )

@@ -10,12 +10,12 @@ from app import __version__, errors
 from app.errors import InvalidRequest, NotFound, ServiceError
 from app.http.bodies import in_one_piece, media_type_of, unaccepted
 from app.inference.engine import Engine, together
-from app.inference.image_input import EmbeddedPicture
+from app.inference.image_input import EmbeddedImage
 from app.labels import MAX_TEMPLATES
 from app.routes import health
 from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferAnswer, InferBody, read_inference, write_answer
-from app.routes.pictures import embed_pictures
-from app.routes.scoring import Classes, check_count, embed_classes, pointing
+from app.routes.pictures import embed_image_files
+from app.routes.scoring import Classes, check_count, embed_classes, remap_pointers
 from app.schemas import problem_responses
 from app.settings import Settings
 
@@ -182,11 +182,11 @@ async def infer(request: Request, model: str) -> Response:
     check_count(request, len(asked.images), asked.pointer("image"))
     pointer = asked.pointer("image") + "/{}"
     with (
-        pointing({"/labels": asked.pointer("labels"), "/templates": asked.pointer("templates")}),
+        remap_pointers({"/labels": asked.pointer("labels"), "/templates": asked.pointer("templates")}),
         engine.admission.permit(len(asked.images)),
     ):
         classes, pictures = await together(
-            embed_classes(request, asked.options), embed_pictures(request, asked.images, pointer)
+            embed_classes(request, asked.options), embed_image_files(request, asked.images, pointer)
         )
         scores = await engine.in_thread(score_all, engine, pictures, classes)
         answer, json_bytes = await engine.in_thread(write_answer, asked.body, model, VERSION, scores)
@@ -208,9 +208,7 @@ def header_bytes(request: Request, body_bytes: int) -> int:
     return int(given)
 
 
-def score_all(
-    engine: Engine, pictures: list[EmbeddedPicture | ServiceError], classes: Classes
-) -> dict[str, np.ndarray]:
+def score_all(engine: Engine, pictures: list[EmbeddedImage | ServiceError], classes: Classes) -> dict[str, np.ndarray]:
     """Returns each output, [N, L] float32. For a thread.
 
     Raises:

@@ -7,13 +7,13 @@ from fastapi import Request
 
 from app.errors import Fault, ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
 from app.inference.engine import Engine
-from app.inference.image_input import EmbeddedPicture, read_file, read_picture
+from app.inference.image_input import EmbeddedImage, prepare_image, read_file
 from app.settings import Settings
 
 MAX_BYTES_AT_ONCE = 65_536  # their digest takes a twentieth of a millisecond, their base64 a third: less than a thread
 
 
-async def embed_picture(request: Request, data: bytes | str, pointer: str = "/image") -> EmbeddedPicture:
+async def embed_image_file(request: Request, data: bytes | str, pointer: str = "/image") -> EmbeddedImage:
     """Returns the embedding of an image file, given as its bytes or as their base64; a known file costs nothing.
 
     Raises:
@@ -24,10 +24,10 @@ async def embed_picture(request: Request, data: bytes | str, pointer: str = "/im
     facts = request.state.facts
     try:
         if settings.image_cache_bytes:
-            picture, known = await find_picture(engine, settings, data)
+            picture, known = await find_image(engine, settings, data)
             facts["image_cache_hits"] = facts.get("image_cache_hits", 0) + known
         else:
-            picture = await compute_picture(engine, settings, data)
+            picture = await compute_image(engine, settings, data)
     except (InvalidImage, ImageTooLarge, UnsupportedMediaType) as error:
         engine.metrics.decode_failed(error.code)
         # Its own, for others may wait for the same file and call it by another pointer.
@@ -39,33 +39,33 @@ async def embed_picture(request: Request, data: bytes | str, pointer: str = "/im
     return picture
 
 
-async def find_picture(engine: Engine, settings: Settings, data: bytes | str) -> tuple[EmbeddedPicture, bool]:
+async def find_image(engine: Engine, settings: Settings, data: bytes | str) -> tuple[EmbeddedImage, bool]:
     """Returns a picture from the cache, which has it computed if need be, and whether it was there."""
     file = read_file(data) if len(data) <= MAX_BYTES_AT_ONCE else await engine.in_thread(read_file, data)
 
-    def compute(files: list[bytes]) -> list[asyncio.Future[EmbeddedPicture]]:
-        return [asyncio.ensure_future(compute_picture(engine, settings, one)) for one in files]
+    def compute(files: list[bytes]) -> list[asyncio.Future[EmbeddedImage]]:
+        return [asyncio.ensure_future(compute_image(engine, settings, one)) for one in files]
 
     found = await engine.image_cache.get({file.digest: file.data}, compute)
     return found.results[file.digest], bool(found.hits)
 
 
-async def compute_picture(engine: Engine, settings: Settings, data: bytes | str) -> EmbeddedPicture:
+async def compute_image(engine: Engine, settings: Settings, data: bytes | str) -> EmbeddedImage:
     """Returns a picture decoded and embedded."""
-    picture = await engine.in_decoder(read_picture, data, engine.encoder, settings)
+    picture = await engine.in_decoder(prepare_image, data, engine.encoder, settings)
     engine.metrics.preprocess(picture.decode_s)
     result = await engine.embed_image(picture.pixels)
-    return EmbeddedPicture(result.row, picture.facts, picture.decode_s, result.queue_s, result.compute_s)
+    return EmbeddedImage(result.row, picture.facts, picture.decode_s, result.queue_s, result.compute_s)
 
 
-async def embed_pictures(
+async def embed_image_files(
     request: Request, files: Sequence[bytes | str], pointer: str = "/images/{}"
-) -> list[EmbeddedPicture | ServiceError]:
+) -> list[EmbeddedImage | ServiceError]:
     """Returns what became of each of several pictures: one that cannot be used fails alone."""
 
-    async def attempt(index: int) -> EmbeddedPicture | ServiceError:
+    async def attempt(index: int) -> EmbeddedImage | ServiceError:
         try:
-            return await embed_picture(request, files[index], pointer.format(index))
+            return await embed_image_file(request, files[index], pointer.format(index))
         except ServiceError as error:
             return error
 

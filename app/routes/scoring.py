@@ -10,11 +10,11 @@ from fastapi import Request, Response
 
 from app.errors import Fault, InvalidRequest, ServiceError
 from app.inference.engine import Engine, together
-from app.inference.image_input import EmbeddedPicture
+from app.inference.image_input import EmbeddedImage
 from app.inference.scoring import scored_image
 from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
-from app.routes.pictures import embed_picture
+from app.routes.pictures import embed_image_file
 from app.schemas import ClassifyOptions, FailedImage, Problem, ScoredImage
 
 
@@ -25,7 +25,7 @@ class Classes(NamedTuple):
     embeddings: np.ndarray
 
 
-async def answer_one(
+async def classify_one(
     request: Request, image: bytes | str, options: ClassifyOptions, content: Callable[[ScoredImage], str]
 ) -> Response:
     """Returns the answer for one image; `content` puts its scores into the surface's JSON, in a thread.
@@ -35,7 +35,7 @@ async def answer_one(
     """
     engine: Engine = request.app.state.engine
     with engine.admission.permit():
-        classes, picture = await together(embed_classes(request, options), embed_picture(request, image))
+        classes, picture = await together(embed_classes(request, options), embed_image_file(request, image))
         scored = await engine.in_thread(score, engine, picture, classes, options)
         text = await engine.in_thread(content, scored)
     request.state.facts.update(
@@ -68,7 +68,7 @@ async def embed_classes(request: Request, options: ClassifyOptions) -> Classes:
     return Classes(labels, found.embeddings)
 
 
-def score(engine: Engine, picture: EmbeddedPicture, classes: Classes, options: ClassifyOptions) -> ScoredImage:
+def score(engine: Engine, picture: EmbeddedImage, classes: Classes, options: ClassifyOptions) -> ScoredImage:
     """Returns one image's scores as the client gets them. For a thread: 10,000 labels take tens of milliseconds."""
     classification = engine.classify(picture.row, classes.embeddings)
     return scored_image(picture.facts, classes.labels, classification, options)
@@ -92,7 +92,7 @@ def check_count(request: Request, count: int, pointer: str) -> None:
 
 
 @contextmanager
-def pointing(places: Mapping[str, str]) -> Iterator[None]:
+def remap_pointers(places: Mapping[str, str]) -> Iterator[None]:
     """Turns the pointers of what is raised inside from our own fields to those of another surface's body.
 
     | places                                        | raised      | told                             |

@@ -11,11 +11,11 @@ from app.errors import Fault, InvalidLabels, ServiceError
 from app.http.bodies import json_body, read_json
 from app.http.examples import READY, VERTEX
 from app.inference.engine import Engine, together
-from app.inference.image_input import EmbeddedPicture
+from app.inference.image_input import EmbeddedImage
 from app.labels import check_templates
 from app.routes import health
-from app.routes.pictures import embed_pictures
-from app.routes.scoring import Classes, check_count, embed_classes, failed, pointing, score
+from app.routes.pictures import embed_image_files
+from app.routes.scoring import Classes, check_count, embed_classes, failed, remap_pointers, score
 from app.schemas import ClassifyOptions, FailedImage, ScoredImage, Sent, Texts, problem_responses
 from app.settings import Settings
 
@@ -108,11 +108,11 @@ async def predict(request: Request) -> Response:
     instances, parameters = body.instances, body.parameters or Parameters()
     check_count(request, len(instances), "/instances")
     check_total(request, instances, parameters)
-    with pointing(PARAMETERS):
+    with remap_pointers(PARAMETERS):
         options = [parameters.of(instance) for instance in instances]
 
     def prediction(
-        picture: EmbeddedPicture | ServiceError, own: Classes | ServiceError, asked: ClassifyOptions
+        picture: EmbeddedImage | ServiceError, own: Classes | ServiceError, asked: ClassifyOptions
     ) -> ScoredImage | FailedImage:
         for one in (picture, own):
             if isinstance(one, ServiceError):
@@ -126,7 +126,7 @@ async def predict(request: Request) -> Response:
     with engine.admission.permit(len(instances)):
         images = [instance.image for instance in instances]
         classes, pictures = await together(
-            embed_each(request, instances, options), embed_pictures(request, images, "/instances/{}/image")
+            embed_each(request, instances, options), embed_image_files(request, images, "/instances/{}/image")
         )
         content = await engine.in_thread(answer)
     request.state.facts.update(images=len(instances))
@@ -145,7 +145,7 @@ def check_total(request: Request, instances: list[Instance], parameters: Paramet
         detail = f"The instances have {total:,} labels in all; at most {max_labels:,} are accepted."
         raise InvalidLabels(detail, [Fault("/instances", detail)])
     if parameters.templates is not None:
-        with pointing(PARAMETERS):
+        with remap_pointers(PARAMETERS):
             check_templates(parameters.templates, total)
 
 
@@ -160,13 +160,13 @@ async def embed_each(
 
     async def attempt(index: int) -> Classes | ServiceError:
         try:
-            with pointing({"/labels": f"/instances/{index}/labels"}):
+            with remap_pointers({"/labels": f"/instances/{index}/labels"}):
                 return await embed_classes(request, options[index])
         except ServiceError as error:
             return error
 
     sharing = [index for index, instance in enumerate(instances) if instance.labels is None]
-    with pointing(PARAMETERS):
+    with remap_pointers(PARAMETERS):
         shared = [await embed_classes(request, options[index]) for index in sharing[:1]] * len(sharing)
     found: dict[int, Classes | ServiceError] = dict(zip(sharing, shared, strict=True))
     async with asyncio.TaskGroup() as group:

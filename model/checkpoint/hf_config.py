@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig, variant_of
+from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig
+from model.published import variant_of
 from model.text.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 
 HF_TOWER = {

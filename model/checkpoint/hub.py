@@ -11,7 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from model.config import EMBEDDED_DIRECTORY, VARIANTS, CheckpointError, choose_weights
+from model.config import CheckpointError
+from model.published import EMBEDDED_DIRECTORY, VARIANTS, choose_weights
 
 VOCABULARIES = ["spiece.model", "tokenizer.model"]
 SMALL_FILES = [

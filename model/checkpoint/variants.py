@@ -1,62 +1,29 @@
-"""The published names to ready models: `SigLIPBaseP16(weights="google_224")`."""
+"""Published names to models with weights: `SigLIPBaseP16(weights="google_224")`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from model.checkpoint.hf_config import read_config_of
 from model.checkpoint.hub import checkpoint_directory
 from model.checkpoint.weights import model_from_checkpoint
-from model.config import EMBEDDED, VARIANTS, SigLIPConfig, choose_weights
+from model.config import SigLIPConfig
 from model.network.siglip import SigLIP
+from model.published import EMBEDDED, VARIANTS, choose_weights
 
 
-def SigLIPBaseP16(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
-    """Returns the base model, patch 16; see `load_model`."""
-    return load_model("SigLIPBaseP16", weights, input_shape=input_shape, **options)
+def constructor(variant: str) -> Callable[..., SigLIP]:
+    """Returns the function that builds a variant; its default weights are the variant's first."""
+    names = list(VARIANTS[variant])
+
+    def build(weights: str | Path | None = names[0], input_shape=None, **options) -> SigLIP:
+        return load_model(variant, weights, input_shape=input_shape, **options)
+
+    build.__name__ = build.__qualname__ = variant
+    build.__doc__ = f"Returns a {variant} with `weights`: {', '.join(names)}. See `load_model` for the arguments."
+    return build
 
 
-def SigLIPLargeP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
-    """Returns the large model, patch 16; see `load_model`."""
-    return load_model("SigLIPLargeP16", weights, input_shape=input_shape, **options)
-
-
-def SigLIPSo400mP14(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
-    """Returns the shape-optimised 400M model, patch 14; see `load_model`."""
-    return load_model("SigLIPSo400mP14", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2BaseP32(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
-    """Returns the base SigLIP 2, patch 32; see `load_model`."""
-    return load_model("SigLIP2BaseP32", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2BaseP16(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
-    """Returns the base SigLIP 2, patch 16; see `load_model`."""
-    return load_model("SigLIP2BaseP16", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2LargeP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
-    """Returns the large SigLIP 2, patch 16; see `load_model`."""
-    return load_model("SigLIP2LargeP16", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2So400mP14(weights: str | None = "google_224", input_shape=None, **options) -> SigLIP:
-    """Returns the shape-optimised 400M SigLIP 2, patch 14; see `load_model`."""
-    return load_model("SigLIP2So400mP14", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2So400mP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
-    """Returns the shape-optimised 400M SigLIP 2, patch 16; see `load_model`."""
-    return load_model("SigLIP2So400mP16", weights, input_shape=input_shape, **options)
-
-
-def SigLIP2GiantOptP16(weights: str | None = "google_256", input_shape=None, **options) -> SigLIP:
-    """Returns the giant SigLIP 2, patch 16, whose text tower is the 400M's; see `load_model`."""
-    return load_model("SigLIP2GiantOptP16", weights, input_shape=input_shape, **options)
-
-
-def SigLIPTinyP16(weights: str | None = "pictograms_64", input_shape=None, **options) -> SigLIP:
-    """Returns the embedded demonstration model for pictograms, patch 16; see `load_model`."""
-    return load_model("SigLIPTinyP16", weights, input_shape=input_shape, **options)
+globals().update({variant: constructor(variant) for variant in VARIANTS})  # SigLIPBaseP16, SigLIPLargeP16, ...
 
 
 def load_model(
@@ -70,7 +37,7 @@ def load_model(
     """Returns a model with its weights.
 
     Args:
-        variant: A name of `VARIANTS`, or None to take whatever architecture a directory or hub id has.
+        variant: A name of `VARIANTS`, or None for the architecture of the directory or hub id.
         weights: A published name, a Hugging Face checkpoint directory, a hub id of this architecture, or None for
             random weights.
         input_shape: (H, W, 3) if not the checkpoint's own; the position embedding is interpolated.

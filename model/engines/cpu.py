@@ -1,63 +1,63 @@
-"""How many processors this process may use, in a container fewer than the machine has, and what they can do."""
+"""How many CPUs this process may use, which in a container may be fewer than the machine has, and what they support."""
 
 import os
 from pathlib import Path
 
 CGROUP, CPUINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo")
-# What Linux calls the instructions for sums of products of int8: VNNI on x86, the dot product on Arm.
-INT8 = {"avx512_vnni", "avx_vnni", "asimddp"}
+# Linux's names for int8 dot-product instructions: VNNI on x86, the dot product on Arm.
+INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
 
-def processors(cgroup: Path = CGROUP) -> int:
-    """Returns the processors that the process may use at once, at least one.
+def available_cpus(cgroup: Path = CGROUP) -> int:
+    """Returns the number of CPUs that this process may use, at least 1.
 
-    As many as its affinity names, but no more than its container's quota, which the system tells nobody who counts
-    processors: a container of two on a machine of 64 would have 64 threads take turns, and be stopped between them.
+    That is the size of its affinity mask, limited by its container's quota. Libraries that count CPUs do not see the
+    quota: in a container with 2 CPUs on a machine with 64 they would start 64 threads, which then throttle each other.
 
     Args:
-        cgroup: Where the system shows the container's limits.
+        cgroup: The folder where the system shows the container's limits.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, quota(cgroup) or allowed))
 
 
 def quota(cgroup: Path) -> int | None:
-    """Returns the processors of a container's quota, begun ones as whole; None if there is none.
+    """Returns the container's CPU quota, rounded up, or None if there is no quota.
 
-    | file                                                          | content               | processors |
-    |---------------------------------------------------------------|-----------------------|------------|
-    | `cpu.max`                                                     | `150000 100000`       | 2          |
-    | `cpu.max`                                                     | `max 100000`          | no quota   |
-    | `cpu/cpu.cfs_quota_us`, `cpu/cpu.cfs_period_us` (version one) | `100000`, `100000`    | 1          |
-    | the same                                                      | `-1`, `100000`        | no quota   |
+    | file                                                       | content            | quota |
+    |------------------------------------------------------------|--------------------|-------|
+    | `cpu.max`                                                  | `150000 100000`    | 2     |
+    | `cpu.max`                                                  | `max 100000`       | None  |
+    | `cpu/cpu.cfs_quota_us`, `cpu/cpu.cfs_period_us` (cgroup 1) | `100000`, `100000` | 1     |
+    | the same                                                   | `-1`, `100000`     | None  |
     """
-    version_one = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
-    names = ("cpu.max",) if (cgroup / "cpu.max").is_file() else version_one
+    version_1 = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+    names = ("cpu.max",) if (cgroup / "cpu.max").is_file() else version_1
     try:
         given, period = " ".join((cgroup / name).read_text(encoding="ascii") for name in names).split()
         return -(-int(given) // int(period)) if given != "max" and int(given) > 0 else None
-    except (OSError, ValueError):  # another system, or one that shows nothing
+    except (OSError, ValueError):  # another operating system, or one that hides its limits
         return None
 
 
-def multiplies_int8(cpuinfo: Path = CPUINFO) -> bool:
-    """Returns whether the processor has instructions for sums of products of int8; yes where the system does not tell.
+def has_int8_dot_product(cpuinfo: Path = CPUINFO) -> bool:
+    """Returns whether the CPU has int8 dot-product instructions; True if the system does not list its features.
 
     Args:
-        cpuinfo: Where the system shows the processors' features.
+        cpuinfo: The file where the system lists the CPU's features.
     """
     known = features(cpuinfo)
-    return not known or bool(INT8 & known)
+    return not known or bool(INT8_DOT_PRODUCT & known)
 
 
-def is_avx2_at_most(cpuinfo: Path = CPUINFO) -> bool:
-    """Returns whether AVX2 is the widest that the processor computes in; no where the system does not tell."""
+def has_avx2_only(cpuinfo: Path = CPUINFO) -> bool:
+    """Returns whether the CPU has AVX2 but not AVX-512; False if the system does not list its features."""
     known = features(cpuinfo)
     return "avx2" in known and "avx512f" not in known
 
 
 def features(cpuinfo: Path) -> set[str]:
-    """Returns the words that the system has for the processors, their features among them; none on other systems."""
+    """Returns the words of the CPU description, which include its features; empty on other operating systems."""
     try:
         return set(cpuinfo.read_text(encoding="utf-8").split())
     except OSError:

@@ -10,11 +10,13 @@ also give stored answers at every stage, from an RGB picture and texts to the em
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY, CheckpointError
+from model.config import CheckpointError
+from model.engines.encoder import Encoder
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 GOLDEN = EMBEDDED_DIRECTORY / EMBEDDED[1] / "self_test.json"
 TEXTS = (
@@ -38,36 +40,6 @@ NORM_TOLERANCE = 1e-4  # normalised in float32, whatever the towers' type
 
 class SelfTestFailed(CheckpointError):
     """The loaded checkpoint does not do what it must; the message says what differs."""
-
-
-class Info(Protocol):
-    """What the tests must know of a checkpoint."""
-
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def dtype(self) -> str: ...
-
-
-class Encoder(Protocol):
-    """What is tested; `model.engines.encoder` has the shapes."""
-
-    @property
-    def info(self) -> Info: ...
-    @property
-    def scale(self) -> float: ...
-    @property
-    def bias(self) -> float: ...
-    @property
-    def max_batch(self) -> int: ...
-
-    def not_finite(self) -> list[str]:
-        """The tensors that hold a NaN or an infinity."""
-
-    def prepare_image(self, rgb: np.ndarray) -> np.ndarray: ...
-    def prepare_text(self, texts: Sequence[str]) -> np.ndarray: ...
-    def encode_images(self, images: np.ndarray) -> np.ndarray: ...
-    def encode_texts(self, token_ids: np.ndarray) -> np.ndarray: ...
 
 
 def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> None:

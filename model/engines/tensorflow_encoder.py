@@ -1,8 +1,8 @@
-"""The inference face on TensorFlow: the only file that imports it. The only engine for GPUs.
+"""The encoder on TensorFlow, for GPUs and CPUs. The only file that imports TensorFlow.
 
-Each tower is traced once, for batches of any size, before the first request: `Model.predict` in a loop leaks. XLA, on a
-GPU, compiles a size at a time, which would stall the first to bring one, so batches are padded there to a few sizes;
-on a CPU nothing is computed for padding.
+Each tower is traced once, for any batch size, before the first request: `Model.predict` in a loop leaks memory. On a
+GPU, XLA compiles every batch size separately, which would delay the first request of a new size. So there batches are
+padded to a few sizes, which the warm-up compiles. On a CPU nothing is padded.
 """
 
 import os
@@ -16,22 +16,24 @@ import tensorflow as tf
 from model.checkpoint.hf_config import read_config
 from model.checkpoint.tensor_table import tensor_table
 from model.checkpoint.weights import model_from_checkpoint
-from model.engines.cpu import processors
-from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, EncoderInfo, in_parts, rows_at_once
+from model.config import EncoderInfo
+from model.engines import self_test
+from model.engines.cpu import available_cpus
+from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, in_parts, rows_at_once
 from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
 
 
 class TensorFlowEncoder(Encoder):
-    """A loaded SigLIP, as the service sees it.
+    """A loaded SigLIP.
 
     Args:
-        model: With its weights.
-        processor: Of the same checkpoint.
-        info: What to say about it.
+        model: The network with its weights.
+        processor: The checkpoint's processor.
+        info: The facts about the checkpoint.
         max_batch: The largest batch.
-        compile_xla: Whether the towers are compiled by XLA, as they are on a GPU, for the powers of two up to
-            `max_batch`, to which smaller batches are padded.
+        compile_xla: True on a GPU: XLA compiles the towers for `max_batch` and the powers of two below it, and batches
+            are padded to the next of these sizes.
     """
 
     def __init__(
@@ -49,19 +51,19 @@ class TensorFlowEncoder(Encoder):
 
     @classmethod
     def place(cls, device: str, dtype: str) -> tuple[str, str]:
-        """Returns the device's name and the towers' type, for what `load_encoder` was asked for.
+        """Returns the device's name and the towers' dtype.
 
         Raises:
-            DeviceError: A GPU was asked for and TensorFlow sees none, the type is int8, or Keras has another backend.
+            DeviceError: A GPU was requested and TensorFlow sees none, the dtype is int8, or Keras has another backend.
         """
         if (backend := keras.backend.backend()) != "tensorflow":
             raise DeviceError(f"Keras was imported with the backend {backend}: set KERAS_BACKEND=tensorflow before")
         if dtype == "int8":
-            raise DeviceError("dtype int8 is for the engine openvino: TensorFlow computes in float32 or bfloat16")
+            raise DeviceError("dtype int8 needs the engine openvino: TensorFlow supports float32 and bfloat16")
         gpu = choose_gpu(device)
-        if gpu is None and "TF_NUM_INTRAOP_THREADS" not in os.environ:  # TensorFlow's own way to choose
-            with suppress(RuntimeError):  # TensorFlow computes already, with the threads that it has
-                tf.config.threading.set_intra_op_parallelism_threads(processors())
+        if gpu is None and "TF_NUM_INTRAOP_THREADS" not in os.environ:  # the user's own choice
+            with suppress(RuntimeError):  # TensorFlow has started its threads already
+                tf.config.threading.set_intra_op_parallelism_threads(available_cpus())
         if dtype == "auto":
             dtype = "bfloat16" if gpu and has_bfloat16(gpu) else "float32"
         return describe_gpu(gpu) if gpu else "CPU", dtype
@@ -70,61 +72,65 @@ class TensorFlowEncoder(Encoder):
     def load(
         cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int
     ) -> "TensorFlowEncoder":
-        """Returns a checkpoint on the device and in the type that `info` says."""
+        """Returns the checkpoint on the device and in the dtype of `info`."""
         model = model_from_checkpoint(read_config(files.directory), files.directory, info.dtype)
         return cls(model, processor, info, max_batch=max_batch, compile_xla=info.device != "CPU")
 
     def warm_up(self) -> None:
-        """Traces both towers, and runs them once, at every size that is compiled."""
+        """Traces both towers, and runs them once at every compiled size."""
         for size in self.compiled_sizes or [1]:
             self.encode_images(np.zeros((size, *self.info.image_size, 3), np.uint8))
             self.encode_texts(np.ones((size, self.info.context_length), np.int32))
 
+    def self_test(self) -> None:
+        """Raises `SelfTestFailed` if the loaded checkpoint gives wrong embeddings."""
+        self_test.run(self)
+
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity.
 
-        A sum carries either along and needs no memory: 0.1 s for the base model's 203 million numbers on two cores.
+        A sum is not finite if a number is not, and it needs no memory: 0.1 s for the base model's 203 million numbers.
         """
         table = tensor_table(self.model).items()
         return [name for name, slot in table if not np.isfinite(sum(float(tf.reduce_sum(v)) for v in slot.variables))]
 
     def compute_images(self, images: np.ndarray) -> np.ndarray:
-        """Returns what `encode_images` does."""
+        """Returns image embeddings; see `Encoder.encode_images`."""
         return self.compute(self.image_tower, images, self.patches)
 
     def compute_texts(self, token_ids: np.ndarray) -> np.ndarray:
-        """Returns what `encode_texts` does."""
+        """Returns text embeddings; see `Encoder.encode_texts`."""
         return self.compute(self.text_tower, token_ids, self.info.context_length)
 
     def compute(
         self, tower: tf.types.experimental.PolymorphicFunction, batch: np.ndarray, positions: int
     ) -> np.ndarray:
-        """Returns the tower's answer: padded with zeros to a compiled size; on a CPU, for a few rows at a time.
+        """Returns a tower's output for a batch.
 
         Args:
-            tower: Which.
+            tower: The image or the text tower.
             batch: Its input.
-            positions: What a row of it has, patches or tokens.
+            positions: The patches or tokens of one row.
         """
         if not self.compiled_sizes:
             return in_parts(lambda part: tower(tf.constant(part)).numpy(), batch, rows_at_once(positions))
         size = next(size for size in self.compiled_sizes if size >= len(batch))
         filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
         filled[: len(batch)] = batch
-        # As bytes, and by TensorFlow's own pinned memory: GPUUtil::CopyCPUTensorToGPU stages what lies elsewhere.
+        # uint8 images are a quarter of float32's bytes; TensorFlow copies them to the GPU through its pinned memory.
         return tower(tf.constant(filled)).numpy()[: len(batch)]
 
 
 def batch_sizes(max_batch: int) -> list[int]:
-    """Returns the powers of two below `max_batch`, and itself."""
+    """Returns the powers of two below `max_batch`, and `max_batch`."""
     return [2**i for i in range((max_batch - 1).bit_length())] + [max_batch]
 
 
 def choose_gpu(device: str) -> "tf.config.PhysicalDevice | None":
-    """Returns the GPU to use, its memory set to grow as needed, or None for the CPU.
+    """Returns the GPU to use, with its memory set to grow as needed, or None for the CPU.
 
     Raises:
-        DeviceError: "gpu" was asked for and TensorFlow sees none.
+        DeviceError: "gpu" was requested and TensorFlow sees none.
         ValueError: `device` is not one of auto, gpu, cpu.
     """
     if device not in ("auto", "gpu", "cpu"):
@@ -138,13 +144,13 @@ def choose_gpu(device: str) -> "tf.config.PhysicalDevice | None":
         tf.config.set_visible_devices([], "GPU")
         return None
     tf.config.set_visible_devices(gpus[0], "GPU")
-    # TensorFlow otherwise takes all of the GPU's memory at once.
+    # By default TensorFlow takes all of the GPU's memory at once.
     tf.config.experimental.set_memory_growth(gpus[0], True)
     return gpus[0]
 
 
 def has_bfloat16(gpu: "tf.config.PhysicalDevice") -> bool:
-    """Returns whether the GPU computes in bfloat16 (Ampere, compute capability 8.0, or later)."""
+    """Returns whether the GPU supports bfloat16 (Ampere, compute capability 8.0, or later)."""
     return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
 
 

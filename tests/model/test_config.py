@@ -6,18 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import (
-    EMBEDDED,
-    VARIANTS,
-    CheckpointError,
-    SigLIPConfig,
-    TextConfig,
-    TowerConfig,
-    VisionConfig,
-    choose_weights,
-    variant_of,
-)
+from model.config import CheckpointError, SigLIPConfig, TextConfig, TowerConfig, VisionConfig
 from model.network.siglip import SigLIP
+from model.published import EMBEDDED, VARIANTS, choose_weights, variant_of
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED
 

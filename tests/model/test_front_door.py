@@ -11,7 +11,7 @@ from PIL import Image
 import model as library
 from model import SigLIPProcessor
 from model.checkpoint.variants import load_model
-from model.config import EMBEDDED
+from model.published import EMBEDDED
 
 
 @pytest.fixture

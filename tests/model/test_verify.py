@@ -7,8 +7,9 @@ from PIL import Image
 
 from app.cli.command_line import main
 from model.checkpoint.variants import load_model
-from model.config import VARIANTS, CheckpointError
+from model.config import CheckpointError
 from model.processor import SigLIPProcessor
+from model.published import VARIANTS
 from model.verify import KINDS, Line, bilinear, published_facts, published_name, verify
 from tests.golden.cases import pixels
 from tests.golden.published import PUBLISHED_1

@@ -20,7 +20,7 @@ from model.checkpoint.hf_config import config_json
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import save_checkpoint
 from model.config import SigLIPConfig, TextConfig, VisionConfig
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 from model.processor import SigLIPProcessor
 from model.text.tokenizer import SIGLIP, SIGLIP_2, SigLIPTokenizer, TokenizerRules, lower
 from tests.golden.cases import HERE, photos

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import GemmaTokenizer
 
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from model.text.tokenizer import SIGLIP_2, SigLIPTokenizer, lower
 from model.text.vocabulary import read_vocabulary
 from tests.golden.cases import HERE, TEXTS, TEXTS_2

@@ -23,11 +23,11 @@ from transformers.initialization import no_init_weights
 from model.checkpoint.hf_config import config_json, from_hf
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import load_checkpoint, save_checkpoint
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 from model.network.positions import interpolate_positions
 from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
 from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
 from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2

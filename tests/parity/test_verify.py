@@ -7,8 +7,8 @@ import tempfile
 from PIL import Image
 
 from model.checkpoint.weights import save_checkpoint
-from model.config import VARIANTS
 from model.network.siglip import SigLIP
+from model.published import VARIANTS
 from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import HERE, photos
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from app.cli.ahead import batches, in_order
+from app.cli.ahead import batches, map_ordered
 
 
 def test_results_come_in_order_though_a_later_one_is_there_first():
@@ -15,12 +15,12 @@ def test_results_come_in_order_though_a_later_one_is_there_first():
             later.set()
         return item
 
-    assert list(in_order(work, range(5), threads=2, ahead=2)) == [0, 1, 2, 3, 4]
+    assert list(map_ordered(work, range(5), threads=2, ahead=2)) == [0, 1, 2, 3, 4]
 
 
 def test_only_so_much_is_begun_ahead():
     begun = []
-    results = in_order(begun.append, range(100), threads=1, ahead=3)
+    results = map_ordered(begun.append, range(100), threads=1, ahead=3)
     next(results)
     assert len(begun) <= 4
     results.close()
@@ -33,7 +33,7 @@ def test_a_failure_is_raised_in_its_turn_and_nothing_more_is_begun():
         begun.append(item)
         return 1 // item
 
-    results = in_order(work, [1, 0, *range(1, 100)], threads=1, ahead=1)
+    results = map_ordered(work, [1, 0, *range(1, 100)], threads=1, ahead=1)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)

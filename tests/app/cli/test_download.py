@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from app.cli import CommandError
 from app.cli.download import main
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.hub import COMMIT, HUB_ID, Hub
 
 EMBEDDED_CHECKPOINT = EMBEDDED_DIRECTORY / EMBEDDED[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.engines.cpu import processors
+from model.engines.cpu import available_cpus
 from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
 
@@ -253,7 +253,7 @@ def test_bodies_of_requests_that_were_given_up_are_not_kept(running):
             encoder.free.set()
     assert 504 in statuses
     assert statuses <= {504, 429}
-    assert len(kept) <= 2 * processors(), kept  # the body, and the pixels
+    assert len(kept) <= 2 * available_cpus(), kept  # the body, and the pixels
 
 
 def test_texts_do_not_wait_for_images_that_are_decoded(running):

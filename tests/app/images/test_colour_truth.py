@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from app.images.colours import UPRIGHT
 from app.images.formats import FORMATS
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 from tests.app.conftest import serve
 from tests.app.images.hostile import png
 from tests.app.pictures import encoded

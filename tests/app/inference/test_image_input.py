@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidImage
-from app.inference.image_input import decode_base64, read_picture
+from app.inference.image_input import decode_base64, prepare_image
 from app.settings import Settings
 from tests.app.pictures import GREEN, encoded, picture, quarters
 from tests.fakes import FakeEncoder
@@ -16,7 +16,7 @@ SETTINGS = Settings()
 @pytest.mark.parametrize("data", [encoded(quarters()), base64.b64encode(encoded(quarters())).decode()])
 def test_a_picture_is_read_from_its_bytes_or_their_base64(data):
     encoder = FakeEncoder()
-    read = read_picture(data, encoder, SETTINGS)
+    read = prepare_image(data, encoder, SETTINGS)
     assert (read.pixels == encoder.prepare_image(quarters())).all()
     assert read.facts.model_dump() == {"width": 32, "height": 16, "format": "PNG", "notes": []}
     assert read.decode_s > 0
@@ -40,7 +40,7 @@ class ShapeKeeper(FakeEncoder):
 
 def test_a_large_jpeg_is_decoded_smaller_where_that_is_asked_for_and_its_facts_are_the_file_s():
     data, encoder = encoded(picture(GREEN, 400), "JPEG"), ShapeKeeper()
-    pictures = [read_picture(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
+    pictures = [prepare_image(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
     assert encoder.shapes == [(400, 400, 3), (50, 50, 3)]
     for read in pictures:
         assert (read.facts.width, read.facts.height, read.facts.notes) == (400, 400, [])

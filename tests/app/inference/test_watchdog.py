@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.inference.watchdog import LIVE_INTERVALS, READY_INTERVALS, Pulse
+from app.inference.watchdog import LIVE_INTERVALS, READY_INTERVALS, Watchdog
 
 pytestmark = pytest.mark.anyio
 
@@ -31,9 +31,9 @@ async def device() -> Device:
 
 
 @pytest.fixture
-async def pulse(device) -> AsyncIterator[Pulse]:
+async def pulse(device) -> AsyncIterator[Watchdog]:
     """A pulse whose interval is 10 ms on the loop's clock; what is measured in intervals is on the device's."""
-    pulse = Pulse(device.canary, 0.01, lambda: device.now_s)
+    pulse = Watchdog(device.canary, 0.01, lambda: device.now_s)
     watching = asyncio.create_task(pulse.watch())
     yield pulse
     watching.cancel()

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import Fault, InvalidLabels
-from app.routes.scoring import pointing
+from app.routes.scoring import remap_pointers
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,6 @@ from app.routes.scoring import pointing
     ],
 )
 def test_a_pointer_is_turned_to_another_surfaces_field(places, raised, told):
-    with pytest.raises(InvalidLabels) as error, pointing(places):
+    with pytest.raises(InvalidLabels) as error, remap_pointers(places):
         raise InvalidLabels("x", [Fault(raised, "x")])
     assert error.value.faults == [Fault(told, "x")]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint.hub import SMALL_FILES
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.hub import CHUNK_BYTES, COMMIT, HUB_ID, Hub
 
 DIRECTORY = EMBEDDED_DIRECTORY / EMBEDDED[1]

@@ -9,9 +9,10 @@ import pytest
 
 from model.checkpoint.hf_config import config_json, from_hf, read_config, read_tokenizer_rules, tokenizer_json
 from model.checkpoint.hf_image_processor import preprocessor_json, read_resample
-from model.config import VARIANTS, CheckpointError, SigLIPConfig
+from model.config import CheckpointError, SigLIPConfig
 from model.preprocess import BILINEAR
 from model.processor import SigLIPProcessor
+from model.published import VARIANTS
 from model.text.tokenizer import SIGLIP, SIGLIP_2
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED

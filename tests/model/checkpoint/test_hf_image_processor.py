@@ -7,7 +7,7 @@ import pytest
 
 from model.checkpoint.hf_image_processor import preprocessor_json, read_resample
 from model.config import CheckpointError
-from model.engines.encoder import load_encoder
+from model.engines.load import load_encoder
 from model.processor import SigLIPProcessor
 from model.text.tokenizer import SIGLIP, SIGLIP_2
 

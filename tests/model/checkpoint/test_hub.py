@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint.hub import check_sha256, checkpoint_directory, sha256
-from model.config import EMBEDDED, EMBEDDED_DIRECTORY, CheckpointError
+from model.config import CheckpointError
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 COMMIT = "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"
 

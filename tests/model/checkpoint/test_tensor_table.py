@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from model.checkpoint.tensor_table import tensor_table, to_checkpoint, to_keras
-from model.config import VARIANTS, SigLIPConfig, TextConfig, VisionConfig
+from model.config import SigLIPConfig, TextConfig, VisionConfig
 from model.network.siglip import SigLIP
+from model.published import VARIANTS
 from tests.model.conftest import SQUARE
 
 

@@ -9,8 +9,9 @@ import model
 from model.checkpoint.hf_config import config_json
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import save_checkpoint
-from model.config import EMBEDDED, VARIANTS, CheckpointError
+from model.config import CheckpointError
 from model.network.siglip import SigLIP
+from model.published import EMBEDDED, VARIANTS
 from tests.model.conftest import SQUARE
 
 TINY = VARIANTS[EMBEDDED[0]][EMBEDDED[1]].config

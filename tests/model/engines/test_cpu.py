@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from model.engines.cpu import is_avx2_at_most, multiplies_int8, processors, quota
+from model.engines.cpu import available_cpus, has_avx2_only, has_int8_dot_product, quota
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -31,14 +31,14 @@ def test_a_container_s_quota_is_read_in_whole_processors(files, expected, tmp_pa
 @pytest.mark.parametrize(("given", "expected"), [("100000 100000", 1), ("99900000 100000", ALLOWED)])
 def test_neither_the_quota_nor_the_affinity_is_exceeded(given, expected, tmp_path):
     (tmp_path / "cpu.max").write_text(given)
-    assert processors(tmp_path) == expected
+    assert available_cpus(tmp_path) == expected
 
 
 def test_a_process_bound_to_one_processor_has_one(tmp_path):
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert processors(tmp_path) == 1
+        assert available_cpus(tmp_path) == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -59,4 +59,4 @@ def test_what_processors_can_do_is_what_the_system_says(told, int8, avx2_at_most
     cpuinfo = tmp_path / "cpuinfo"
     if told is not None:
         cpuinfo.write_text(told)
-    assert (multiplies_int8(cpuinfo), is_avx2_at_most(cpuinfo)) == (int8, avx2_at_most)
+    assert (has_int8_dot_product(cpuinfo), has_avx2_only(cpuinfo)) == (int8, avx2_at_most)

@@ -5,8 +5,8 @@ import pytest
 
 from model.checkpoint.hub import sha256
 from model.checkpoint.variants import load_model
-from model.config import CheckpointError
-from model.engines.encoder import Encoder, in_parts, load_encoder, rows_at_once
+from model.engines.encoder import Encoder, in_parts, rows_at_once
+from model.engines.load import load_encoder
 from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
 
@@ -77,16 +77,6 @@ def test_info_says_which_rules_are_in_force(any_encoder, checkpoint_2):
     info = load_encoder(weights=str(checkpoint_2), device="cpu", max_batch=1).info
     assert "squashed to 32 x 32 by Pillow's antialiased bilinear" in info.preprocessing
     assert info.canonicalisation == "lower case; pieces of tokenizer.model; <eos>; padded with <pad>"
-
-
-def test_a_checkpoint_that_is_not_there_is_an_error():
-    with pytest.raises(CheckpointError, match="unknown weights 'google_1024'"):
-        load_encoder(weights="google_1024")
-
-
-def test_an_unknown_engine_is_refused(checkpoint):
-    with pytest.raises(ValueError, match="engine must be tensorflow or openvino"):
-        load_encoder(weights=str(checkpoint), engine="onnx")
 
 
 @pytest.mark.parametrize(("positions", "rows"), [(196, 5), (64, 16), (16, 64), (1024, 1), (5000, 1)])

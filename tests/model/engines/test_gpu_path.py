@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from model.checkpoint.variants import load_model
-from model.engines.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder
+from model.engines.load import load_encoder
 from model.engines.tensorflow_encoder import TensorFlowEncoder
 from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
@@ -91,7 +92,7 @@ def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
         import sys
         from pathlib import Path
         import numpy as np
-        from model.engines.encoder import load_encoder
+        from model.engines.load import load_encoder
         from model.engines.tensorflow_encoder import TensorFlowEncoder
         exact = load_encoder(weights=sys.argv[1], device="cpu")
         encoder = TensorFlowEncoder(exact.model, exact.processor, exact.info, max_batch=5, compile_xla=True)

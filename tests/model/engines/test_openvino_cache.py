@@ -11,9 +11,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from model.checkpoint.safetensors_files import fingerprint
-from model.config import EMBEDDED_DIRECTORY, CheckpointError
+from model.config import CheckpointError
 from model.engines.encoder import CheckpointFiles
-from model.engines.openvino_cache import FACTS, GOLDEN, key, openvino_graphs
+from model.engines.openvino_cache import FACTS, GOLDEN, cache_key, openvino_graphs
+from model.published import EMBEDDED_DIRECTORY
 
 EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
 ROOT = Path(__file__).parents[3]
@@ -48,16 +49,16 @@ def test_int8_has_a_folder_of_its_own_and_a_third_of_the_bytes(engine_cache):
 
 def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
     shutil.copyfile(EMBEDDED / "config.json", tmp_path / "config.json")
-    before = key(tmp_path, "a", "float32")
-    assert key(tmp_path, "b", "float32") != before
+    before = cache_key(tmp_path, "a", "float32")
+    assert cache_key(tmp_path, "b", "float32") != before
     (tmp_path / "config.json").write_text("{}")
-    assert key(tmp_path, "a", "float32") != before
+    assert cache_key(tmp_path, "a", "float32") != before
 
 
 @pytest.mark.parametrize("maker", ["openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras"])
 def test_another_version_of_whatever_makes_them_has_another_folder(maker, tmp_path):
-    code = "import sys; from pathlib import Path; from model.engines.openvino_cache import key\n"
-    code += "print(key(Path(sys.argv[1]), 'a', 'int8'))"
+    code = "import sys; from pathlib import Path; from model.engines.openvino_cache import cache_key\n"
+    code += "print(cache_key(Path(sys.argv[1]), 'a', 'int8'))"
     info = tmp_path / f"{maker.replace('-', '_')}-99.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {maker}\nVersion: 99.0\n")
@@ -102,7 +103,7 @@ def test_every_user_can_read_them(tmp_path):
 
 
 def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):
-    name = key(EMBEDDED, fingerprint(EMBEDDED), "float32")
+    name = cache_key(EMBEDDED, fingerprint(EMBEDDED), "float32")
     older = tmp_path / (name.rpartition("-")[0] + "-0123456789abcdef")
     others = [tmp_path / f"int8-{name.partition('-')[2]}", tmp_path / "float32-0123456789abcdef-0123456789abcdef"]
     for folder in (older, *others):
@@ -131,15 +132,6 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leave
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"form of the checkpoint cannot be kept: .*file"):  # noqa: SIM117 (what raises stands alone)
+    with pytest.raises(CheckpointError, match=r"graphs of the checkpoint cannot be stored: .*file"):  # noqa: SIM117 (what raises stands alone)
         with graphs(EMBEDDED, tmp_path / "file"):
             pass
-
-
-def test_it_does_not_outlive_the_process_that_wanted_it(tmp_path):
-    folder = tmp_path / "partial"
-    folder.mkdir()
-    command = [sys.executable, "-m", "model.engines.openvino_cache", str(EMBEDDED), str(folder), "float32"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # at its end at once
-    assert done.returncode == 1
-    assert not folder.exists()

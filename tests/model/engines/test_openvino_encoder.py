@@ -13,9 +13,10 @@ import pytest
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import save_checkpoint
 from model.config import CheckpointError
-from model.engines.encoder import DeviceError, Encoder, load_encoder
+from model.engines.encoder import DeviceError, Encoder
+from model.engines.load import load_encoder
 from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS
-from model.engines.openvino_encoder import SETTINGS, set_gelu_apart
+from model.engines.openvino_encoder import SETTINGS, unfuse_gelu
 from model.engines.self_test import SelfTestFailed
 
 import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
@@ -59,7 +60,7 @@ def test_gelu_apart_from_its_product_is_the_same(tower, exact, tmp_path):
         graph = openvino.Core().read_model(path)
         assert any(node.get_type_name() == "Gelu" for node in graph.get_ops())
         if apart:
-            set_gelu_apart(graph)
+            unfuse_gelu(graph)
             assert not any(node.get_type_name() == "Gelu" for node in graph.get_ops())
         embeddings.append(openvino.compile_model(graph, "CPU", SETTINGS)(rows)[0])
     np.testing.assert_allclose(*embeddings, atol=1e-6)
@@ -99,7 +100,7 @@ def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(nam
     cache = shutil.copytree(engine_cache, tmp_path / "cache")
     for path in cache.glob(f"float32-*/{name}"):
         damage(path)
-    with pytest.raises(CheckpointError, match=r"float32-[\w-]+ cannot be used; delete it to have it made again: ."):
+    with pytest.raises(CheckpointError, match=r"float32-[\w-]+ is damaged; delete it, so that it is made again: ."):
         openvino_encoder(cache)
 
 
@@ -145,7 +146,7 @@ def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}])
 def test_what_it_does_not_compute_is_refused(checkpoint, given):
-    with pytest.raises(DeviceError, match="the engine openvino computes on the CPU: leave out"):
+    with pytest.raises(DeviceError, match="the engine openvino runs on the CPU only"):
         openvino_encoder(None, weights=str(checkpoint), **given)
 
 
@@ -154,7 +155,7 @@ def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cach
     script = f"""if True:
         import sys
         from pathlib import Path
-        from model.engines.encoder import load_encoder
+        from model.engines.load import load_encoder
         encoder = load_encoder(engine="openvino", engine_cache=Path({str(engine_cache)!r}))
         encoder.warm_up()
         encoder.self_test()
@@ -166,7 +167,7 @@ def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cach
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_its_maker_is_told_nothing(dtype, tmp_path):
-    script = "from model.engines.encoder import load_encoder\n"
+    script = "from model.engines.load import load_encoder\n"
     script += f"load_encoder(engine='openvino', dtype='{dtype}', max_batch=1)"
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
@@ -184,7 +185,8 @@ def test_without_its_package_the_error_says_what_to_install(package, dtype, prob
     script = f"""if True:
         import sys
         sys.modules[{package!r}] = None  # as if it were not installed
-        from model.engines.encoder import DeviceError, load_encoder
+        from model.engines.encoder import DeviceError
+        from model.engines.load import load_encoder
         try:
             load_encoder(engine="openvino", dtype={dtype!r})
         except DeviceError as error:

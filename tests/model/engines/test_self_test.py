@@ -10,11 +10,12 @@ from PIL import Image
 
 from model.checkpoint.tensor_table import tensor_table
 from model.checkpoint.variants import load_model
-from model.config import EMBEDDED
 from model.engines import self_test
-from model.engines.encoder import Encoder, load_encoder
+from model.engines.encoder import Encoder
+from model.engines.load import load_encoder
 from model.engines.self_test import GOLDEN, SelfTestFailed
 from model.engines.tensorflow_encoder import TensorFlowEncoder
+from model.published import EMBEDDED
 from tests.model.conftest import VOCABULARY, small_weights
 
 

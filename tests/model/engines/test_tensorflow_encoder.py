@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import load_checkpoint
-from model.engines.encoder import DeviceError, Encoder, load_encoder
+from model.engines.encoder import DeviceError, Encoder
+from model.engines.load import load_encoder
 from model.engines.tensorflow_encoder import TensorFlowEncoder, batch_sizes
 from model.network.siglip import SigLIP
 from tests.golden.cases import pixels, token_ids
@@ -29,7 +30,7 @@ def encoder(checkpoint) -> Encoder:
 @pytest.mark.parametrize(("chosen", "on"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
 def test_onednn_is_on_whatever_the_processor_unless_told_otherwise(chosen, on):
     given = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | chosen
-    script = "from model.engines.encoder import load_encoder; load_encoder(device='cpu')"
+    script = "from model.engines.load import load_encoder; load_encoder(device='cpu')"
     run = subprocess.run([sys.executable, "-c", script], env=given, check=True, capture_output=True, text=True)
     assert ("oneDNN custom operations are on" in run.stderr) is on
 
@@ -129,7 +130,7 @@ def test_an_unknown_device_is_refused(checkpoint):
 
 
 def test_int8_is_refused(checkpoint):
-    with pytest.raises(DeviceError, match="dtype int8 is for the engine openvino"):
+    with pytest.raises(DeviceError, match="dtype int8 needs the engine openvino"):
         load_encoder(weights=str(checkpoint), dtype="int8")
 
 
@@ -137,7 +138,7 @@ def test_its_threads_are_as_many_as_the_processors_that_may_be_used():
     script = """if True:
         import os
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        from model.engines.encoder import load_encoder
+        from model.engines.load import load_encoder
         load_encoder(device="cpu", max_batch=1)
         import tensorflow as tf
         print(tf.config.threading.get_intra_op_parallelism_threads())
