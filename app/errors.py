@@ -20,32 +20,26 @@
     ├── Draining               503 draining
     └── DeadlineExceeded       504 deadline_exceeded
 
-Any room raises these; only this one turns them into an answer (RFC 9457). A message never repeats what the client
-sent: it may be large, private, or made to be misread in a log.
+`app.http.problems` turns them into responses (RFC 9457). A message never repeats what the client sent, which may be
+large, private, or made to be misread in a log.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
-
-MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:siglip:error:"
-MAX_FAULTS = 10  # listed in one answer
+MAX_FAULTS = 10  # in one response
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong: where (a JSON pointer into the request, or "") and what."""
+    """One thing that is wrong: a JSON pointer into the request, or "", and a message."""
 
     pointer: str
     message: str
 
 
 class ServiceError(Exception):
-    """A failure with an answer. `headers` go out with it; `faults` say where, if there is a where."""
+    """A failure that is answered. `faults` say where it is in the request; `headers` go out with the response."""
 
     code: ClassVar[str]
     status: ClassVar[int]
@@ -59,9 +53,15 @@ class ServiceError(Exception):
         self.faults = faults or []
         self.headers = dict(headers or {})
 
+    @classmethod
+    def at(cls, pointer: str, message: str) -> Self:
+        """Returns the error for one fault; `message` becomes the detail, as a sentence."""
+        end = "" if message.endswith((".", "?")) else "."
+        return cls(message + end, [Fault(pointer, message)])
+
     def problem(self, request_id: str) -> dict[str, Any]:
-        """Returns the body of the answer. `error`, `error_type` and `errors` are what other clients look for."""
-        # huggingface_hub shows the detail and every message, but the same words once.
+        """Returns the response's body. Other clients read `error`, `error_type` and `errors`."""
+        # huggingface_hub shows the detail and every message, but equal ones only once.
         faults = [self.faults[0]._replace(message=self.detail)] if len(self.faults) == 1 else self.faults
         return {
             "type": TYPE_PREFIX + self.code,
@@ -88,10 +88,10 @@ class NotFound(ServiceError):
 
 
 class LabelSetNotFound(ServiceError):
-    code, status, title = "label_set_not_found", 404, "There is no label set of this name"
+    code, status, title = "label_set_not_found", 404, "There is no label set with this name"
 
     def __init__(self) -> None:
-        super().__init__("There is no label set of this name. GET /label-sets lists what there is.")
+        super().__init__("There is no label set with this name. GET /label-sets lists all of them.")
 
 
 class MethodNotAllowed(ServiceError):
@@ -103,7 +103,7 @@ class BodyTimeout(ServiceError):
 
 
 class PreconditionFailed(ServiceError):
-    code, status, title = "precondition_failed", 412, "What was to be changed is not what you expect"
+    code, status, title = "precondition_failed", 412, "Precondition failed"
 
 
 class BodyTooLarge(ServiceError):
@@ -131,7 +131,7 @@ class InvalidTemplate(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """The queue is full. 429 and not 503, which some clients re-send at once and for ever."""
+    """The queue is full. 429, because some clients repeat a 503 at once and without end."""
 
     code, status, title = "overloaded", 429, "The service is busy"
 
@@ -141,9 +141,9 @@ class Overloaded(ServiceError):
 
 
 class InternalError(ServiceError):
-    code, status, title = "internal_error", 500, "The service has failed"
+    code, status, title = "internal_error", 500, "The service failed"
 
-    def __init__(self, detail: str = "Something went wrong inside the service. The log has it by request_id.") -> None:
+    def __init__(self, detail: str = "The service failed. Its log has the reason under this request_id.") -> None:
         super().__init__(detail)
 
 
@@ -159,8 +159,8 @@ class DeadlineExceeded(ServiceError):
     code, status, title = "deadline_exceeded", 504, "The request took too long"
 
 
-# What any surface that takes a body may answer.
-OF_A_BODY = (
+# What every API that takes a body may answer.
+BODY_ERRORS = (
     InvalidRequest,
     Unauthorized,
     BodyTimeout,
@@ -172,38 +172,3 @@ OF_A_BODY = (
     Draining,
     DeadlineExceeded,
 )
-
-
-def error_response(error: ServiceError, request_id: str) -> JSONResponse:
-    """Returns the answer to a request that has failed."""
-    return JSONResponse(error.problem(request_id), error.status, headers=error.headers, media_type=MEDIA_TYPE)
-
-
-async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers, from a middleware, a request that has failed."""
-    scope["state"]["facts"]["error_type"] = error.code
-    await error_response(error, scope["state"]["request_id"])(scope, receive, send)
-
-
-def install(app: FastAPI) -> None:
-    """Makes the app answer `ServiceError`, and the framework's own 400, 404 and 405, as problems."""
-
-    async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
-        request.state.facts["error_type"] = error.code
-        return error_response(error, request.state.request_id)
-
-    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-        return await on_service_error(request, from_http_exception(error))
-
-    app.exception_handler(ServiceError)(on_service_error)
-    app.exception_handler(HTTPException)(on_http_exception)
-
-
-def from_http_exception(error: HTTPException) -> ServiceError:
-    """Returns our error for one that the framework has raised, such as by its router."""
-    if error.status_code == 404:
-        return NotFound("There is nothing at this path. GET /docs lists what there is.")
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return MethodNotAllowed(f"This path takes {allowed}.", headers=error.headers)
-    return InvalidRequest(str(error.detail))

@@ -1,19 +1,19 @@
-"""The rules for labels, templates and prompts: how many, how long, and what they must hold."""
+"""The rules for labels, templates and prompts: how many, how long, and what they must contain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidRequest, InvalidTemplate
-from app.strict_json import parse_json
+from app.validation import parse_json
 
-MAX_TEXT_CHARACTERS = 256  # of a label, or of a template
-MAX_PROMPT_CHARACTERS = 1_024  # of a text that is taken as it is
-MAX_PLACEHOLDERS = 4  # for the label in a template, or a short one could make megabytes
-MAX_TEMPLATES = 100  # or prompts of one label
+MAX_TEXT_CHARACTERS = 256  # of a label or a template
+MAX_PROMPT_CHARACTERS = 1_024  # of a text that is embedded as it is
+MAX_PLACEHOLDERS = 4  # in a template: a short one with many could make megabytes
+MAX_TEMPLATES = 100  # also: prompts of one label
 MAX_PROMPTS = 100_000  # of all labels together
 
 
 def read_labels(texts: list[str]) -> list[str]:
-    """Returns the labels of a form's or a query's `labels` fields.
+    """Returns the labels of the `labels` fields of a form or a query.
 
     A field that stands alone and begins with `[` is a JSON array:
 
@@ -39,110 +39,107 @@ def read_labels(texts: list[str]) -> list[str]:
             return list(labels)
         reason = "labels must be a JSON array of strings."
     hint = 'To send a label that begins with [, put it into an array, ["[a label]"], or send a JSON body.'
-    raise InvalidRequest(f"{reason} {hint}", [Fault("/labels", reason)])
+    raise InvalidRequest.at("/labels", f"{reason} {hint}")
 
 
 def check_labels(labels: Sequence[str], max_labels: int) -> list[str]:
-    """Returns the labels trimmed, in their order, duplicates kept.
+    """Returns the labels trimmed, in their order, with duplicates.
 
     Raises:
-        InvalidLabels: There is none, there are too many, or one is empty or too long.
+        InvalidLabels: There are none or too many, or one is empty or too long.
     """
     if not 1 <= len(labels) <= max_labels:
-        detail = f"There are {len(labels):,} labels; send 1 to {max_labels:,}."
-        raise InvalidLabels(detail, [Fault("/labels", detail)])
+        raise InvalidLabels.at("/labels", f"There are {len(labels):,} labels; send 1 to {max_labels:,}.")
     trimmed = [label.strip() for label in labels]
-    faults = [
-        Fault(f"/labels/{index}", f"label {index} {fault}")
-        for index, label in enumerate(trimmed)
-        if (fault := text_fault(label, MAX_TEXT_CHARACTERS))
-    ]
+    faults = faults_in(trimmed, "label", lambda label: length_fault(label, MAX_TEXT_CHARACTERS))
     if faults:
-        others = f", and {len(faults) - 1:,} more labels are at fault" if len(faults) > 1 else ""
+        others = f", and {len(faults) - 1:,} more labels are wrong" if len(faults) > 1 else ""
         raise InvalidLabels(f"{faults[0].message.capitalize()}{others}.", faults[:MAX_FAULTS])
     return trimmed
 
 
 def check_templates(templates: Sequence[str], num_labels: int) -> list[str]:
-    """Returns the templates as they are.
+    """Returns the templates unchanged.
 
     Raises:
-        InvalidTemplate: There is none, there are too many, or one has no `{}` or is too long or no text.
+        InvalidTemplate: There are none or too many, or one has no `{}`, or is empty or too long.
     """
     if not 1 <= len(templates) <= MAX_TEMPLATES:
         detail = f"There are {len(templates):,} templates; send 1 to {MAX_TEMPLATES}, or none for the default."
-        raise InvalidTemplate(detail, [Fault("/templates", detail)])
+        raise InvalidTemplate.at("/templates", detail)
     if len(templates) * num_labels > MAX_PROMPTS:
         detail = f"Labels times templates is {len(templates) * num_labels:,}; at most {MAX_PROMPTS:,} are accepted."
-        raise InvalidTemplate(detail, [Fault("/templates", detail)])
-    faults = [
-        Fault(f"/templates/{index}", f"template {index} {fault}")
-        for index, template in enumerate(templates)
-        if (fault := text_fault(template, MAX_TEXT_CHARACTERS) or place_fault(template))
-    ]
+        raise InvalidTemplate.at("/templates", detail)
+    faults = faults_in(templates, "template", lambda text: length_fault(text, MAX_TEXT_CHARACTERS) or place_fault(text))
     if faults:
         raise InvalidTemplate(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return list(templates)
 
 
 def check_prompts(prompts: Mapping[int, Sequence[str]], num_others: int) -> dict[int, list[str]]:
-    """Returns the prompts that labels bring along, trimmed, by the label's index.
+    """Returns the prompts of labels that have their own, trimmed, by the label's index.
 
     Args:
-        prompts: The prompts of those labels that have their own.
-        num_others: How many prompts the templates make of the other labels.
+        prompts: The prompts by label.
+        num_others: The number of prompts that the templates make of the other labels.
 
     Raises:
-        InvalidLabels: A label has none or too many, there are too many in all, or one is empty or too long.
+        InvalidLabels: A label has no prompts or too many, there are too many in all, or one is empty or too long.
     """
     total = num_others + sum(map(len, prompts.values()))
     if total > MAX_PROMPTS:
-        detail = f"The labels have {total:,} prompts in all; at most {MAX_PROMPTS:,} are accepted."
-        raise InvalidLabels(detail, [Fault("/labels", detail)])
+        raise InvalidLabels.at(
+            "/labels", f"The labels have {total:,} prompts in all; at most {MAX_PROMPTS:,} are accepted."
+        )
     trimmed = {index: [prompt.strip() for prompt in own] for index, own in prompts.items()}
-    faults = [
-        Fault(f"/labels/{index}/prompts", f"label {index} has {len(own):,} prompts; it must have 1 to {MAX_TEMPLATES}")
-        for index, own in trimmed.items()
-        if not 1 <= len(own) <= MAX_TEMPLATES
-    ] + [
-        Fault(f"/labels/{index}/prompts/{place}", f"prompt {place} of label {index} {fault}")
-        for index, own in trimmed.items()
-        for place, prompt in enumerate(own)
-        if (fault := text_fault(prompt, MAX_PROMPT_CHARACTERS))
-    ]
+    faults = []
+    for index, own in trimmed.items():
+        name, pointer = f"label {index + 1}", f"/labels/{index}/prompts"
+        if not 1 <= len(own) <= MAX_TEMPLATES:
+            faults.append(Fault(pointer, f"{name} has {len(own):,} prompts; it must have 1 to {MAX_TEMPLATES}"))
+        for place, prompt in enumerate(own):
+            if fault := length_fault(prompt, MAX_PROMPT_CHARACTERS):
+                faults.append(Fault(f"{pointer}/{place}", f"prompt {place + 1} of {name} {fault}"))
     if faults:
         raise InvalidLabels(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return trimmed
 
 
 def check_texts(texts: Sequence[str], max_texts: int) -> list[str]:
-    """Returns the texts as they are.
+    """Returns the texts unchanged.
 
     Raises:
-        InvalidLabels: There is none, there are too many, or one is blank or too long.
+        InvalidLabels: There are none or too many, or one is blank or too long.
     """
     if not 1 <= len(texts) <= max_texts:
-        detail = f"There are {len(texts):,} texts; send 1 to {max_texts:,}."
-        raise InvalidLabels(detail, [Fault("/texts", detail)])
-    faults = [
-        Fault(f"/texts/{index}", f"text {index} must have 1 to {MAX_PROMPT_CHARACTERS:,} characters, not all blank")
-        for index, text in enumerate(texts)
-        if not text.strip() or len(text) > MAX_PROMPT_CHARACTERS
-    ]
+        raise InvalidLabels.at("/texts", f"There are {len(texts):,} texts; send 1 to {max_texts:,}.")
+    rule = f"must have 1 to {MAX_PROMPT_CHARACTERS:,} characters that are not all blank"
+    faults = faults_in(
+        texts, "text", lambda text: rule if not text.strip() or len(text) > MAX_PROMPT_CHARACTERS else None
+    )
     if faults:
         raise InvalidLabels(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return list(texts)
 
 
-def text_fault(text: str, max_characters: int) -> str | None:
-    """Returns what is wrong with a text, if something is."""
+def faults_in(texts: Sequence[str], name: str, fault_of: Callable[[str], str | None]) -> list[Fault]:
+    """Returns a fault for each text that has one. Pointers count from 0, sentences from 1."""
+    return [
+        Fault(f"/{name}s/{index}", f"{name} {index + 1} {fault}")
+        for index, text in enumerate(texts)
+        if (fault := fault_of(text))
+    ]
+
+
+def length_fault(text: str, max_characters: int) -> str | None:
+    """Returns what is wrong with a text's length, or None."""
     if not 1 <= len(text) <= max_characters:
         return f"has {len(text):,} characters; it must have 1 to {max_characters:,}"
     return None
 
 
 def place_fault(template: str) -> str | None:
-    """Returns what is wrong with a template's places for the label, if something is."""
+    """Returns what is wrong with the number of a template's placeholders, or None."""
     if not 1 <= template.count("{}") <= MAX_PLACEHOLDERS:
-        return f"must have {{}} for the label, at most {MAX_PLACEHOLDERS} times"
+        return f"must contain {{}} for the label, at most {MAX_PLACEHOLDERS} times"
     return None

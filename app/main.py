@@ -1,4 +1,4 @@
-"""`create_app` and its lifespan; nothing else."""
+"""`create_app` and its lifespan."""
 
 import asyncio
 import logging
@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app import __version__, errors
-from app.http.body_limits import Limits
+from app import __version__
+from app.http import openapi, problems
+from app.http.authentication import Authentication
+from app.http.body_limits import BodyLimits
 from app.http.deadline import Deadline
-from app.http.openapi import completed
 from app.http.security_headers import SecurityHeaders, allow_origins
 from app.http.telemetry import Telemetry
 from app.inference.admission import Admission
@@ -45,14 +46,14 @@ def create_app(
     on_failure: Callable[[], None] = lambda: None,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """Returns the service, which loads its model once it runs and answers probes meanwhile.
+    """Returns the service. It loads its model in its lifespan and answers health checks meanwhile.
 
     Args:
-        settings: All of its numbers.
-        encoder: What computes; None loads the configured checkpoint.
-        on_failure: Called, on any thread, when there will be no model or its device thread has ended; it should end
-            the process, with a status other than 0.
-        tracing: Where traces go, if they do; ended with the service.
+        settings: The service's settings.
+        encoder: The encoder to use; None loads the configured checkpoint.
+        on_failure: Called, on any thread, if the model cannot be loaded or the device thread has ended. It should end
+            the process with a status other than 0.
+        tracing: Where traces go, or None. It is shut down with the service.
 
     Raises:
         SettingsError: A file that the settings name cannot be used.
@@ -60,13 +61,13 @@ def create_app(
 
     async def load(engine: Engine, sets: LabelSets) -> None:
         def on_stage(stage: str) -> None:
-            engine.report(stage)
+            engine.stage = stage
             if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
                 log.info(stage)
 
         try:
             await engine.load(lambda: encoder or load_encoder(settings, on_stage), sets.load)
-        except (CheckpointError, LabelSetFolderError) as error:  # whose messages are made for people
+        except (CheckpointError, LabelSetFolderError) as error:  # their messages are for people
             log.error("cannot start: %s", " ".join(str(error).split()))  # noqa: TRY400 (no traceback)
             on_failure()
             return
@@ -81,28 +82,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = Engine(
-            admission=admission,
-            metrics=app.state.metrics,
-            max_batch=settings.max_batch,
-            text_cache_bytes=settings.text_cache_bytes,
-            image_cache_bytes=settings.image_cache_bytes,
-            canary_s=settings.canary_s,
-            on_death=on_failure,
+        app.state.engine = engine = Engine(settings, admission, app.state.metrics, on_failure)
+        app.state.label_sets = sets = LabelSets(
+            data_dir=settings.data_dir, preload_dir=settings.label_sets_dir, max_labels=settings.max_labels
         )
-        app.state.engine = engine
-        app.state.label_sets = LabelSets(
-            engine,
-            data_dir=settings.data_dir,
-            preload_dir=settings.label_sets_dir,
-            max_labels=settings.max_labels,
-        )
-        app.state.metrics.watch(lambda: engine.snapshot(len(app.state.label_sets.all())))
-        app.state.loading = asyncio.create_task(load(engine, app.state.label_sets))
+        app.state.metrics.label_sets.set_function(lambda: len(sets.all()))
+        app.state.loading = asyncio.create_task(load(engine, sets))
         yield
         app.state.loading.cancel()
         await engine.close()
-        app.state.label_sets.close()
+        sets.close()
         if tracing:
             await asyncio.to_thread(tracing.shutdown)
 
@@ -115,28 +104,27 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would make a client upload its image twice
-        # FastAPI's own spans and logs would have queries, and so labels, and exceptions' messages.
+        # FastAPI's own spans and logs would contain queries, and so labels, and the messages of exceptions.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.page = page.read_page()
-    # Added first is innermost.
+    # The first one added is the innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
-        Limits,
-        keys=keys,
-        public_paths=public_paths,
+        BodyLimits,
         admission=admission,
         max_body_bytes=min(settings.max_body_bytes, settings.max_queue_bytes),
         body_timeout_s=settings.body_timeout_s,
     )
+    app.add_middleware(Authentication, keys=keys, public_paths=public_paths)
     app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing, probe=settings.aip_health_route)
-    errors.install(app)
+    problems.install(app)
     app.include_router(vertex.router(settings))
-    for surface in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
-        app.include_router(surface.router)
-    app.openapi = completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
+    for api in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
+        app.include_router(api.router)
+    app.openapi = openapi.completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
     return app

@@ -1,7 +1,10 @@
-"""The JSON contract: what a request may say and what an answer looks like.
+"""The JSON contract: what a request may contain, what a response looks like, and an example of each.
 
-Three bodies carry the same fields. JSON is read strictly; forms and queries carry text, from which numbers are read.
+Forms, JSON and queries carry the same fields. JSON is read strictly; numbers in forms and queries are read from text.
 Unknown fields are refused, so that a typo is an error and not a silent default.
+
+The scores in the examples are those that Hugging Face publishes for google/siglip-base-patch16-224 and COCO's image of
+two cats.
 """
 
 from typing import Annotated, Any, Self
@@ -9,29 +12,46 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.errors import MEDIA_TYPE, Fault, InvalidRequest, ServiceError
-from app.http.examples import ERRORS, REQUEST_ID
-from app.inference.encoder import EncoderInfo
+from app.errors import InvalidImage, InvalidRequest
 from app.validation import with_few_unknown
 
-# The first wrong element is told: a body of millions of them would make gigabytes of errors.
+REQUEST_ID = "5f0c6f7e9d1b4c2a8e3f"
+PNG = (  # 8 x 8, orange
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42mN8ViHHgA0wMeAAg1MCAC3HAYwwIk7yAAAAAElFTkSuQmCC"
+)
+FILE = "(the file)"  # in a form
+LABELS = ["2 cats", "2 dogs"]
+MODEL = {"variant": "SigLIPBaseP16", "weights": "google_224"}
+IMAGE = {"width": 640, "height": 480, "format": "JPEG", "notes": ["exif_orientation_applied"]}
+SCORES = [
+    {"label": "2 cats", "logit": -0.7567, "sigmoid": 0.3194, "softmax": 0.9999},
+    {"label": "2 dogs", "logit": -10.3354, "sigmoid": 0.0000325, "softmax": 0.0001},
+]
+
+# Only the first wrong element is reported: Pydantic would make gigabytes of errors for a list of millions.
 Texts = Annotated[list[str], Field(fail_fast=True)]
+Base64 = Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+
+
+def example(value: Any) -> ConfigDict:
+    """Returns the configuration of a schema with an example."""
+    return ConfigDict(json_schema_extra={"example": value})
 
 
 class Sent(BaseModel):
-    """An object that a client sends. Unknown fields are refused, and no more of them are looked at than are told."""
+    """An object that a client sends. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def has_few_unknown(cls, values: Any) -> Any:
-        """Leaves out the unknown fields that would not be told: each makes an error."""
+        """Drops the unknown fields that would not be reported."""
         return with_few_unknown(cls, values) if isinstance(values, dict) else values
 
 
 class ClassifyOptions(Sent):
-    """Everything of a request but its image."""
+    """Everything in a request except its image."""
 
     labels: Annotated[
         Texts | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
@@ -41,31 +61,34 @@ class ClassifyOptions(Sent):
         Texts | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
     ] = None
-    top_k: Annotated[int | None, Field(ge=1, description="Answer only this many labels, the best first.")] = None
+    top_k: Annotated[int | None, Field(ge=1, description="Return only this many labels, the best first.")] = None
     threshold: Annotated[
-        float | None, Field(ge=0, le=1, description="Answer only labels whose sigmoid is at least this.")
+        float | None, Field(ge=0, le=1, description="Return only labels whose sigmoid is at least this.")
     ] = None
 
     @model_validator(mode="after")
     def has_one_source_of_labels(self) -> Self:
-        """Refuses labels beside a label set, neither of them, and templates beside a set, which has its own."""
+        """Refuses labels with a label set, neither of them, and templates with a set, which has its own."""
         if self.labels is None and self.label_set is None:
             message = "labels is missing. Send labels, or label_set with the name of a stored set."
-            raise InvalidRequest(message, [Fault("/labels", message)])
+            raise InvalidRequest.at("/labels", message)
         if self.label_set is not None and (self.labels, self.templates) != (None, None):
-            message = "label_set takes the place of labels and templates. Send either."
-            raise InvalidRequest(message, [Fault("/label_set", message)])
+            raise InvalidRequest.at("/label_set", "label_set replaces labels and templates. Send one or the other.")
         return self
 
 
 class ClassifyBody(ClassifyOptions):
     """A request as JSON."""
 
-    image: Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+    model_config = example({"image": PNG, "labels": LABELS, "top_k": 2})
+
+    image: Base64
 
 
 class ClassifyForm(ClassifyOptions):
     """A request as a form."""
+
+    model_config = example({"image": FILE, "labels": LABELS, "top_k": 2})
 
     image: Annotated[bytes, Field(description="The image file.")]
 
@@ -73,27 +96,35 @@ class ClassifyForm(ClassifyOptions):
 class BatchBody(ClassifyOptions):
     """A request with several images as JSON."""
 
+    model_config = example({"images": [PNG, PNG], "labels": LABELS, "templates": ["This is a photo of {}.", "a {}"]})
+
     images: Annotated[Texts, Field(description="The image files as standard base64, without a `data:` prefix.")]
 
 
 class BatchForm(ClassifyOptions):
     """A request with several images as a form."""
 
+    model_config = example({"images": [FILE, FILE], "labels": LABELS, "templates": ["This is a photo of {}.", "a {}"]})
+
     images: Annotated[list[bytes], Field(description="The image files; repeat the field.")]
 
 
 class EmbedImageOptions(Sent):
-    """There are none."""
+    """An image to embed has no options."""
 
 
 class EmbedImageBody(EmbedImageOptions):
     """An image as JSON."""
 
-    image: Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
+    model_config = example({"image": PNG})
+
+    image: Base64
 
 
 class EmbedImageForm(EmbedImageOptions):
     """An image as a form."""
+
+    model_config = example({"image": FILE})
 
     image: Annotated[bytes, Field(description="The image file.")]
 
@@ -101,23 +132,20 @@ class EmbedImageForm(EmbedImageOptions):
 class EmbedTextBody(Sent):
     """Texts to embed."""
 
+    model_config = example({"texts": ["This is a photo of 2 cats."]})
+
     texts: Annotated[Texts, Field(description="Texts as they are, each 1 to 1,024 characters.")]
 
 
 class ModelName(BaseModel):
-    """Which weights have answered."""
+    """The weights that computed the response."""
 
     variant: str
     weights: str
 
-    @classmethod
-    def of(cls, info: EncoderInfo) -> Self:
-        """Returns the name of a loaded model."""
-        return cls(variant=info.variant, weights=info.weights)
-
 
 class ImageFacts(BaseModel):
-    """What the model has seen: sides after orientation, and what was done to the pixels."""
+    """The image that the model saw: its sides after orientation, and what was done to its pixels."""
 
     width: int
     height: int
@@ -126,7 +154,7 @@ class ImageFacts(BaseModel):
 
 
 class Score(BaseModel):
-    """One label. `sigmoid` is for this label alone; `softmax` is over the labels of this request."""
+    """One label. `sigmoid` is about this label alone; `softmax` compares the labels of this request."""
 
     label: str
     logit: float
@@ -135,14 +163,16 @@ class Score(BaseModel):
 
 
 class ScoredImage(BaseModel):
-    """One image: labels by falling logit, equal ones in the order of the request."""
+    """One image: labels sorted by falling logit, equal ones in the order of the request."""
 
     image: ImageFacts
     scores: list[Score]
 
 
 class ClassifyResponse(BaseModel):
-    """One image, and which model has scored it."""
+    """One image, and the model that scored it."""
+
+    model_config = example({"model": MODEL, "image": IMAGE, "scores": SCORES})
 
     model: ModelName
     image: ImageFacts
@@ -152,12 +182,14 @@ class ClassifyResponse(BaseModel):
 class EmbedResponse(BaseModel):
     """One row for each image or text, L2-normalised."""
 
+    model_config = example({"model": MODEL, "embeddings": [[0.0312, -0.0127, 0.0541]]})
+
     model: ModelName
     embeddings: list[list[float]]
 
 
 class Problem(BaseModel):
-    """A failure, by RFC 9457."""
+    """An error, by RFC 9457."""
 
     type: str
     title: str
@@ -165,12 +197,12 @@ class Problem(BaseModel):
     detail: str
     error: Annotated[str, Field(description="The same as `detail`.")]
     error_type: str
-    errors: Annotated[list[dict[str, str]], Field(description="`pointer` into the request and `message`, each.")]
+    errors: Annotated[list[dict[str, str]], Field(description="Each a `pointer` into the request and a `message`.")]
     request_id: str
 
 
 class FailedImage(BaseModel):
-    """An image of several that could not be used."""
+    """An image of several that cannot be used."""
 
     error: Problem
 
@@ -178,21 +210,20 @@ class FailedImage(BaseModel):
 class BatchResponse(BaseModel):
     """One result for each image, in the order of the request."""
 
+    model_config = example(
+        {
+            "model": MODEL,
+            "results": [
+                {"image": IMAGE, "scores": SCORES},
+                {"error": InvalidImage.at("/images/1", "The JPEG is truncated").problem(REQUEST_ID)},
+            ],
+        }
+    )
+
     model: ModelName
     results: list[ScoredImage | FailedImage]
 
 
-def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """Returns what OpenAPI says of the failures of a path, those of one status together."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for failure in failures:
-        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
-        response = responses.setdefault(failure.status, {"description": "", "content": content})
-        response["description"] += f" `{failure.code}`: {failure.title}."
-        response["content"][MEDIA_TYPE]["examples"][failure.code] = {"value": ERRORS[failure].problem(REQUEST_ID)}
-    return responses
-
-
-def shown(value: np.floating[Any]) -> float:
-    """Returns a float32 with the seven digits that it has, not the seventeen of the double that it becomes."""
+def rounded(value: np.floating[Any]) -> float:
+    """Returns a float32 with its seven digits, not with the seventeen of the double that it becomes."""
     return float(f"{value:.7g}")

@@ -24,7 +24,7 @@ from app.http.connection import MAX_HEAD_BYTES
 from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
-from app.observability.metrics import PUSHED, READ
+from app.observability.metrics import MODEL, Metrics
 from app.settings import PREFIX, Settings, shown, variable
 from benchmarks import measured, measured_costs
 from model.published import VARIANTS
@@ -77,11 +77,18 @@ def default(value: object) -> str:
 
 
 def metrics_table() -> str:
-    """Returns every metric."""
-    rows = [
-        f"| `{m.name}` | {m.type} | {', '.join(map('`{}`'.format, m.labels))} | {m.meaning} |" for m in PUSHED + READ
-    ]
-    return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *rows])
+    """Returns every metric of ours, as the registry of a service has it."""
+    metrics = Metrics()
+    metrics.request("/classify", "POST", 200, 0.1)  # a series, whose labels have names
+    metrics.model(dict.fromkeys(MODEL, ""))
+    rows = []
+    for family in metrics.registry.collect():
+        if family.name.startswith("siglip_"):
+            name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+            labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
+            names = ", ".join(f"`{label}`" for label in labels)
+            rows.append(f"| `{name}` | {family.type} | {names} | {family.documentation} |")
+    return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *sorted(rows)])
 
 
 def variants_table() -> str:

@@ -7,30 +7,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.config import EncoderInfo
 from model.preprocess import ImageLike
 
 SIDE, CONTEXT_LENGTH, EMBED_DIM = 8, 16, 32
 SCALE, BIAS = 10.0, -5.0
 
 
-@dataclass(frozen=True)
-class FakeInfo:
-    """Facts that no real checkpoint has."""
-
-    variant: str = "FakeSigLIP"
-    weights: str = "fake_8"
-    revision: str | None = None
-    sha256: str = "0" * 64
-    image_size: tuple[int, int] = (SIDE, SIDE)
-    context_length: int = CONTEXT_LENGTH
-    embed_dim: int = EMBED_DIM
-    vocab_size: int = 256
-    dtype: str = "float32"
-    device: str = "CPU"
-    engine: str = "tensorflow"
-    preprocessing: str = "the mean colour"
-    canonicalisation: str = "lower case"
-    demonstration: bool = False
+INFO = EncoderInfo(
+    variant="FakeSigLIP",
+    weights="fake_8",
+    revision=None,
+    sha256="0" * 64,
+    demonstration=False,
+    image_size=(SIDE, SIDE),
+    context_length=CONTEXT_LENGTH,
+    embed_dim=EMBED_DIM,
+    vocab_size=256,
+    dtype="float32",
+    device="CPU",
+    engine="tensorflow",
+    preprocessing="the mean colour",
+    canonicalisation="lower case",
+)
 
 
 def embed(row: np.ndarray) -> np.ndarray:
@@ -47,7 +46,7 @@ class FakeEncoder:
     before_batch: Callable[[], None] = lambda: None
     before_warm_up: Callable[[], None] = lambda: None
     before_self_test: Callable[[], None] = lambda: None
-    info: FakeInfo = field(default_factory=FakeInfo)
+    info: EncoderInfo = INFO
     scale: float = SCALE
     bias: float = BIAS
     image_batches: list[int] = field(default_factory=list)

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 
-from app.http.server import serve
+from app.cli.serve import serve
 from app.observability.logs import configure_logging
 from app.settings import load_settings
 from tests.fakes import FakeEncoder

@@ -12,7 +12,7 @@ from app.cli import FAILURE, MISTAKE, SUCCESS, as_command_error
 from app.cli.client import DEFAULT_URL, Service
 from app.cli.printing import printable
 from app.errors import InvalidRequest
-from app.label_sets.definition import LabelSetAnswer, LabelSetList, LabelSetSummary
+from app.label_sets.definition import LabelSetList, LabelSetResponse, LabelSetSummary
 from app.label_sets.folder import LabelSetFolderError, read_all, read_file
 from app.label_sets.store import check_name
 from app.settings import PREFIX, Settings, SettingsError, load_settings
@@ -68,7 +68,7 @@ def show(options: argparse.Namespace, settings: Settings) -> int:
     """Prints a set as a file that `put` takes."""
     with Service(options.server, settings.read_keys()) as service:
         answer = service.ask("GET", f"/label-sets/{check_name(options.name)}")
-        definition = answered(LabelSetAnswer, service, answer.content).model_dump(exclude={"name"})
+        definition = answered(LabelSetResponse, service, answer.content).model_dump(exclude={"name"})
     print(json.dumps(definition, ensure_ascii=False, indent=1))
     return SUCCESS
 

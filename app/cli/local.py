@@ -14,7 +14,7 @@ from app.cli.files import ImageFile, NotScored
 from app.errors import ServiceError
 from app.inference.encoder import Encoder
 from app.inference.image_input import PreparedImage, prepare_image
-from app.inference.scoring import Classification, prompt_means, scored_image
+from app.inference.scoring import prompt_means, scored_image
 from app.label_sets.definition import LabelSetDefinition
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
@@ -50,7 +50,7 @@ def results_of_model(
                 yield path, picture
                 continue
             scores = zero_shot.scores(next(embeddings), classes, encoder.scale, encoder.bias)
-            yield path, scored_image(picture.facts, options.labels or [], Classification(scores), options)
+            yield path, scored_image(picture.facts, options.labels or [], scores, options)
 
 
 def embed_classes(

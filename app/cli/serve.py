@@ -1,17 +1,20 @@
-"""`python -m app serve`: the service."""
+"""`siglip serve`: the service."""
 
 import argparse
 import os
 
 from app.cli import MISTAKE, as_command_error
-from app.http.server import serve
+from app.http.server import Server
+from app.http.sockets import open_sockets
+from app.inference.encoder import Encoder
+from app.main import create_app
 from app.observability.logs import configure_logging
-from app.observability.tracing import start_tracing
-from app.settings import SettingsError, load_settings, settings_table
+from app.observability.tracing import Tracing, start_tracing
+from app.settings import Settings, SettingsError, load_settings, settings_table
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until it is told to stop; 1 if the model cannot be loaded, or its device thread ends."""
+    """Serves until it is stopped. Returns 1 if the model cannot be loaded, or if its device thread ends."""
     parser = argparse.ArgumentParser(
         prog="python -m app serve",
         description="Answers over HTTP. All settings are environment variables.",
@@ -19,8 +22,24 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on its own build
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no remarks on how TensorFlow was built
     with as_command_error(SettingsError, status=MISTAKE):
         settings = load_settings()
         configure_logging(settings.log_format)
         return serve(settings, tracing=start_tracing())
+
+
+def serve(settings: Settings, encoder: Encoder | None = None, tracing: Tracing | None = None) -> int:
+    """Serves until it is stopped. Returns the exit status: 1 if the service failed.
+
+    Raises:
+        SettingsError: The address cannot be used, or a file that the settings name.
+    """
+    sockets = open_sockets(settings.host, settings.port)
+    app = create_app(settings, encoder, lambda: server.fail(), tracing)  # noqa: PLW0108 (made next)
+    server = Server(app, settings)
+    server.run(sockets)
+    if app.state.engine.computing:
+        # A load in progress, or a device that hangs. A normal exit would abort a thread inside TensorFlow.
+        os._exit(int(server.failed))
+    return int(server.failed)

@@ -1,4 +1,4 @@
-"""The three bodies of a request read as one: a form, JSON, or the image itself with its options in the query."""
+"""The three bodies of a request, read as one: a form, JSON, or the image itself with its options in the query."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,22 +10,21 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.errors import Fault, InvalidRequest, UnsupportedMediaType
+from app.errors import InvalidRequest, UnsupportedMediaType
 from app.inference.engine import Engine
 from app.labels import MAX_TEMPLATES, read_labels
 from app.settings import Settings
-from app.strict_json import parse_json
-from app.validation import validated
+from app.validation import parse_json, validated
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
-LISTS = ("images", "labels", "templates")  # repeated in a form or a query; the other fields come once
+LISTS = ("images", "labels", "templates")  # may be repeated in a form or a query
 FILES = ("image", "images")
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 (options)
 
 
 class Bodies(NamedTuple, Generic[O]):
-    """What the three bodies of one surface may say; `form` and `json` have the options and `image` or `images`."""
+    """The schemas of an API's three bodies; `form` and `json` have the options and `image` or `images`."""
 
     options: type[O]
     form: type[O]
@@ -33,11 +32,11 @@ class Bodies(NamedTuple, Generic[O]):
 
     @property
     def many(self) -> bool:
-        """Whether a request may have several images; then it cannot be an image itself."""
+        """Whether a request may have several images; then its body cannot be an image itself."""
         return "images" in self.form.model_fields
 
     def openapi(self) -> dict[str, Any]:
-        """Returns what the contract says of them: `openapi_extra` of a route."""
+        """Returns the `openapi_extra` of a route."""
         content = {
             "multipart/form-data": {"schema": self.form.model_json_schema()},
             "application/json": {"schema": self.json.model_json_schema()},
@@ -55,12 +54,12 @@ class Bodies(NamedTuple, Generic[O]):
 
 
 def json_body(schema: type[BaseModel]) -> dict[str, Any]:
-    """Returns what the contract says of a body that is JSON alone: `openapi_extra` of a route."""
+    """Returns the `openapi_extra` of a route whose body is JSON."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": in_one_piece(schema)}}}}
 
 
 def in_one_piece(schema: type[BaseModel]) -> dict[str, Any]:
-    """Returns a model's JSON schema without references, which would be looked for at the contract's root."""
+    """Returns a model's JSON schema without references, which would point into the OpenAPI document."""
     whole = schema.model_json_schema()
     definitions = whole.pop("$defs", {})
 
@@ -77,18 +76,18 @@ def in_one_piece(schema: type[BaseModel]) -> dict[str, Any]:
 
 
 class ImageRequest(NamedTuple, Generic[O]):
-    """What a client asks, whichever body it chose. An image is a file's bytes, or still base64."""
+    """A request's images, each the bytes of a file or still base64, and its options."""
 
     images: list[bytes | str]
     options: O
 
 
 async def read_request(request: Request, bodies: Bodies[O]) -> ImageRequest[O]:
-    """Returns the request's images and options. Nothing is decoded yet.
+    """Returns the request's images and options. No image is decoded yet.
 
     Raises:
         InvalidRequest: The body is malformed, or a field is unknown, missing or of the wrong type.
-        UnsupportedMediaType: The body is none of the three.
+        UnsupportedMediaType: The body is not one of the three.
     """
     media_type = media_type_of(request)
     if not bodies.many and (media_type.startswith("image/") or media_type == "application/octet-stream"):
@@ -99,36 +98,36 @@ async def read_request(request: Request, bodies: Bodies[O]) -> ImageRequest[O]:
     if request.query_params:
         raise InvalidRequest("With a form or JSON the options belong in the body, not in the query.")
     if media_type == "application/json":
-        asked = await read_json(request, bodies.json)
+        body = await read_json(request, bodies.json)
     else:
-        asked = await read_form(request, bodies.form)
-    images = asked.images if bodies.many else [asked.image]  # type: ignore[attr-defined]  # by `Bodies`
-    return ImageRequest(images, asked)
+        body = await read_form(request, bodies.form)
+    images = body.images if bodies.many else [body.image]  # type: ignore[attr-defined]  # see `Bodies`
+    return ImageRequest(images, body)
 
 
 def media_type_of(request: Request) -> str:
-    """Returns the body's type, without parameters and in lower case, or ""."""
+    """Returns the body's type in lower case, without parameters, or ""."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def unaccepted(media_type: str, accepted: str) -> UnsupportedMediaType:
-    """Returns the error for another type than the accepted ones."""
+    """Returns the error for a type that is not accepted."""
     problem = "This Content-Type is not accepted." if media_type else "The request has no Content-Type."
     return UnsupportedMediaType(f"{problem} Send {accepted}.")
 
 
 class FormParser(MultiPartParser):
-    """Starlette's, but no file goes through a disk, as large ones would: the bytes of all bodies are bounded before."""
+    """Starlette's parser without temporary files: `app.http.body_limits` has limited the bytes of all bodies."""
 
-    spool_max_size = 0  # the bytes of a file before it does; 0 is no bound
+    spool_max_size = 0  # the size from which a file would go to the disk; 0 is never
 
 
 @asynccontextmanager
 async def parsed_form(request: Request, **limits: int) -> AsyncIterator[FormData]:
-    """Gives a request's multipart form; `limits` are the parser's.
+    """Yields a request's multipart form; `limits` are the parser's.
 
     Raises:
-        InvalidRequest: It is malformed, or beyond a limit.
+        InvalidRequest: It is malformed, or exceeds a limit.
     """
     async with aclosing(request.stream()) as stream:
         try:
@@ -154,14 +153,12 @@ async def read_form(request: Request, schema: type[O]) -> O:
         values = fields(form)
         for name, value in form.multi_items():
             if name in FILES and isinstance(value, str):
-                message = f"{name} must be a file. With curl: -F {name}=@cat.jpg"
-                raise InvalidRequest(message, [Fault(f"/{name}", message)])
+                raise InvalidRequest.at(f"/{name}", f"{name} must be a file. With curl: -F {name}=@cat.jpg")
             if name not in FILES and isinstance(value, UploadFile):
                 raise InvalidRequest("Only images may be files; the other fields are text.")
         for name in values.keys() & FILES:
             contents = [await file.read() for file in form.getlist(name) if isinstance(file, UploadFile)]
             values[name] = contents if name in LISTS else contents[0]
-
     return await engine.in_thread(read_fields, schema, values)
 
 
@@ -173,10 +170,10 @@ def read_fields(schema: type[O], values: dict[str, Any]) -> O:
 
 
 def check_charset(request: Request) -> None:
-    """Refuses a form that is not UTF-8: Python has encodings that take hours, or give what is no text."""
+    """Refuses a form that is not UTF-8: some of Python's codecs take hours, others do not return text."""
     _, parameters = parse_options_header(request.headers["content-type"])
     if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8", b"us-ascii"):
-        raise UnsupportedMediaType("A form's charset must be utf-8, which is also what it is without one.")
+        raise UnsupportedMediaType("A form's charset must be utf-8, which is also the default.")
 
 
 async def read_json(request: Request, schema: type[O]) -> O:
@@ -187,7 +184,7 @@ async def read_json(request: Request, schema: type[O]) -> O:
 
 
 async def read_json_value(request: Request) -> Any:
-    """Returns what a JSON body says. In a thread: a body may have megabytes."""
+    """Returns the value of a JSON body. It is parsed in a thread, since it may have megabytes."""
     if (media_type := media_type_of(request)) != "application/json":
         raise unaccepted(media_type, "application/json")
     engine: Engine = request.app.state.engine
@@ -195,9 +192,9 @@ async def read_json_value(request: Request) -> Any:
 
 
 def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:
-    """Returns a form's or a query's fields, the repeatable ones as lists."""
+    """Returns a form's or a query's fields; those that may be repeated as lists."""
     given: dict[str, list[Any]] = {}
-    for name, value in pairs.multi_items():  # once: to look for each of thousands of names among all takes seconds
+    for name, value in pairs.multi_items():  # once: a lookup for each of thousands of names takes seconds
         given.setdefault(name, []).append(value)
     if any(len(values) > 1 for name, values in given.items() if name not in LISTS):
         raise InvalidRequest(f"Only {', '.join(LISTS)} may be repeated.")

@@ -10,7 +10,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.errors import MEDIA_TYPE, InvalidRequest
+from app.errors import InvalidRequest
+from app.http.problems import MEDIA_TYPE
 
 MAX_HEAD_BYTES = 65_536
 LINGER_S = 0.2

@@ -1,12 +1,15 @@
-"""What the OpenAPI document says beyond what the routes themselves do: keys, the headers of all, and examples."""
+"""What the OpenAPI document says beyond the routes: API keys, and the headers of every request and response.
+
+Keys are not FastAPI's security dependencies: the authentication middleware checks them before routing, and the
+dependencies would cost each request 21 microseconds more of the event loop (31 to 52, measured on two cores).
+"""
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from app.http.body_limits import is_public
+from app.http.authentication import is_public
 from app.http.deadline import HEADER
-from app.http.examples import EXAMPLES, FILE, Example
 
 METHODS = ("get", "put", "post", "delete")
 KEYS = {
@@ -14,8 +17,11 @@ KEYS = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
 HEADERS = {
-    "X-Request-Id": {"schema": {"type": "string"}, "description": "The caller's, if it sent a valid one, else new."},
-    "Server-Timing": {"schema": {"type": "string"}, "description": "Where the time went, in milliseconds."},
+    "X-Request-Id": {
+        "schema": {"type": "string"},
+        "description": "The request's own if it is valid, else a new one.",
+    },
+    "Server-Timing": {"schema": {"type": "string"}, "description": "The time of each stage, in milliseconds."},
 }
 RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until there may be room."}}
 DEADLINE = {
@@ -23,18 +29,18 @@ DEADLINE = {
     "in": "header",
     "required": False,
     "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-    "description": "Milliseconds after which the answer is of no use; nothing is computed for it any more then.",
+    "description": "Milliseconds after which the request is cancelled.",
 }
 
 
 def completed(
-    of_routes: Callable[[], dict[str, Any]], *, needs_key: bool, public_paths: Sequence[str]
+    routes_document: Callable[[], dict[str, Any]], *, needs_key: bool, public_paths: Sequence[str]
 ) -> Callable[[], dict[str, Any]]:
-    """Returns what gives the whole document, made once, in place of what gives the routes' own."""
+    """Returns a function that returns the complete document, made once, from the one of the routes."""
 
     @cache
     def document() -> dict[str, Any]:
-        whole = of_routes()
+        whole = routes_document()
         complete(whole, needs_key=needs_key, public_paths=public_paths)
         return whole
 
@@ -52,32 +58,8 @@ def complete(document: dict[str, Any], *, needs_key: bool, public_paths: Sequenc
                 operation["security"] = [{name: []} for name in KEYS]
             if "requestBody" in operation:
                 operation.setdefault("parameters", []).append(DEADLINE)
-            add_headers(operation["responses"])
-            add_examples(operation, EXAMPLES.get((method, path), Example()))
-
-
-def add_headers(responses: dict[str, Any]) -> None:
-    """Adds the headers of every answer; and drops the framework's own 422, which is never sent."""
-    if "application/json" in responses.get("422", {}).get("content", {}):
-        del responses["422"]
-    for status, response in responses.items():
-        response["headers"] = HEADERS | (RETRY_AFTER if status == "429" else {})
-
-
-def add_examples(operation: dict[str, Any], example: Example) -> None:
-    """Adds an example to each body of a request, and to each answer that is none of a failure, where there is none."""
-    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        if media_type == "application/json":
-            content.setdefault("example", example.request)
-        elif media_type == "multipart/form-data":
-            content["example"] = with_files(example.request)
-    for status in ("200", "201"):
-        for content in operation["responses"].get(status, {}).get("content", {}).values():
-            if content["schema"].get("format") != "binary":
-                content.setdefault("example", example.answer)
-
-
-def with_files(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns a request as a form has it: with files in place of their base64."""
-    files = {"image": FILE, "images": [FILE, FILE]}
-    return {name: files.get(name, value) for name, value in request.items()}
+            responses = operation["responses"]
+            if "application/json" in responses.get("422", {}).get("content", {}):
+                del responses["422"]  # the framework's own, which is never sent
+            for status, response in responses.items():
+                response["headers"] = HEADERS | (RETRY_AFTER if status == "429" else {})

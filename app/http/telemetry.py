@@ -1,14 +1,13 @@
-"""What the operator and the client learn about a request: its id, its timings, one log line, its metrics, its trace.
+"""Gives each request an id, and reports it in a log line, metrics and a trace. Pure ASGI; the outermost layer.
 
-Pure ASGI, and the outermost room: whatever is raised behind it becomes an answer here, so that every answer has an id
-and every request a line. What is told has sizes and counts, never labels, image bytes, headers or a query.
+Any exception that reaches it becomes a 500, so every response has an id and every request a log line. What is reported
+has sizes and counts, never labels, image bytes, headers or a query.
 """
 
 import logging
 import re
 import time
 import uuid
-from typing import Any
 
 from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,32 +15,33 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import InternalError, error_response
+from app.errors import InternalError
+from app.http.problems import error_response
 from app.observability.metrics import DEPARTED, OTHER, REFUSALS, Metrics
+from app.observability.record import RequestRecord
 from app.observability.tracing import Tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._=;-]{1,128}")
-CLIENT_CLOSED = 499  # no answer was sent: the client had gone
+CLIENT_CLOSED = 499  # the client disconnected before the response
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNKNOWN = "unknown"
-# Routes of machines that ask every few seconds: no work is refused by them, and nobody wants their traces.
+# Requested by machines every few seconds: they are not counted as rejected work, and not traced.
 PROBES = re.compile(r"/metrics|/ping|(/v2)?/health(/.*)?|/v2/models/.*/ready")
-MAX_CHARACTERS = 200  # of a client's path or method in a line
+MAX_CHARACTERS = 200  # of the path or the method in a log line
 
 log = logging.getLogger("app")
 
 
 class Telemetry:
-    """ASGI middleware that gives each request an id, times it, tells of it, and answers what nobody else has.
+    """ASGI middleware that reports requests and answers unhandled exceptions.
 
-    Rooms behind it find in `scope["state"]`: `request_id`; `timings_s`, to which they add what `Server-Timing` shows;
-    and `facts`, to which they add what the log line shows.
+    Later layers find the request's `RequestRecord` in `scope["state"]["record"]` and add to it.
 
     Args:
-        app: The app behind it.
-        metrics: Where answers are counted.
-        tracing: Where traces go, if they do.
-        probe: One more route that is a probe's, if there is one.
+        app: The next app.
+        metrics: Where requests are counted.
+        tracing: Where traces go, or None.
+        probe: One more path that is a probe, or None.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None, probe: str | None = None) -> None:
@@ -55,10 +55,9 @@ class Telemetry:
             await self.app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        request_id = choose_request_id(Headers(scope=scope))
-        timings_s: dict[str, float] = {}
-        facts: dict[str, Any] = {}
-        scope.setdefault("state", {}).update(request_id=request_id, timings_s=timings_s, facts=facts)
+        record = RequestRecord(choose_request_id(Headers(scope=scope)))
+        scope.setdefault("state", {})["record"] = record
+        timings_s = record.timings_s
         status = request_bytes = response_bytes = 0
         received_s = 0.0
 
@@ -76,7 +75,7 @@ class Telemetry:
                 status = message["status"]
                 timings_s["total"] = time.perf_counter() - started_s
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
+                headers["X-Request-Id"] = record.request_id
                 headers["Server-Timing"] = ", ".join(
                     f"{name};dur={seconds * 1000:.1f}" for name, seconds in timings_s.items()
                 )
@@ -86,38 +85,41 @@ class Telemetry:
         try:
             await self.app(scope, counted_receive, send_with_headers)
         except ClientDisconnect:
-            facts["error_type"] = DEPARTED
+            record.facts["error_type"] = DEPARTED
         except Exception:
-            facts["error_type"] = InternalError.code
-            log.exception("the request has failed inside the service", extra={"facts": {"request_id": request_id}})
+            record.facts["error_type"] = InternalError.code
+            log.exception("the request failed", extra={"facts": {"request_id": record.request_id}})
             if not status:
-                await error_response(InternalError(), request_id)(scope, receive, send_with_headers)
+                await error_response(InternalError(), record.request_id)(scope, receive, send_with_headers)
         finally:
-            # Not in Server-Timing, which has gone out: the time to the last byte, and that of a body's way here.
+            # Not in the Server-Timing header, which was sent before: the time until the last byte of the response, and
+            # the time until the last byte of the body.
             timings_s["total"] = time.perf_counter() - started_s
             if request_bytes:
                 timings_s["receive"] = received_s
             sizes = {"request_bytes": request_bytes, "response_bytes": response_bytes}
-            self._tell(scope, {"status": status or CLIENT_CLOSED} | sizes | facts, timings_s)
+            record.facts = {"status": status or CLIENT_CLOSED} | sizes | record.facts
+            self.report(scope, record)
 
-    def _tell(self, scope: Scope, facts: dict[str, Any], timings_s: dict[str, float]) -> None:
-        """Counts a request that is over, traces it, and logs its line."""
-        route, method = route_template(scope), scope["method"]
-        self.metrics.request(route, method if method in METHODS else OTHER, facts["status"], timings_s["total"])
-        line = {"request_id": scope["state"]["request_id"], "route": route}
+    def report(self, scope: Scope, record: RequestRecord) -> None:
+        """Counts, traces and logs a request that has ended."""
+        facts, route, method = record.facts, route_template(scope), scope["method"]
+        total_s = record.timings_s["total"]
+        self.metrics.request(route, method if method in METHODS else OTHER, facts["status"], total_s)
+        line = {"request_id": record.request_id, "route": route}
         line |= {"method": method[:MAX_CHARACTERS], "path": scope["path"][:MAX_CHARACTERS]} | facts
         if route != self.probe and not PROBES.fullmatch(route):
             reason = facts.get("error_type")
             if reason in REFUSALS or reason == DEPARTED:
-                self.metrics.rejected(reason)
+                self.metrics.rejections.labels(reason).inc()
             if self.tracing:
-                line["trace_id"] = self.tracing.record(line, timings_s, Headers(scope=scope))
-        timings_ms = {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in timings_s.items()}
+                line["trace_id"] = self.tracing.record(line, record.timings_s, Headers(scope=scope))
+        timings_ms = {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in record.timings_s.items()}
         log.info("request", extra={"facts": line | timings_ms})
 
 
 def choose_request_id(headers: Headers) -> str:
-    """Returns the caller's `X-Request-Id` if it is valid, else its `X-Amzn-Trace-Id`, else a new one."""
+    """Returns the caller's `X-Request-Id` if it is valid, else its `X-Amzn-Trace-Id`, else a new id."""
     for name in ("x-request-id", "x-amzn-trace-id"):
         if REQUEST_ID.fullmatch(headers.get(name, "")):
             return headers[name]
@@ -125,15 +127,15 @@ def choose_request_id(headers: Headers) -> str:
 
 
 def route_template(scope: Scope) -> str:
-    """Returns the path of the route that a request is for, with its parameters' names, or `unknown`.
+    """Returns the path of a request's route, with the names of its parameters, or `unknown`.
 
-    Asked of the routes and not of `scope["route"]`, which is missing where a request was answered before routing.
+    It matches the routes itself: `scope["route"]` is missing for requests that were answered before routing.
     """
     template = UNKNOWN
     for route in iter_route_contexts(scope["app"].routes):
         match, _ = route.matches(scope)
         if match is Match.FULL:
             return route.path or UNKNOWN
-        if match is Match.PARTIAL and template == UNKNOWN:  # the path, by another method
+        if match is Match.PARTIAL and template == UNKNOWN:  # the path exists, for another method
             template = route.path or UNKNOWN
     return template

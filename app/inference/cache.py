@@ -1,8 +1,7 @@
-"""Embeddings used last: bounded in bytes, and computed once however many ask for one at the same time.
+"""A cache of embeddings: limited in bytes, and with one computation per key however many callers wait for it.
 
-One for texts and one for pictures. A text's key is what the model sees, its token ids, so `Cat` and `cat!` share an
-embedding where the tokenizer makes them one; a picture's is the digest of its file. All of it happens on the event
-loop, so there is no lock.
+The service has one for texts, keyed by token ids, so that texts which the model cannot tell apart share an embedding,
+and one for images, keyed by the digest of the file. It runs on the event loop, so there is no lock.
 """
 
 import asyncio
@@ -15,13 +14,30 @@ import numpy as np
 
 
 class Embedded(Protocol):
-    """An embedding and what is told with it."""
+    """An embedding and what belongs to it."""
 
     @property
     def row(self) -> np.ndarray: ...
 
     def kept(self) -> Self:
-        """Returns what may stay for long."""
+        """Returns what the cache keeps."""
+
+
+class Counter(Protocol):
+    """Counts events, for example in a metric."""
+
+    def inc(self, amount: float = 1) -> None: ...
+
+
+class CacheCounters(Protocol):
+    """The events of a cache."""
+
+    @property
+    def hits(self) -> Counter: ...
+    @property
+    def misses(self) -> Counter: ...
+    @property
+    def evictions(self) -> Counter: ...
 
 
 I = TypeVar("I")  # noqa: E741 (input)
@@ -29,7 +45,7 @@ R = TypeVar("R", bound=Embedded)
 
 
 class Found(NamedTuple, Generic[R]):
-    """Results by their keys, and how many were known and how many were not."""
+    """Results by key, and the number of cache hits and misses."""
 
     results: dict[bytes, R]
     hits: int
@@ -38,39 +54,39 @@ class Found(NamedTuple, Generic[R]):
 
 @dataclass
 class _Flight(Generic[R]):
-    """A computation under way, and how many callers wait for it."""
+    """A computation in progress, and the number of callers that wait for it."""
 
     future: asyncio.Future[R]
     waiters: int = 0
 
 
 class EmbeddingCache(Generic[R]):
-    """Results used last.
+    """The most recently used results.
 
     Args:
-        max_bytes: Memory for keys and results.
-        overhead_bytes: What an entry takes beside its key's and its embedding's own bytes.
+        max_bytes: The memory for keys and results; 0 keeps nothing.
+        overhead_bytes: The memory of an entry in addition to its key and its embedding.
+        counters: Count hits, misses and evictions.
     """
 
-    def __init__(self, max_bytes: int, overhead_bytes: int) -> None:
+    def __init__(self, max_bytes: int, overhead_bytes: int, counters: CacheCounters) -> None:
         self._max_bytes = max_bytes
         self._overhead_bytes = overhead_bytes
-        self._entries: dict[bytes, R] = {}  # the one used last is last
-        self.bytes = 0
-        self.hits = 0
-        self.misses = 0
-        self.evictions = 0
+        self._counters = counters
+        self._entries: dict[bytes, R] = {}  # the most recently used one is last
         self._flights: dict[bytes, _Flight[R]] = {}
+        self.bytes = 0
 
     async def get(self, inputs: Mapping[bytes, I], compute: Callable[[list[I]], list[asyncio.Future[R]]]) -> Found[R]:
-        """Returns a result for each key; `compute` gives a future for each input whose result nobody has or awaits.
+        """Returns the result for each key.
 
-        A failure is raised to all who waited for it and is not remembered.
+        `compute` returns a future for each input whose result is neither cached nor being computed. A failure is
+        raised to all callers that wait for it, and is not cached.
         """
         results = {key: self._entries[key] for key in inputs if key in self._entries}
-        hits = len(results)
-        self.hits += hits
-        self.misses += len(inputs) - hits
+        hits, misses = len(results), len(inputs) - len(results)
+        self._counters.hits.inc(hits)
+        self._counters.misses.inc(misses)
         for key in results:
             self._entries[key] = self._entries.pop(key)
         new = {key: one for key, one in inputs.items() if key not in results and key not in self._flights}
@@ -81,21 +97,21 @@ class EmbeddingCache(Generic[R]):
         if flights:
             await self._wait(flights)
         results |= {key: flight.future.result() for key, flight in flights.items()}
-        return Found(results, hits, len(inputs) - hits)
+        return Found(results, hits, misses)
 
     async def _wait(self, flights: dict[bytes, _Flight[R]]) -> None:
-        """Waits for all; on cancellation, ends the computations that nobody else waits for."""
+        """Waits for all; on cancellation, cancels the computations that no other caller waits for."""
         for flight in flights.values():
             flight.waiters += 1
         try:
-            # Not gather, which would cancel the futures with this caller: they are also others'.
+            # Not gather, which would cancel futures that other callers wait for.
             await asyncio.wait([flight.future for flight in flights.values()])
         finally:
             for key, flight in flights.items():
                 flight.waiters -= 1
                 if flight.waiters == 0 and not flight.future.done():
                     flight.future.cancel()
-                    del self._flights[key]  # at once: whoever asks next must not wait for a cancelled one
+                    del self._flights[key]  # at once: the next caller must not wait for a cancelled computation
 
     def _land(self, key: bytes, future: asyncio.Future[R]) -> None:
         awaited = key in self._flights and self._flights[key].future is future
@@ -107,15 +123,15 @@ class EmbeddingCache(Generic[R]):
 
     def _remember(self, key: bytes, result: R) -> None:
         entry_bytes = self.entry_bytes(key, result)
-        if entry_bytes > self._max_bytes:  # so that a cache of 0 bytes evicts nothing
+        if entry_bytes > self._max_bytes:
             return
         self._entries[key] = result
         self.bytes += entry_bytes
         while self.bytes > self._max_bytes:
             oldest = next(iter(self._entries))
-            self.evictions += 1
+            self._counters.evictions.inc()
             self.bytes -= self.entry_bytes(oldest, self._entries.pop(oldest))
 
     def entry_bytes(self, key: bytes, result: R) -> int:
-        """Returns the memory that one entry takes."""
+        """Returns the memory of one entry."""
         return len(key) + result.row.nbytes + self._overhead_bytes

@@ -1,13 +1,13 @@
-"""The device: the one thread that computes, a queue before each tower, and whether it still answers.
+"""The device: one thread that computes, a queue in front of each tower, and a watchdog.
 
-All that runs on the device runs here, so two batches never meet on it.
+Everything on the device runs on this thread, so two batches never run at once.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,45 +20,53 @@ from app.observability.metrics import Metrics
 
 T = TypeVar("T")
 
-MAX_QUEUED_ROWS = 100_000  # of texts: at 64 tokens, some 60 MB. Images have a permit each, which is the lower bound.
-JOIN_S = 10.0  # for the batch that is being computed when the service ends
+MAX_QUEUED_ROWS = 100_000  # texts: about 60 MB at 64 tokens. Images are limited earlier, by admission.
+JOIN_S = 10.0  # at shutdown, for the batch that is being computed
 
 log = logging.getLogger("app")
 
 
+class Queues(NamedTuple):
+    """The queues in front of the two towers."""
+
+    images: Batcher
+    texts: Batcher
+
+
 @dataclass(frozen=True)
 class _TowerObserver:
-    """Tells the metrics and the pulse what one tower's batcher does."""
+    """Reports one tower's batches to the metrics and the watchdog."""
 
     tower: str
     metrics: Metrics
-    pulse: Watchdog
+    watchdog: Watchdog
 
     def waited(self, seconds: float) -> None:
-        self.metrics.queue_wait(self.tower, seconds)
+        self.metrics.queue_wait_s.labels(self.tower).observe(seconds)
 
     def dropped(self, rows: int) -> None:
-        self.metrics.dropped(self.tower, rows)
+        self.metrics.dropped_rows.labels(self.tower).inc(rows)
 
     def forward(self, rows: int, seconds: float) -> None:
-        self.metrics.forward(self.tower, rows, seconds)
-        self.pulse.beat()
+        self.metrics.batch_size.labels(self.tower).observe(rows)
+        self.metrics.inference_s.labels(self.tower).observe(seconds)
+        self.watchdog.beat()
 
     def forward_failed(self, rows: int, error: Exception) -> None:
-        self.metrics.forward_failed(self.tower)
-        self.pulse.suspect()
-        alone = error if rows == 1 else None  # a larger one is halved, and it may be only that it was too large
-        log.warning("%d rows have failed in the %s tower: %s", rows, self.tower, type(error).__name__, exc_info=alone)
+        self.metrics.forward_failures.labels(self.tower).inc()
+        self.watchdog.suspect()
+        traceback = error if rows == 1 else None  # a larger batch is halved and tried again
+        log.warning("%d rows failed in the %s tower: %s", rows, self.tower, type(error).__name__, exc_info=traceback)
 
 
 class Device:
-    """The device's thread, and the towers' queues once an encoder is there.
+    """The device's thread and, once an encoder is loaded, the towers' queues.
 
     Args:
-        metrics: Who counts.
-        max_batch: Images, or texts, that are computed at once.
-        canary_s: The idle time after which the device is tried.
-        on_death: Called when the thread has ended: nothing can be computed any more.
+        metrics: The service's metrics.
+        max_batch: The most images, or texts, in one batch.
+        canary_s: The idle time after which the device is tested.
+        on_death: Called when the thread has ended, after which nothing can be computed.
     """
 
     def __init__(self, metrics: Metrics, max_batch: int, canary_s: float, on_death: Callable[[], None]) -> None:
@@ -70,28 +78,28 @@ class Device:
         self._watching: asyncio.Task[None] | None = None
 
     def call(self, function: Callable[[], T]) -> Awaitable[T]:
-        """Returns what `function` will have returned on the device's thread."""
+        """Returns what `function` returns, run on the device's thread."""
         return asyncio.wrap_future(self._worker.call(function))
 
-    def open(self, encoder: Encoder) -> tuple[Batcher, Batcher]:
-        """Returns the queues before the image tower and before the text tower, and begins to watch the device."""
+    def open(self, encoder: Encoder) -> Queues:
+        """Returns the queues in front of an encoder's towers, and starts to watch the device."""
         blank = np.zeros((1, *encoder.info.image_size, 3), np.uint8)
-        self._watchdog = pulse = Watchdog(lambda: self.call(lambda: encoder.encode_images(blank)), self._canary_s)
-        self._watching = asyncio.create_task(pulse.watch())
+        self._watchdog = watchdog = Watchdog(lambda: self.call(lambda: encoder.encode_images(blank)), self._canary_s)
+        self._watching = asyncio.create_task(watchdog.watch())
 
         def batcher(tower: str, encode: Callable[[np.ndarray], np.ndarray]) -> Batcher:
-            observer = _TowerObserver(tower, self._metrics, pulse)
+            observer = _TowerObserver(tower, self._metrics, watchdog)
             return Batcher(encode, self._worker, observer, max_batch=self._max_batch, max_queue_items=MAX_QUEUED_ROWS)
 
-        return batcher("image", encoder.encode_images), batcher("text", encoder.encode_texts)
+        return Queues(batcher("image", encoder.encode_images), batcher("text", encoder.encode_texts))
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs; also after `close`, if it is inside a long call."""
+        """Whether the thread runs. After `close`, it does if it is inside a long call."""
         return self._worker.alive
 
     def suspect(self) -> None:
-        """Says that an answer was no number, so that the device is tried at once."""
+        """Has the device tested at once."""
         if self._watchdog:
             self._watchdog.suspect()
 
@@ -101,14 +109,14 @@ class Device:
             raise NotReady(f"The service is not ready: {reason}.")
 
     def check_live(self) -> None:
-        """Raises `NotReady` if nothing but a restart would help."""
+        """Raises `NotReady` if only a restart would help."""
         if not self.alive:
             raise NotReady("The device thread has ended. Restart this process.")
         if self._watchdog and self._watchdog.lost:
-            raise NotReady(f"The device is lost: {self._watchdog.unready_reason}. Restart this process.")
+            raise NotReady(f"The device does not respond: {self._watchdog.unready_reason}. Restart this process.")
 
     async def close(self) -> None:
-        """Ends the thread. A load that is under way is not waited for, nor a device that is stuck."""
+        """Ends the thread. It waits neither for a load in progress nor for a device that hangs."""
         self._worker.stop()
         if self._watching:
             self._watching.cancel()

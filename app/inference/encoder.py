@@ -7,47 +7,15 @@ from typing import Protocol
 import numpy as np
 
 from app.settings import Settings
+from model.config import EncoderInfo
 from model.engines.cpu import has_int8_dot_product
 from model.preprocess import ImageLike
 
 log = logging.getLogger("app")
 
 
-class EncoderInfo(Protocol):
-    """What is loaded, in plain values."""
-
-    @property
-    def variant(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def image_size(self) -> tuple[int, int]: ...
-    @property
-    def context_length(self) -> int: ...
-    @property
-    def embed_dim(self) -> int: ...
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def engine(self) -> str: ...
-    @property
-    def preprocessing(self) -> str: ...
-    @property
-    def canonicalisation(self) -> str: ...
-    @property
-    def demonstration(self) -> bool: ...
-
-
 class Encoder(Protocol):
-    """The two towers on their device. `prepare_*` may run on any thread, all else on the device thread alone."""
+    """The two towers on their device. `prepare_*` may run on any thread, everything else on the device thread only."""
 
     @property
     def info(self) -> EncoderInfo: ...
@@ -59,10 +27,10 @@ class Encoder(Protocol):
     def bias(self) -> float: ...
 
     def warm_up(self) -> None:
-        """Compiles every batch size."""
+        """Does what the first request would otherwise wait for, such as compiling every batch size."""
 
     def self_test(self) -> None:
-        """Raises unless known inputs give what they must."""
+        """Raises if known inputs do not give the expected embeddings."""
 
     def prepare_image(self, rgb: ImageLike) -> np.ndarray:
         """[H, W, 3] uint8, or a Pillow image in RGB, to [S, S, 3] uint8."""
@@ -78,16 +46,20 @@ class Encoder(Protocol):
 
 
 def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder:
-    """Returns the configured checkpoint on its device, not yet warm; `on_stage` is told "downloading 37 %".
+    """Returns the configured checkpoint on its device, not yet warmed up.
+
+    Args:
+        settings: The model, its weights, the device, the dtype and the engine.
+        on_stage: Called with the current stage, such as "downloading 37 %".
 
     Raises:
-        CheckpointError: Of `model.config`: it is unknown, unreachable, incomplete or of another architecture.
+        CheckpointError: It is unknown, unreachable, incomplete or of another architecture.
     """
-    # Here, and by the service on its device thread: importing an engine may take seconds.
+    # Imported here, and called on the device thread: importing an engine may take seconds.
     from model.engines.load import load_encoder
 
     if settings.dtype == "int8" and not has_int8_dot_product():
-        log.warning("int8 takes more time than float32 on this processor, which has no VNNI")
+        log.warning("int8 is slower than float32 on this CPU, which has no VNNI")
     loaded: Encoder = load_encoder(
         settings.model,
         settings.weights,

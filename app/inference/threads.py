@@ -1,4 +1,4 @@
-"""Thread pools whose waiting callers are coroutines.
+"""The service's thread pools, whose waiting callers are coroutines.
 
 `run_in_executor` queues a closure: it keeps its arguments, such as a request body, also when its caller was cancelled
 long ago. Here callers wait on a semaphore in front of the pool, and a closure exists only while a thread runs it.
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
+
+from model.engines.cpu import available_cpus
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,3 +62,19 @@ class ThreadPool:
     def close(self) -> None:
         """Ends the threads. Functions that still run are not waited for."""
         self._executor.shutdown(wait=False)
+
+
+class Threads:
+    """One pool for each kind of work, so that a short task, such as tokenising, never waits for large images.
+
+    Each thread of `decode` may hold a decoded image, and more threads than CPUs would not be faster.
+    """
+
+    def __init__(self) -> None:
+        self.decode = ThreadPool(available_cpus(), "decode")
+        self.compute = ThreadPool(available_cpus(), "compute")
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self.decode.close()
+        self.compute.close()

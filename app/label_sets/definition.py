@@ -1,4 +1,4 @@
-"""What a label set is made of, as it is sent, kept and answered, and the check of it by the rules for labels."""
+"""What a label set contains, in one schema for requests, files and responses, and its check by the rules for labels."""
 
 import hashlib
 import json
@@ -9,21 +9,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 from pydantic_core import PydanticCustomError
 
 from app.labels import check_labels, check_prompts, check_templates
-from app.schemas import Sent, Texts
+from app.schemas import Sent, Texts, example
 from model import zero_shot
+
+EXAMPLE = {
+    "labels": ["dog", {"label": "cat", "prompts": ["a photo of a cat", "Katze"]}],
+    "templates": ["This is a photo of {}."],
+}
+SUMMARY = {
+    "name": "pets",
+    "size": 2,
+    "etag": '"17f43654c3ab633627ee269d5393ec5ef1c37869c0eb5c6ea29c9bc489241878"',
+}
 
 
 class LabelWithPrompts(Sent):
-    """A label with prompts of its own, which take the place of the templates."""
+    """A label with its own prompts, which replace the templates."""
 
     model_config = ConfigDict(frozen=True)
 
     label: Annotated[str, Field(description="1 to 256 characters after trimming.")]
-    prompts: Annotated[Texts, Field(description="What the model reads, 1 to 1,024 characters each; averaged.")]
+    prompts: Annotated[Texts, Field(description="The texts for the model, 1 to 1,024 characters each; averaged.")]
 
 
 def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelWithPrompts:
-    """Returns a label, with faults that are pointed at as they were sent: Pydantic's own union names its branches."""
+    """Returns a label. Pydantic's own union would name its branches in the pointers of errors."""
     if isinstance(value, dict):
         return LabelWithPrompts.model_validate(value, strict=True)
     if not isinstance(value, str | LabelWithPrompts):
@@ -33,14 +43,14 @@ def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | Labe
 
 
 class LabelSetDefinition(Sent):
-    """What a label set is made of, as it is sent, kept and answered."""
+    """The content of a label set."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True) | example(EXAMPLE)
 
     labels: Annotated[
         list[Annotated[str | LabelWithPrompts, WrapValidator(text_or_object)]],
         Field(fail_fast=True),
-        Field(description="Labels, or labels with prompts of their own; duplicates are kept."),
+        Field(description="Labels, or labels with their own prompts; duplicates are kept."),
     ]
     templates: Annotated[
         Texts, Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
@@ -53,7 +63,7 @@ class LabelSetDefinition(Sent):
 
     @property
     def prompts(self) -> list[list[str]]:
-        """What the model reads for each of the K labels."""
+        """The prompts of each of the K labels."""
         return [
             zero_shot.prompts([label], self.templates) if isinstance(label, str) else label.prompts
             for label in self.labels
@@ -61,16 +71,16 @@ class LabelSetDefinition(Sent):
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of the content: equal definitions have equal digests, whatever their JSON looked like."""
+        """The SHA-256 of the content. Equal definitions have equal digests, however their JSON was formatted."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
 def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition with its labels and prompts trimmed.
+    """Returns the definition with trimmed labels and prompts.
 
     Raises:
-        InvalidLabels: By the rules for labels and prompts.
-        InvalidTemplate: By the rule for templates.
+        InvalidLabels: A label or a prompt cannot be used.
+        InvalidTemplate: A template cannot be used.
     """
     names = check_labels(definition.names, max_labels)
     own = {index: label.prompts for index, label in enumerate(definition.labels) if not isinstance(label, str)}
@@ -86,18 +96,24 @@ def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSet
 class LabelSetSummary(BaseModel):
     """A label set without its labels."""
 
+    model_config = example(SUMMARY)
+
     name: str
     size: Annotated[int, Field(description="The number of labels.")]
-    etag: Annotated[str, Field(description="What `If-Match` takes; equal definitions have equal ones.")]
+    etag: Annotated[str, Field(description="The value for `If-Match`. Equal definitions have equal tags.")]
 
 
 class LabelSetList(BaseModel):
     """All label sets, by name."""
 
+    model_config = example({"label_sets": [SUMMARY]})
+
     label_sets: list[LabelSetSummary]
 
 
-class LabelSetAnswer(LabelSetDefinition):
-    """A label set as it is kept."""
+class LabelSetResponse(LabelSetDefinition):
+    """A stored label set."""
+
+    model_config = example({"name": "pets", **EXAMPLE})
 
     name: str

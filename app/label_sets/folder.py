@@ -12,8 +12,7 @@ from pathlib import Path
 from app.errors import InvalidLabels, ServiceError
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts, check_label_set
 from app.label_sets.files import NAME
-from app.strict_json import parse_json
-from app.validation import validated
+from app.validation import parse_json, validated
 
 
 class LabelSetFolderError(Exception):

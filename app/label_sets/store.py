@@ -1,7 +1,7 @@
-"""Named label sets, embedded once and kept: what is asked for by name costs no tokenising and no text tower.
+"""Named label sets in memory and on disk: embedded once, then used by name without tokenising or text tower.
 
-In memory a set is one value that is replaced as a whole, so whoever looks sees the old one or the new one. Writers of
-one name take turns from their precondition to their last byte on the disk; the disk itself takes one at a time.
+In memory a set is one value that is replaced as a whole, so a reader sees the old set or the new one. Writers of one
+name take turns, from their precondition to the last byte on the disk; the disk takes one write at a time.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound
-from app.inference.encoder import EncoderInfo
-from app.inference.engine import Engine
+from app.inference.embedder import Embedder
 from app.inference.threads import ThreadPool
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import NAME, LabelSetFiles
 from app.label_sets.folder import read_folder
+from model.config import EncoderInfo
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class LabelSet(NamedTuple):
 
     @property
     def etag(self) -> str:
-        """The content's entity tag: strong, and equal for equal definitions."""
+        """The strong entity tag of the content; equal definitions have equal tags."""
         return f'"{self.definition.digest}"'
 
 
@@ -48,31 +48,31 @@ class LabelSets:
     """All label sets of the service.
 
     Args:
-        engine: What embeds.
-        data_dir: Where the sets are kept.
-        preload_dir: An operator's folder, whose sets take the place of stored ones at the start.
-        max_labels: The most labels of a set.
+        data_dir: The folder of the stored sets.
+        preload_dir: An operator's folder, whose sets replace stored ones at the start, or None.
+        max_labels: The most labels of a new set.
     """
 
-    def __init__(self, engine: Engine, *, data_dir: Path, preload_dir: Path | None, max_labels: int) -> None:
-        self._engine = engine
+    def __init__(self, *, data_dir: Path, preload_dir: Path | None, max_labels: int) -> None:
         self._data_dir = data_dir
         self._preload_dir = preload_dir
         self._max_labels = max_labels
         self._sets: dict[str, LabelSet] = {}
-        # A name's lock lives for as long as somebody holds it or waits for it.
+        # A name's lock exists while it is held or waited for.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._disk = ThreadPool(1, "disk")  # a slow disk holds up nothing but label sets
+        self._disk = ThreadPool(1, "disk")  # a slow disk delays nothing but label sets
         self._writing = asyncio.Lock()
 
-    async def load(self, info: EncoderInfo) -> None:
-        """Makes all stored sets and the operator's ready to serve; embeds only what has not been embedded before.
+    async def load(self, embedder: Embedder) -> None:
+        """Loads the stored sets and the operator's; embeds only those that were not embedded before.
 
         Raises:
             LabelSetFolderError: The operator's folder has a mistake.
         """
-        in_thread = self._disk.run
+        self._embedder = embedder
+        info = embedder.encoder.info
         self._files = LabelSetFiles(self._data_dir, fingerprint(info), info.embed_dim)
+        in_thread = self._disk.run
         given = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
         stored = await in_thread(self._files.definitions, self._max_labels)
         for name, definition in (stored | given).items():
@@ -88,7 +88,7 @@ class LabelSets:
         await self._tidy()
 
     def get(self, name: str) -> LabelSet:
-        """Returns the set of this name.
+        """Returns the set with this name.
 
         Raises:
             LabelSetNotFound: There is none.
@@ -98,28 +98,27 @@ class LabelSets:
         return self._sets[name]
 
     def all(self) -> list[tuple[str, LabelSet]]:
-        """Returns names and sets, by name."""
+        """Returns names and sets, sorted by name."""
         return sorted(self._sets.items())
 
     async def put(self, name: str, definition: LabelSetDefinition, precondition: Precondition) -> tuple[LabelSet, bool]:
-        """Embeds and stores a set; returns it, and whether there was none of this name before.
+        """Embeds and stores a set. Returns it, and whether the name is new.
 
         Args:
-            name: What `check_name` has let through.
-            definition: What `check_label_set` has let through.
-            precondition: Called with the set in force, with nobody else writing this name; may raise.
+            name: A name that `check_name` accepted.
+            definition: A definition that `check_label_set` accepted.
+            precondition: Called with the current set while no other caller writes this name; may raise.
 
         Raises:
-            InvalidRequest: There are as many sets as there may be.
+            InvalidRequest: There are too many sets.
             Overloaded: The queue is full.
-            InternalError: It could not be stored; the old set stays in force.
+            InternalError: The set could not be stored; the old one stays.
         """
         async with self._turn(name):
             old = self._sets.get(name)
             precondition(old)
-            if (
-                old is None and len(self._sets.keys() | self._turns.keys()) > MAX_LABEL_SETS
-            ):  # with those that are on their way
+            names = self._sets.keys() | self._turns.keys()  # with those that are being stored
+            if old is None and len(names) > MAX_LABEL_SETS:
                 raise InvalidRequest(f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored.")
             same = old is not None and old.definition == definition
             embeddings = old.embeddings if old and same else await self._embed(definition)
@@ -129,12 +128,16 @@ class LabelSets:
         """Removes a set.
 
         Raises:
-            LabelSetNotFound: There is none of this name.
-            InternalError: It could not be removed; it stays in force.
+            LabelSetNotFound: There is none with this name.
+            InternalError: It could not be removed; it stays.
         """
         async with self._turn(name):
             precondition(self.get(name))
             await to_the_end(self._remove(name))
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._disk.close()
 
     async def _store(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> LabelSet:
         async with self._writing:
@@ -142,7 +145,7 @@ class LabelSets:
                 embeddings = await self._disk.run(self._files.write, name, definition, embeddings)
             except OSError:
                 log.exception("label set %s was not stored", name)
-                raise InternalError("The label set was not stored: it could not be written. The log has why.") from None
+                raise InternalError("The label set could not be written. The log has the reason.") from None
             label_set = self._sets[name] = LabelSet(definition, embeddings)
             await self._tidy()
             return label_set
@@ -153,29 +156,23 @@ class LabelSets:
                 await self._disk.run(self._files.delete, name)
             except OSError:
                 log.exception("label set %s was not deleted", name)
-                raise InternalError(
-                    "The label set was not deleted: it could not be removed. The log has why."
-                ) from None
+                raise InternalError("The label set could not be deleted. The log has the reason.") from None
             del self._sets[name]
             await self._tidy()
-
-    def close(self) -> None:
-        """Ends the thread."""
-        self._disk.close()
 
     async def _tidy(self) -> None:
         await self._disk.run(self._files.tidy, {kept.definition.digest for kept in self._sets.values()})
 
     async def _embed(self, definition: LabelSetDefinition) -> np.ndarray:
-        prompts = await self._engine.in_thread(lambda: definition.prompts)
-        return await self._engine.embed_prompts(prompts)
+        prompts = await asyncio.to_thread(lambda: definition.prompts)  # up to 100,000
+        return await self._embedder.embed_prompts(prompts)
 
     def _turn(self, name: str) -> asyncio.Lock:
         return self._turns.setdefault(name, asyncio.Lock())
 
 
 def fingerprint(info: EncoderInfo) -> str:
-    """Returns a name for what embeddings depend on beside their texts: the tensors, and how a text gets to them."""
+    """Returns a name for everything that text embeddings depend on: the tensors, and how texts are read."""
     facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length))
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
@@ -184,7 +181,7 @@ def check_name(name: str) -> str:
     """Returns the name.
 
     Raises:
-        InvalidRequest: It is no name for a label set.
+        InvalidRequest: It is not a name for a label set.
     """
     if not NAME.fullmatch(name):
         raise InvalidRequest(
@@ -194,15 +191,15 @@ def check_name(name: str) -> str:
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Returns what the work gives. A cancellation is raised once it is over: a write that has begun is completed."""
+    """Returns the result of the work. A cancellation is raised after its end, so that a write is completed."""
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait([task])
-        except asyncio.CancelledError as error:  # perhaps not the last: first the deadline, then the client leaves
+        except asyncio.CancelledError as error:  # perhaps again: first the deadline, then the client leaves
             cancelled = error
     if cancelled:
-        task.exception()  # it is in the log, and nobody is left to be told
+        task.exception()  # it is in the log, and no caller is left
         raise cancelled
     return task.result()

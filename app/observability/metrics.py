@@ -1,193 +1,128 @@
-"""What Prometheus reads. Alone imports `prometheus_client`; the other rooms speak of it in plain values.
+"""All metrics, as attributes. The only file that imports `prometheus_client`.
 
-Every label value is from a closed set, so that no client can make a series. What is counted when it happens is pushed;
-what simply is, such as the length of a queue, is read when somebody asks.
+Every label value comes from a closed set, so that no client can create a series. Counters and histograms are updated
+when something happens; gauges call a function at each scrape, which the engine and `main` set.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import disable_created_metrics as disable_created
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
 from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
 
-# The service would not do the work, as opposed to work that cannot be done.
+# Requests whose work the service refused, as opposed to work that cannot be done.
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
-DEPARTED = "departed"  # the client was gone before its answer
+DEPARTED = "departed"  # the client disconnected before its response
 OTHER = "other"
 UNDECODABLE = (InvalidImage.code, ImageTooLarge.code, UnsupportedMediaType.code)
+TOWERS = ("image", "text")
 MODEL = ("variant", "weights", "revision", "sha256", "dtype", "device", "engine")
-
-Labels = Mapping[str, tuple[str, ...]]  # name -> the values that start at 0
-TOWER: Labels = {"tower": ("image", "text")}
-REASON: Labels = {"reason": (*sorted(REFUSALS), DEPARTED, OTHER)}
-# As OpenTelemetry's http.server.request.duration.
+# The same as OpenTelemetry's http.server.request.duration.
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 STAGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+M = TypeVar("M", Counter, Histogram)
 
 
-class Row(NamedTuple):
-    """One metric, as the README shows it."""
-
-    name: str
-    type: Literal["counter", "histogram", "gauge", "info"]
-    meaning: str
-    labels: Labels = MappingProxyType({})
-    buckets: tuple[float, ...] = ()
-
-
-REQUEST: Labels = {"route": (), "method": ()}
-PUSHED = (
-    Row("siglip_http_requests_total", "counter", "answers; 499: the client had gone", {**REQUEST, "status": ()}),
-    Row(
-        "siglip_http_request_duration_seconds",
-        "histogram",
-        "from the headers to the last byte of the answer",
-        REQUEST,
-        REQUEST_S,
-    ),
-    Row("siglip_rejected_total", "counter", "refused, by `error_type`, or `departed`: the client had gone", REASON),
-    Row("siglip_image_decode_failures_total", "counter", "by `error_type`", {"reason": (*UNDECODABLE, OTHER)}),
-    Row("siglip_batch_size", "histogram", "rows computed together", TOWER, (1, 2, 4, 8, 16, 32, 64, 128)),
-    Row("siglip_inference_seconds", "histogram", "one batch on the device", TOWER, STAGE_S),
-    Row("siglip_forward_failures_total", "counter", "batches that failed on the device", TOWER),
-    Row("siglip_dropped_rows_total", "counter", "rows not computed, since nobody waited for them any more", TOWER),
-    Row("siglip_queue_wait_seconds", "histogram", "one row before the device took it", TOWER, STAGE_S),
-    Row("siglip_preprocess_seconds", "histogram", "one image to the model's pixels", buckets=STAGE_S),
-)
-
-
-class Snapshot(NamedTuple):
-    """The state at one moment; if nothing is said, as it is before anything has started."""
-
-    queue_depth: int = 0
-    queue_bytes: int = 0
-    text_cache_bytes: int = 0
-    text_cache_hits: int = 0
-    text_cache_misses: int = 0
-    text_cache_evictions: int = 0
-    image_cache_bytes: int = 0
-    image_cache_hits: int = 0
-    image_cache_misses: int = 0
-    image_cache_evictions: int = 0
-    label_sets: int = 0
-    ready: bool = False
-    info: Mapping[str, str | None] | None = None  # the keys of MODEL, once a model is loaded
-
-
-# In the order of Snapshot's fields; then what needs no asking.
-READ = (
-    Row("siglip_queue_depth", "gauge", "images waiting or being computed"),
-    Row("siglip_queue_bytes", "gauge", "bytes of the request bodies that are here"),
-    Row("siglip_text_cache_bytes", "gauge", "memory of the cached text embeddings"),
-    Row("siglip_text_cache_hits_total", "counter", "texts whose embedding was known"),
-    Row("siglip_text_cache_misses_total", "counter", "texts whose embedding had to be computed"),
-    Row("siglip_text_cache_evictions_total", "counter", "embeddings dropped to make room"),
-    Row("siglip_image_cache_bytes", "gauge", "memory of the cached image embeddings"),
-    Row("siglip_image_cache_hits_total", "counter", "images whose embedding was known"),
-    Row("siglip_image_cache_misses_total", "counter", "images whose embedding had to be computed"),
-    Row("siglip_image_cache_evictions_total", "counter", "embeddings dropped to make room"),
-    Row("siglip_label_sets", "gauge", "stored label sets"),
-    Row("siglip_ready", "gauge", "1 while `/health/ready` is 200"),
-    Row("siglip_model_info", "info", "always 1: what is loaded", dict.fromkeys(MODEL, ())),
-    Row("siglip_threads", "gauge", "Python's threads"),
-)
+def started(metric: M, *values: Iterable[str]) -> M:
+    """Returns a metric whose series for these label values exist from the start, with the value 0."""
+    for labels in product(*values):
+        metric.labels(*labels)
+    return metric
 
 
 class Metrics:
-    """The metrics of one app, with a registry of their own. Any thread may call any method."""
+    """The metrics of one app, in a registry of their own. Thread-safe."""
 
     def __init__(self) -> None:
-        # A second series for each counter and histogram, which nobody draws.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
-        self._registry = CollectorRegistry()
-        self._pushed = {row.name: self._register(row) for row in PUSHED}
-        self._state = _State()
-        self._registry.register(self._state)
-        ProcessCollector(registry=self._registry)
-
-    def _register(self, row: Row) -> Any:
-        metric: Counter | Histogram
-        if row.type == "histogram":
-            metric = Histogram(row.name, row.meaning, tuple(row.labels), buckets=row.buckets, registry=self._registry)
-        else:
-            metric = Counter(row.name, row.meaning, tuple(row.labels), registry=self._registry)
-        for values in product(*row.labels.values()) if row.labels else ():
-            metric.labels(*values)
-        return metric
-
-    def watch(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Makes `snapshot` what is asked for the state, at each scrape."""
-        self._state.snapshot = snapshot
+        disable_created()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram
+        self.registry = r = CollectorRegistry()
+        ProcessCollector(registry=r)
+        answered = "responses; 499: the client had left"
+        self.requests = Counter("siglip_http_requests_total", answered, ["route", "method", "status"], registry=r)
+        self.request_s = Histogram(
+            "siglip_http_request_duration_seconds",
+            "from the headers to the last byte of the response",
+            ["route", "method"],
+            buckets=REQUEST_S,
+            registry=r,
+        )
+        refused = "refused requests, by `error_type`, or `departed`: the client had left"
+        self.rejections = started(
+            Counter("siglip_rejected_total", refused, ["reason"], registry=r), [*sorted(REFUSALS), DEPARTED]
+        )
+        self.decode_failures = started(
+            Counter("siglip_image_decode_failures_total", "by `error_type`", ["reason"], registry=r), UNDECODABLE
+        )
+        self.batch_size = started(
+            Histogram("siglip_batch_size", "rows computed together", ["tower"], buckets=ROWS, registry=r), TOWERS
+        )
+        self.inference_s = started(
+            Histogram("siglip_inference_seconds", "one batch on the device", ["tower"], buckets=STAGE_S, registry=r),
+            TOWERS,
+        )
+        self.forward_failures = started(
+            Counter("siglip_forward_failures_total", "batches that failed on the device", ["tower"], registry=r), TOWERS
+        )
+        dropped = "rows that were not computed, because their requests had ended"
+        self.dropped_rows = started(Counter("siglip_dropped_rows_total", dropped, ["tower"], registry=r), TOWERS)
+        self.queue_wait_s = started(
+            Histogram(
+                "siglip_queue_wait_seconds", "one row before its batch started", ["tower"], buckets=STAGE_S, registry=r
+            ),
+            TOWERS,
+        )
+        self.preprocess_s = Histogram(
+            "siglip_preprocess_seconds", "decoding and resizing one image", buckets=STAGE_S, registry=r
+        )
+        self.text_cache = CacheMetrics("text", r)
+        self.image_cache = CacheMetrics("image", r)
+        self.queue_depth = Gauge("siglip_queue_depth", "images that wait or are computed", registry=r)
+        self.queue_bytes = Gauge("siglip_queue_bytes", "bytes of the request bodies in memory", registry=r)
+        self.label_sets = Gauge("siglip_label_sets", "stored label sets", registry=r)
+        self.ready = Gauge("siglip_ready", "1 while `/health/ready` is 200", registry=r)
+        self.threads = Gauge("siglip_threads", "Python's threads", registry=r)
+        self.threads.set_function(threading.active_count)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Counts an answer. `route` is a template and `method` a known one: both are labels."""
-        self._pushed["siglip_http_requests_total"].labels(route, method, status).inc()
-        self._pushed["siglip_http_request_duration_seconds"].labels(route, method).observe(seconds)
+        """Counts a response. `route` is a template and `method` a known one: both are labels."""
+        self.requests.labels(route, method, status).inc()
+        self.request_s.labels(route, method).observe(seconds)
 
-    def rejected(self, reason: str) -> None:
-        """Counts a request whose work was refused, by its error code, or one whose client had gone."""
-        known = reason in REFUSALS or reason == DEPARTED
-        self._pushed["siglip_rejected_total"].labels(reason if known else OTHER).inc()
-
-    def decode_failed(self, reason: str) -> None:
-        """Counts an image that could not be decoded, by its error code."""
-        self._pushed["siglip_image_decode_failures_total"].labels(reason if reason in UNDECODABLE else OTHER).inc()
-
-    def forward(self, tower: str, rows: int, seconds: float) -> None:
-        """Counts a batch that the device has computed."""
-        self._pushed["siglip_batch_size"].labels(tower).observe(rows)
-        self._pushed["siglip_inference_seconds"].labels(tower).observe(seconds)
-
-    def forward_failed(self, tower: str) -> None:
-        """Counts a batch that the device could not compute."""
-        self._pushed["siglip_forward_failures_total"].labels(tower).inc()
-
-    def dropped(self, tower: str, rows: int) -> None:
-        """Counts rows that were not computed, since nobody waited for them."""
-        self._pushed["siglip_dropped_rows_total"].labels(tower).inc(rows)
-
-    def queue_wait(self, tower: str, seconds: float) -> None:
-        """Counts a row that the device has taken from its queue."""
-        self._pushed["siglip_queue_wait_seconds"].labels(tower).observe(seconds)
-
-    def preprocess(self, seconds: float) -> None:
-        """Counts an image that has been resized."""
-        self._pushed["siglip_preprocess_seconds"].observe(seconds)
+    def model(self, facts: Mapping[str, str | None]) -> None:
+        """Reports the loaded model, by the names in `MODEL`."""
+        model = Info("siglip_model", "the loaded model; the value is always 1", registry=self.registry)
+        model.info({name: value or "" for name, value in facts.items()})
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Returns all metrics and their content type: OpenMetrics for who accepts it, else Prometheus' text.
+        """Returns all metrics and their content type: OpenMetrics if `accept` names it, else Prometheus' text format.
 
-        Not by prometheus_client's choose_encoder, which fails on a version that is no number and repeats the client's.
+        It does not use prometheus_client's choose_encoder, which fails on a version that is not a number.
         """
         if "application/openmetrics-text" in accept:
-            content: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # no types
+            content: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # no types
             return content, openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _State(Collector):
-    """Reads the state when Prometheus asks for it."""
+class CacheMetrics:
+    """The metrics of one embedding cache.
 
-    def __init__(self) -> None:
-        self.snapshot: Callable[[], Snapshot] = Snapshot
+    Args:
+        name: "text" or "image".
+        registry: The app's registry.
+    """
 
-    def collect(self) -> Iterator[Metric]:
-        values: tuple[Any, ...] = (*self.snapshot(), threading.active_count())
-        for row, value in zip(READ, values, strict=True):
-            if row.type == "info":
-                family = InfoMetricFamily(row.name.removesuffix("_info"), row.meaning)
-                if value is not None:
-                    family.add_metric((), {name: value[name] or "" for name in MODEL})
-                yield family
-            elif row.type == "counter":
-                yield CounterMetricFamily(row.name, row.meaning, value=value)
-            else:
-                yield GaugeMetricFamily(row.name, row.meaning, value=value)
+    def __init__(self, name: str, registry: CollectorRegistry) -> None:
+        prefix = f"siglip_{name}_cache"
+        self.bytes = Gauge(f"{prefix}_bytes", f"memory of the cached {name} embeddings", registry=registry)
+        self.hits = Counter(f"{prefix}_hits_total", f"{name}s whose embedding was cached", registry=registry)
+        self.misses = Counter(f"{prefix}_misses_total", f"{name}s whose embedding was computed", registry=registry)
+        self.evictions = Counter(f"{prefix}_evictions_total", "embeddings dropped to make room", registry=registry)

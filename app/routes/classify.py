@@ -5,10 +5,9 @@ from fastapi import APIRouter, Request, Response
 from app import errors
 from app.errors import ServiceError
 from app.http.bodies import Bodies, read_request
-from app.inference.engine import Engine, together
+from app.http.problems import problem_responses
 from app.inference.image_input import EmbeddedImage
-from app.routes.pictures import embed_image_files
-from app.routes.scoring import check_count, classify_one, embed_classes, failed, score
+from app.routes.scoring import Scoring, together
 from app.schemas import (
     BatchBody,
     BatchForm,
@@ -18,16 +17,14 @@ from app.schemas import (
     ClassifyOptions,
     ClassifyResponse,
     FailedImage,
-    ModelName,
     ScoredImage,
-    problem_responses,
 )
 
 router = APIRouter()
 
 ONE_IMAGE = Bodies(ClassifyOptions, ClassifyForm, ClassifyBody)
 MANY_IMAGES = Bodies(ClassifyOptions, BatchForm, BatchBody)
-FAILURES = (*errors.OF_A_BODY, errors.LabelSetNotFound, errors.InvalidLabels, errors.InvalidTemplate)
+FAILURES = (*errors.BODY_ERRORS, errors.LabelSetNotFound, errors.InvalidLabels, errors.InvalidTemplate)
 
 
 @router.post(
@@ -37,16 +34,17 @@ FAILURES = (*errors.OF_A_BODY, errors.LabelSetNotFound, errors.InvalidLabels, er
     openapi_extra=ONE_IMAGE.openapi(),
 )
 async def classify(request: Request) -> Response:
-    """Scores each label against one image.
+    """Scores each label for one image.
 
     Send a form, JSON with the image as base64, or the image itself with the options in the query.
     """
-    engine: Engine = request.app.state.engine
-    model = ModelName.of(engine.encoder.info)  # not ready is said before the body is read
+    scoring = Scoring(request)  # before the body is read: it raises NotReady
     (image,), options = await read_request(request, ONE_IMAGE)
-    return await classify_one(
-        request, image, options, lambda scored: ClassifyResponse(model=model, **dict(scored)).model_dump_json()
-    )
+
+    def content(scored: ScoredImage) -> str:
+        return ClassifyResponse(model=scoring.model, **dict(scored)).model_dump_json()
+
+    return await scoring.classify_one(image, options, content)
 
 
 @router.post(
@@ -56,28 +54,27 @@ async def classify(request: Request) -> Response:
     openapi_extra=MANY_IMAGES.openapi(),
 )
 async def classify_batch(request: Request) -> Response:
-    """Scores each label against each of several images; an image that cannot be used fails alone.
+    """Scores each label for each of several images. An image that cannot be used gets an error of its own.
 
     Send a form, or JSON with the images as base64.
     """
-    engine: Engine = request.app.state.engine
-    model = ModelName.of(engine.encoder.info)
+    scoring = Scoring(request)
     images, options = await read_request(request, MANY_IMAGES)
-    check_count(request, len(images), "/images")
+    scoring.check_count(len(images), "/images")
 
-    def result(picture: EmbeddedImage | ServiceError) -> ScoredImage | FailedImage:
-        if isinstance(picture, ServiceError):
-            return failed(request, picture)
-        return score(engine, picture, classes, options)
+    def result(image: EmbeddedImage | ServiceError) -> ScoredImage | FailedImage:
+        return scoring.failed(image) if isinstance(image, ServiceError) else scoring.score(image, classes, options)
 
-    def answer() -> str:
-        # One by one: all in one, 640,000 scores take hundreds of megabytes and hold the interpreter for a second.
-        results = ",".join(result(picture).model_dump_json() for picture in pictures)
-        return f'{{"model":{model.model_dump_json()},"results":[{results}]}}'
+    def content() -> str:
+        # One by one: all 640,000 scores at once take hundreds of megabytes and hold the interpreter for a second.
+        results = ",".join(result(image).model_dump_json() for image in embedded)
+        return f'{{"model":{scoring.model.model_dump_json()},"results":[{results}]}}'
 
-    with engine.admission.permit(len(images)):
-        classes, pictures = await together(embed_classes(request, options), embed_image_files(request, images))
-        content = await engine.in_thread(answer)
-    unusable = sum(isinstance(picture, ServiceError) for picture in pictures)
-    request.state.facts.update(images=len(images), failed=unusable, labels=len(classes.labels))
-    return Response(content, media_type="application/json")
+    with scoring.engine.admission.permit(len(images)):
+        classes, embedded = await together(
+            scoring.embed_classes(options), scoring.embedder.embed_images(images, scoring.record)
+        )
+        text = await scoring.engine.in_thread(content)
+    failed = sum(isinstance(image, ServiceError) for image in embedded)
+    scoring.record.facts.update(images=len(images), failed=failed, labels=len(classes.labels))
+    return Response(text, media_type="application/json")

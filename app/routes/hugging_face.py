@@ -1,4 +1,4 @@
-"""POST / and POST /hf: zero-shot image classification as Hugging Face's clients ask for it.
+"""POST / and POST /hf: zero-shot image classification for Hugging Face's clients.
 
 | client                          | body                                                                               |
 |---------------------------------|------------------------------------------------------------------------------------|
@@ -17,38 +17,38 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, model_validator
 
 from app import errors
-from app.errors import Fault, InvalidRequest, NotReady
+from app.errors import InvalidRequest, NotReady
 from app.http.bodies import json_body, read_json
-from app.inference.engine import Engine
-from app.routes.scoring import classify_one, remap_pointers
-from app.schemas import ClassifyOptions, ScoredImage, Sent, Texts, problem_responses
+from app.http.problems import problem_responses
+from app.routes.scoring import Scoring, remap_pointers
+from app.schemas import LABELS, PNG, SCORES, ClassifyOptions, ScoredImage, Sent, Texts, example
 
 router = APIRouter()
 
-# huggingface.js sends a 503 again at once and for ever; so it asks about once a second while the model loads.
+# huggingface.js repeats a 503 at once and without end. With this pause it asks once a second while the model loads.
 NOT_READY_PAUSE_S = 1.0
 
 
-def split_text(given: Any) -> Any:
-    """Returns labels in one text, as clients to 0.26 send them, as a list."""
+def split_labels(given: Any) -> Any:
+    """Returns labels that are one text, as clients to 0.26 send them, as a list."""
     return given.split(",") if isinstance(given, str) else given
 
 
 def wrap_text(given: Any) -> Any:
-    """Returns `inputs` that is the image itself as the object that others send."""
+    """Returns `inputs` that is the image itself as the object that other clients send."""
     return {"image": given} if isinstance(given, str) else given
 
 
 Labels = Annotated[
     Texts | None,
-    BeforeValidator(split_text, json_schema_input_type=list[str] | str | None),
+    BeforeValidator(split_labels, json_schema_input_type=list[str] | str | None),
     Field(description="The labels, as a list, or in one text with commas between them."),
 ]
 Base64 = Annotated[str, Field(description="The image file as standard base64.")]
 
 
 class Parameters(Sent):
-    """What the image is asked."""
+    """The labels and the template."""
 
     candidate_labels: Labels = None
     hypothesis_template: Annotated[
@@ -57,14 +57,16 @@ class Parameters(Sent):
 
 
 class Inputs(Sent):
-    """The image; with its labels from huggingface_hub 0.26."""
+    """The image; from huggingface_hub 0.26 with its labels."""
 
     image: Base64
     candidateLabels: Labels = None
 
 
 class HuggingFaceBody(Sent):
-    """A request of any of the four generations."""
+    """A request of any of the four kinds."""
+
+    model_config = example({"inputs": PNG, "parameters": {"candidate_labels": LABELS}})
 
     inputs: Annotated[Inputs | None, BeforeValidator(wrap_text, json_schema_input_type=Base64 | Inputs | None)] = None
     image: Base64 | None = None
@@ -74,13 +76,13 @@ class HuggingFaceBody(Sent):
     def has_one_image_and_labels(self) -> Self:
         """Refuses a body without an image or labels, or with two of either."""
         if (self.inputs is None) == (self.image is None):
-            missing = "inputs is missing. Send" if self.image is None else "There are inputs and image. Send either:"
-            message = f"{missing} the image file as base64."
-            raise InvalidRequest(message, [Fault("/inputs", message)])
+            missing = "inputs is missing. Send" if self.image is None else "inputs and image are both there. Send one:"
+            raise InvalidRequest.at("/inputs", f"{missing} the image file as base64.")
         if (self._in_inputs is None) == (self._in_parameters is None):
             missing = "is missing. Send" if self._in_inputs is None else "is there twice. Send once"
-            message = f"parameters/candidate_labels {missing} the labels."
-            raise InvalidRequest(message, [Fault("/parameters/candidate_labels", message)])
+            raise InvalidRequest.at(
+                "/parameters/candidate_labels", f"parameters/candidate_labels {missing} the labels."
+            )
         return self
 
     @property
@@ -93,13 +95,13 @@ class HuggingFaceBody(Sent):
 
     @property
     def base64(self) -> str:
-        """The image, without the `data:` that transformers takes before it."""
+        """The image, without the `data:` prefix, which transformers accepts too."""
         image = self.inputs.image if self.inputs else self.image or ""
         return image.partition(",")[2] if image.startswith("data:image/") else image
 
     @property
     def options(self) -> ClassifyOptions:
-        """All but the image, as we say it."""
+        """The labels and the template in our own schema."""
         template = self.parameters.hypothesis_template if self.parameters else None
         return ClassifyOptions(
             labels=self._in_parameters if self._in_inputs is None else self._in_inputs,
@@ -108,7 +110,7 @@ class HuggingFaceBody(Sent):
 
     @property
     def places(self) -> dict[str, str]:
-        """Where our fields are in this body."""
+        """The pointers of our fields in this body."""
         return {
             "/image": "/inputs" if self.inputs else "/image",
             "/labels": "/parameters/candidate_labels" if self._in_inputs is None else "/inputs/candidateLabels",
@@ -117,7 +119,7 @@ class HuggingFaceBody(Sent):
 
 
 class LabelScore(BaseModel):
-    """One label. `score` is the sigmoid, as it is for SigLIP in transformers; the rest is ours."""
+    """One label. `score` is the sigmoid, as it is for SigLIP in transformers; the other fields are ours."""
 
     label: str
     score: float
@@ -126,40 +128,39 @@ class LabelScore(BaseModel):
     logit: float
 
 
-class HuggingFaceAnswer(RootModel[list[LabelScore]]):
+class HuggingFaceResponse(RootModel[list[LabelScore]]):
     """The labels by falling score."""
 
-    @classmethod
-    def of(cls, scored: ScoredImage) -> Self:
-        """Returns one image's scores in this form."""
-        return cls([LabelScore(score=score.sigmoid, **dict(score)) for score in scored.scores])
+    model_config = example([score | {"score": score["sigmoid"]} for score in SCORES])
 
 
-SURFACE: dict[str, Any] = {
-    "response_model": HuggingFaceAnswer,
+ROUTE: dict[str, Any] = {
+    "response_model": HuggingFaceResponse,
     "responses": problem_responses(
-        *errors.OF_A_BODY, errors.InvalidLabels, errors.InvalidTemplate, errors.ImageTooLarge, errors.InvalidImage
+        *errors.BODY_ERRORS, errors.InvalidLabels, errors.InvalidTemplate, errors.ImageTooLarge, errors.InvalidImage
     ),
     "openapi_extra": json_body(HuggingFaceBody),
 }
 
 
-@router.post("/", **SURFACE)
-@router.post("/hf", **SURFACE)
+@router.post("/", **ROUTE)
+@router.post("/hf", **ROUTE)
 async def zero_shot_image_classification(request: Request) -> Response:
-    """Scores each label against one image, for Hugging Face's clients: `InferenceClient(model="http://host:8000")`."""
-    engine: Engine = request.app.state.engine
+    """Scores each label for one image, for Hugging Face's clients: `InferenceClient(model="http://host:8000")`."""
     try:
-        _ = engine.encoder
+        scoring = Scoring(request)
     except NotReady:
         await asyncio.sleep(NOT_READY_PAUSE_S)
         raise
-    return await answer(request, await read_json(request, HuggingFaceBody))
+    return await scored(scoring, await read_json(request, HuggingFaceBody))
 
 
-async def answer(request: Request, body: HuggingFaceBody) -> Response:
-    """Returns the answer to a body of this form."""
+async def scored(scoring: Scoring, body: HuggingFaceBody) -> Response:
+    """Returns the response to a body."""
+
+    def content(scored: ScoredImage) -> str:
+        rows = [LabelScore(score=score.sigmoid, **dict(score)) for score in scored.scores]
+        return HuggingFaceResponse(rows).model_dump_json()
+
     with remap_pointers(body.places):
-        return await classify_one(
-            request, body.base64, body.options, lambda scored: HuggingFaceAnswer.of(scored).model_dump_json()
-        )
+        return await scoring.classify_one(body.base64, body.options, content)

@@ -1,6 +1,7 @@
-"""GET /info: what is loaded, how it treats its input, and what it accepts."""
+"""GET /info: the loaded model, how it treats its input, and the limits."""
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -8,10 +9,12 @@ from pydantic import BaseModel, Field
 
 from app import __version__, images, labels
 from app.errors import NotReady
+from app.http.problems import problem_responses
 from app.inference.engine import Engine
 from app.label_sets.store import MAX_LABEL_SETS
-from app.schemas import problem_responses
+from app.schemas import MODEL, example
 from app.settings import Settings
+from model.config import EncoderInfo
 
 router = APIRouter()
 
@@ -33,23 +36,47 @@ class Limits(BaseModel):
     image_formats: list[str]
 
 
-class Info(BaseModel):
-    """`scale` and `bias` make a logit of a cosine: logit = scale * cos + bias."""
+@dataclass(frozen=True, kw_only=True)
+class Info(EncoderInfo):
+    """The facts about the model. `scale` and `bias` turn a cosine into a logit: logit = scale * cos + bias."""
 
-    variant: str
-    weights: str
-    revision: str | None
-    sha256: str
-    demonstration: bool
-    image_size: tuple[int, int]
-    context_length: int
-    embed_dim: int
-    vocab_size: int
-    dtype: str
-    device: str
-    engine: str
-    preprocessing: str
-    canonicalisation: str
+    __pydantic_config__ = example(
+        {
+            **MODEL,
+            "revision": "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
+            "sha256": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8",
+            "demonstration": False,
+            "image_size": [224, 224],
+            "context_length": 64,
+            "embed_dim": 768,
+            "vocab_size": 32000,
+            "dtype": "float32",
+            "device": "CPU",
+            "engine": "tensorflow",
+            "preprocessing": "whole image squashed to 224 x 224 by Pillow's antialiased bicubic on uint8, "
+            "then x / 127.5 - 1",
+            "canonicalisation": "lower case, ASCII punctuation deleted, white space collapsed; pieces of spiece.model; "
+            "</s>; padded with </s>",
+            "scale": 117.3308,
+            "bias": -12.93244,
+            "limits": {
+                "max_body_bytes": 20_000_000,
+                "max_image_pixels": 50_000_000,
+                "max_side_pixels": 32_768,
+                "max_frames": 1_000,
+                "max_images": 64,
+                "max_labels": 10_000,
+                "max_label_characters": 256,
+                "max_text_characters": 1_024,
+                "max_label_sets": 1_000,
+                "request_timeout_s": 60.0,
+                "max_templates": 100,
+                "image_formats": ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"],
+            },
+            "version": "0.1.0",
+        }
+    )
+
     scale: float
     bias: float
     limits: Limits
@@ -58,7 +85,7 @@ class Info(BaseModel):
 
 @router.get("/info", responses=problem_responses(NotReady))
 async def info(request: Request) -> Info:
-    """Answers the facts about the loaded model. A demonstration model is for pictograms, not photos."""
+    """Returns the facts about the loaded model. A demonstration model is for pictograms, not photos."""
     settings: Settings = request.app.state.settings
     engine: Engine = request.app.state.engine
     encoder = engine.encoder
@@ -76,5 +103,4 @@ async def info(request: Request) -> Info:
         max_templates=labels.MAX_TEMPLATES,
         image_formats=[form.name for form in images.FORMATS],
     )
-    facts = {name: getattr(encoder.info, name) for name in Info.model_fields if hasattr(encoder.info, name)}
-    return Info(**facts, scale=encoder.scale, bias=encoder.bias, limits=limits, version=__version__)
+    return Info(**asdict(encoder.info), scale=encoder.scale, bias=encoder.bias, limits=limits, version=__version__)

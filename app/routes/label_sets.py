@@ -1,4 +1,4 @@
-"""/label-sets: labels that are embedded once and then asked for by name."""
+"""/label-sets: labels that are embedded once and then used by name."""
 
 import re
 
@@ -6,10 +6,17 @@ from fastapi import APIRouter, Request, Response
 
 from app import errors
 from app.http.bodies import json_body, read_json
+from app.http.problems import problem_responses
 from app.inference.engine import Engine
-from app.label_sets.definition import LabelSetAnswer, LabelSetDefinition, LabelSetList, LabelSetSummary, check_label_set
+from app.label_sets.definition import (
+    LabelSetDefinition,
+    LabelSetList,
+    LabelSetResponse,
+    LabelSetSummary,
+    check_label_set,
+)
 from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
-from app.schemas import problem_responses
+from app.observability.record import RequestRecord
 
 router = APIRouter()
 
@@ -24,14 +31,14 @@ async def list_label_sets(request: Request) -> LabelSetList:
 
 @router.get(
     "/label-sets/{name}",
-    response_model=LabelSetAnswer,
+    response_model=LabelSetResponse,
     responses={
         304: {"description": "`If-None-Match` names the stored set."},
         **problem_responses(errors.InvalidRequest, errors.Unauthorized, errors.LabelSetNotFound, errors.NotReady),
     },
 )
 async def get_label_set(request: Request, name: str) -> Response:
-    """Answers a label set as it is kept, with its `ETag`."""
+    """Returns a stored label set, with its `ETag`."""
     label_set = stored(request).get(check_name(name))
     headers = {"ETag": label_set.etag}
     if names(request, "if-none-match", label_set):
@@ -39,7 +46,7 @@ async def get_label_set(request: Request, name: str) -> Response:
 
     def content() -> str:
         definition = label_set.definition
-        return LabelSetAnswer(name=name, labels=definition.labels, templates=definition.templates).model_dump_json()
+        return LabelSetResponse(name=name, labels=definition.labels, templates=definition.templates).model_dump_json()
 
     engine: Engine = request.app.state.engine
     return Response(await engine.in_thread(content), headers=headers, media_type="application/json")
@@ -49,15 +56,17 @@ async def get_label_set(request: Request, name: str) -> Response:
     "/label-sets/{name}",
     response_model=LabelSetSummary,
     responses={
-        201: {"description": "Stored; there was none of this name.", "model": LabelSetSummary},
-        **problem_responses(*errors.OF_A_BODY, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate),
+        201: {"description": "Stored; the name is new.", "model": LabelSetSummary},
+        **problem_responses(
+            *errors.BODY_ERRORS, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate
+        ),
     },
     openapi_extra=json_body(LabelSetDefinition),
 )
 async def put_label_set(request: Request, name: str) -> Response:
-    """Stores a label set, or replaces the one of this name, once it is embedded.
+    """Stores a label set, or replaces the one with this name, after embedding it.
 
-    With `If-Match`, only what you have read is replaced; with `If-None-Match: *`, nothing is.
+    With `If-Match`, it only replaces the set that you have read; with `If-None-Match: *`, it replaces none.
     """
     label_sets = stored(request)
     engine: Engine = request.app.state.engine
@@ -66,7 +75,8 @@ async def put_label_set(request: Request, name: str) -> Response:
     definition = await engine.in_thread(check_label_set, sent, request.app.state.settings.max_labels)
     with engine.admission.permit():
         label_set, created = await label_sets.put(name, definition, precondition(request))
-    request.state.facts.update(labels=len(definition.labels))
+    record: RequestRecord = request.state.record
+    record.facts["labels"] = len(definition.labels)
     content = summary(name, label_set).model_dump_json()
     headers = {"ETag": label_set.etag}
     return Response(content, 201 if created else 200, headers=headers, media_type="application/json")
@@ -90,13 +100,13 @@ async def delete_label_set(request: Request, name: str) -> None:
 
 
 def stored(request: Request) -> LabelSets:
-    """Returns the label sets, once they are loaded.
+    """Returns the label sets.
 
     Raises:
-        NotReady: They are not yet.
+        NotReady: They are not loaded yet.
     """
     engine: Engine = request.app.state.engine
-    _ = engine.encoder
+    _ = engine.embedder
     label_sets: LabelSets = request.app.state.label_sets
     return label_sets
 
@@ -107,23 +117,23 @@ def summary(name: str, label_set: LabelSet) -> LabelSetSummary:
 
 
 def precondition(request: Request) -> Precondition:
-    """Returns what refuses a change if the set in force is not what the request expects."""
+    """Returns a function that raises PreconditionFailed if the current set is not the one that the request expects."""
 
     def check(label_set: LabelSet | None) -> None:
         if "if-match" in request.headers and not names(request, "if-match", label_set):
             raise errors.PreconditionFailed("The label set is not the one that If-Match names. Read it again.")
         if names(request, "if-none-match", label_set):
-            raise errors.PreconditionFailed("There is a label set already that If-None-Match excludes.")
+            raise errors.PreconditionFailed("There already is a label set that If-None-Match excludes.")
 
     return check
 
 
 def names(request: Request, header: str, label_set: LabelSet | None) -> bool:
-    """Returns whether one of the two headers names the set that is in force (RFC 9110, 13.1).
+    """Returns whether `If-Match` or `If-None-Match` names the current set (RFC 9110, 13.1).
 
-    | header                        | is in force    | named           |
+    | header                        | current set    | named           |
     |-------------------------------|----------------|-----------------|
-    | `If-Match: *`                 | nothing        | no              |
+    | `If-Match: *`                 | none           | no              |
     | `If-Match: "a", "b"`          | `"b"`          | yes             |
     | `If-Match: W/"b"`             | `"b"`          | no: weak        |
     | `If-None-Match: W/"b"`        | `"b"`          | yes             |

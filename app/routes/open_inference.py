@@ -1,4 +1,4 @@
-"""/v2: the Open Inference Protocol, as KServe's and Triton's clients speak it. The model's name is the variant."""
+"""/v2: the Open Inference Protocol, for the clients of KServe and Triton. The model's name is the variant."""
 
 from typing import Any, Literal
 
@@ -9,14 +9,14 @@ from pydantic import BaseModel
 from app import __version__, errors
 from app.errors import InvalidRequest, NotFound, ServiceError
 from app.http.bodies import in_one_piece, media_type_of, unaccepted
-from app.inference.engine import Engine, together
+from app.http.problems import problem_responses
+from app.inference.engine import Engine
 from app.inference.image_input import EmbeddedImage
 from app.labels import MAX_TEMPLATES
 from app.routes import health
-from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferAnswer, InferBody, read_inference, write_answer
-from app.routes.pictures import embed_image_files
-from app.routes.scoring import Classes, check_count, embed_classes, remap_pointers
-from app.schemas import problem_responses
+from app.routes.open_inference_tensors import HEADER, OUTPUTS, InferBody, InferResponse, read_inference, write_response
+from app.routes.scoring import Classes, Scoring, remap_pointers, together
+from app.schemas import example
 from app.settings import Settings
 
 VERSION = "1"
@@ -27,7 +27,7 @@ INFER_BODY: dict[str, Any] = {
             "name": HEADER,
             "in": "header",
             "schema": {"type": "integer", "minimum": 0},
-            "description": "So many bytes of the body are JSON; binary data follows.",
+            "description": "The number of the body's bytes that are JSON; binary data follows.",
         }
     ],
     "requestBody": {
@@ -41,7 +41,9 @@ INFER_BODY: dict[str, Any] = {
 
 
 class ServerFacts(BaseModel):
-    """What the server is."""
+    """The server and the protocol extensions that it supports."""
+
+    model_config = example({"name": "siglip", "version": "0.1.0", "extensions": ["binary_tensor_data"]})
 
     name: str
     version: str
@@ -49,19 +51,25 @@ class ServerFacts(BaseModel):
 
 
 class ServerLive(BaseModel):
-    """What the probe answers when all is well."""
+    """The response of the liveness check when it passes."""
+
+    model_config = example({"live": True})
 
     live: Literal[True] = True
 
 
 class ServerReady(ServerLive):
-    """What the probe answers when all is well; the protocol's text has `live` here too."""
+    """The response of the readiness check when it passes; the protocol has `live` here too."""
+
+    model_config = example({"live": True, "ready": True})
 
     ready: Literal[True] = True
 
 
 class ModelReady(BaseModel):
-    """What the probe answers when all is well."""
+    """The response of the model's readiness check when it passes."""
+
+    model_config = example({"name": "SigLIPBaseP16", "ready": True})
 
     name: str
     ready: Literal[True] = True
@@ -76,7 +84,17 @@ class TensorFacts(BaseModel):
 
 
 class ModelFacts(BaseModel):
-    """What the model takes and gives. An input `templates`, BYTES, may be sent too."""
+    """The model's inputs and outputs. There is a third, optional input: `templates`, BYTES."""
+
+    model_config = example(
+        {
+            "name": "SigLIPBaseP16",
+            "versions": [VERSION],
+            "platform": "keras",
+            "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in ("image", "labels")],
+            "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, -1]} for name in OUTPUTS],
+        }
+    )
 
     name: str
     versions: list[str]
@@ -86,16 +104,16 @@ class ModelFacts(BaseModel):
 
 
 async def check_model(request: Request, model: str) -> None:
-    """Raises `NotFound` unless this is the name of what is served."""
+    """Raises `NotFound` if another model is requested."""
     engine: Engine = request.app.state.engine
     if model != (name := engine.encoder.info.variant):
-        raise NotFound(f"There is no model of this name. The one that is served is {name}.")
+        raise NotFound(f"There is no model with this name. The served model is {name}.")
 
 
 async def check_version(version: str) -> None:
-    """Raises `NotFound` unless this is the version of what is served."""
+    """Raises `NotFound` if another version is requested."""
     if version != VERSION:
-        raise NotFound(f"There is no version of this name. The one that is served is {VERSION}.")
+        raise NotFound(f"There is no such version. The served version is {VERSION}.")
 
 
 router = APIRouter(prefix="/v2")
@@ -109,20 +127,20 @@ OF_A_MODEL: dict[str, Any] = {"responses": problem_responses(errors.NotFound, er
 
 @router.get("")
 async def server_facts() -> ServerFacts:
-    """Answers what the server is, and that tensors may be sent as bytes."""
+    """Returns the server's name, and that tensors may be sent as bytes."""
     return ServerFacts(name="siglip", version=__version__, extensions=["binary_tensor_data"])
 
 
 @router.get("/health/live", **PROBE)
 async def server_live(request: Request) -> ServerLive:
-    """Answers 200 while a restart would not help."""
+    """Returns 200 unless a restart would help."""
     await health.live(request)
     return ServerLive()
 
 
 @router.get("/health/ready", **PROBE)
 async def server_ready(request: Request) -> ServerReady:
-    """Answers 200 while requests may come."""
+    """Returns 200 while requests are welcome."""
     await health.ready(request)
     return ServerReady()
 
@@ -130,7 +148,7 @@ async def server_ready(request: Request) -> ServerReady:
 @any_version.get("", **OF_A_MODEL)
 @one_version.get("", **OF_A_MODEL)
 async def model_facts(model: str) -> ModelFacts:
-    """Answers the tensors that the model takes and gives."""
+    """Returns the model's inputs and outputs."""
     return ModelFacts(
         name=model,
         versions=[VERSION],
@@ -143,17 +161,17 @@ async def model_facts(model: str) -> ModelFacts:
 @any_version.get("/ready", **OF_A_MODEL)
 @one_version.get("/ready", **OF_A_MODEL)
 async def model_ready(request: Request, model: str) -> ModelReady:
-    """Answers 200 while requests may come."""
+    """Returns 200 while requests are welcome."""
     await health.ready(request)
     return ModelReady(name=model)
 
 
 INFER: dict[str, Any] = {
-    "response_model": InferAnswer,
+    "response_model": InferResponse,
     "responses": {
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
         **problem_responses(
-            *errors.OF_A_BODY,
+            *errors.BODY_ERRORS,
             errors.NotFound,
             errors.InvalidLabels,
             errors.InvalidTemplate,
@@ -168,39 +186,38 @@ INFER: dict[str, Any] = {
 @any_version.post("/infer", **INFER)
 @one_version.post("/infer", **INFER)
 async def infer(request: Request, model: str) -> Response:
-    """Scores each label against each image; one image that cannot be used fails the request.
+    """Scores each label for each image. One image that cannot be used fails the request.
 
-    `image` holds files: their base64 in JSON, themselves as binary data. The outputs are [N, L], unsorted.
+    `image` has files: base64 in JSON, or their bytes as binary data. The outputs are [N, L], unsorted.
     """
-    engine: Engine = request.app.state.engine
+    scoring = Scoring(request)
     if (media_type := media_type_of(request)) not in ("", *MEDIA_TYPES):  # Triton's client sends none
         raise unaccepted(media_type, " or ".join(MEDIA_TYPES))
-    content = await request.body()
+    body = await request.body()
     settings: Settings = request.app.state.settings
     max_elements = max(settings.max_labels, settings.max_images, MAX_TEMPLATES)
-    asked = await engine.in_thread(read_inference, content, header_bytes(request, len(content)), max_elements)
-    check_count(request, len(asked.images), asked.pointer("image"))
-    pointer = asked.pointer("image") + "/{}"
-    with (
-        remap_pointers({"/labels": asked.pointer("labels"), "/templates": asked.pointer("templates")}),
-        engine.admission.permit(len(asked.images)),
-    ):
-        classes, pictures = await together(
-            embed_classes(request, asked.options), embed_image_files(request, asked.images, pointer)
+    in_thread = scoring.engine.in_thread
+    inference = await in_thread(read_inference, body, header_bytes(request, len(body)), max_elements)
+    scoring.check_count(len(inference.images), inference.pointer("image"))
+    places = {"/labels": inference.pointer("labels"), "/templates": inference.pointer("templates")}
+    with remap_pointers(places), scoring.engine.admission.permit(len(inference.images)):
+        classes, images = await together(
+            scoring.embed_classes(inference.options),
+            scoring.embedder.embed_images(inference.images, scoring.record, inference.pointer("image") + "/{}"),
         )
-        scores = await engine.in_thread(score_all, engine, pictures, classes)
-        answer, json_bytes = await engine.in_thread(write_answer, asked.body, model, VERSION, scores)
-    request.state.facts.update(images=len(pictures), labels=len(classes.labels))
+        scores = await in_thread(score_all, scoring, images, classes)
+        content, json_bytes = await in_thread(write_response, inference.body, model, VERSION, scores)
+    scoring.record.facts.update(images=len(images), labels=len(classes.labels))
     if json_bytes is None:
-        return Response(answer, media_type="application/json")
-    return Response(answer, headers={HEADER: str(json_bytes)}, media_type="application/octet-stream")
+        return Response(content, media_type="application/json")
+    return Response(content, headers={HEADER: str(json_bytes)}, media_type="application/octet-stream")
 
 
 def header_bytes(request: Request, body_bytes: int) -> int:
     """Returns how many bytes of the body are JSON: what the header says, or all.
 
     Raises:
-        InvalidRequest: The header is no number, or more than there is.
+        InvalidRequest: The header is not a number, or larger than the body.
     """
     given = request.headers.get(HEADER, str(body_bytes))
     if not (given.isascii() and given.isdecimal() and len(given) <= 18 and int(given) <= body_bytes):
@@ -208,17 +225,17 @@ def header_bytes(request: Request, body_bytes: int) -> int:
     return int(given)
 
 
-def score_all(engine: Engine, pictures: list[EmbeddedImage | ServiceError], classes: Classes) -> dict[str, np.ndarray]:
-    """Returns each output, [N, L] float32. For a thread.
+def score_all(scoring: Scoring, images: list[EmbeddedImage | ServiceError], classes: Classes) -> dict[str, np.ndarray]:
+    """Returns each output, [N, L] float32. Call it in a thread.
 
     Raises:
-        ServiceError: Of the first picture that cannot be used.
+        ServiceError: The error of the first image that cannot be used.
     """
     rows = []
-    for picture in pictures:
-        if isinstance(picture, ServiceError):
-            raise picture
-        rows.append(engine.classify(picture.row, classes.embeddings).scores)
+    for image in images:
+        if isinstance(image, ServiceError):
+            raise image
+        rows.append(scoring.embedder.scores(image.row, classes.embeddings))
     return {name: np.stack(values) for name, values in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}
 
 

@@ -1,8 +1,7 @@
-"""What an Open Inference Protocol request says, and its answer: tensors, as JSON or as bytes behind the JSON.
+"""The tensors of an Open Inference Protocol request and response, as JSON or as bytes after the JSON.
 
-A tensor of BYTES is a list of elements. In JSON each is text; as bytes each is a length, four bytes of a little-endian
-number, and so many bytes. Every length comes from outside: what it promises is held against what has come before
-anything is allocated.
+A BYTES tensor is a list of elements. In JSON each is text; as bytes each is a length (four bytes, little-endian) and
+that many bytes. Lengths come from the client: each is checked against the received bytes before memory is allocated.
 
 Source: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; for the bytes,
 triton-inference-server/server `docs/protocol/extension_binary_data.md`.
@@ -16,10 +15,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field
 
-from app.errors import Fault, InvalidRequest
-from app.schemas import ClassifyOptions, Sent, Texts
-from app.strict_json import parse_json
-from app.validation import validated
+from app.errors import InvalidRequest
+from app.schemas import LABELS, PNG, ClassifyOptions, Sent, Texts, example
+from app.validation import parse_json, validated
 
 HEADER = "Inference-Header-Content-Length"
 LENGTH_BYTES = 4
@@ -28,20 +26,20 @@ OutputName = Literal["logit", "sigmoid", "softmax"]
 
 
 def flattened(data: Any) -> Any:
-    """Returns the elements of a tensor with one element a row, [N, 1], as those of [N]."""
+    """Returns the elements of a tensor [N, 1] as those of a tensor [N]."""
     if not isinstance(data, list):
         return data
     return [element for row in data for element in (row if isinstance(row, list) else [row])]
 
 
 class InputParameters(Sent):
-    """Where an input's data is."""
+    """The size of an input's binary data."""
 
-    binary_data_size: Annotated[int | None, Field(ge=0, description="So many bytes behind the JSON.")] = None
+    binary_data_size: Annotated[int | None, Field(ge=0, description="The number of bytes after the JSON.")] = None
 
 
 class InputTensor(Sent):
-    """`image`: files, in JSON as base64. `labels`. `templates`, which may be left out."""
+    """`image` has files, in JSON as base64; `labels`; `templates`, which is optional."""
 
     name: Literal["image", "labels", "templates"]
     shape: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=2, fail_fast=True)]
@@ -53,28 +51,39 @@ class InputTensor(Sent):
 
 
 class OutputParameters(Sent):
-    """How an output is answered."""
+    """The form of an output."""
 
     binary_data: bool | None = None
 
 
 class RequestedOutput(Sent):
-    """One output of those that are wanted."""
+    """A requested output."""
 
     name: OutputName
     parameters: OutputParameters | None = None
 
 
 class RequestParameters(Sent):
-    """How outputs are answered that do not say it themselves."""
+    """The form of outputs that do not have their own."""
 
     binary_data_output: bool = False
 
 
 class InferBody(Sent):
-    """An inference request; all three outputs are answered if none is named."""
+    """An inference request. Without `outputs`, all three are returned."""
 
-    id: Annotated[str | None, Field(max_length=256, description="Is answered as it is.")] = None
+    model_config = example(
+        {
+            "id": "42",
+            "inputs": [
+                {"name": "image", "shape": [1], "datatype": "BYTES", "data": [PNG]},
+                {"name": "labels", "shape": [2], "datatype": "BYTES", "data": LABELS},
+            ],
+            "outputs": [{"name": "logit"}],
+        }
+    )
+
+    id: Annotated[str | None, Field(max_length=256, description="Returned unchanged.")] = None
     parameters: RequestParameters | None = None
     inputs: Annotated[list[InputTensor], Field(max_length=3, fail_fast=True)]
     outputs: Annotated[list[RequestedOutput] | None, Field(max_length=3, fail_fast=True)] = None
@@ -90,8 +99,17 @@ class OutputTensor(BaseModel):
     data: list[float] | None = None
 
 
-class InferAnswer(BaseModel):
+class InferResponse(BaseModel):
     """An inference's outputs."""
+
+    model_config = example(
+        {
+            "model_name": "SigLIPBaseP16",
+            "model_version": "1",
+            "id": "42",
+            "outputs": [{"name": "logit", "shape": [1, 2], "datatype": "FP32", "data": [-0.7567, -10.3354]}],
+        }
+    )
 
     model_name: str
     model_version: str
@@ -100,7 +118,7 @@ class InferAnswer(BaseModel):
 
 
 class Inference(NamedTuple):
-    """What is asked."""
+    """A parsed request."""
 
     images: list[bytes | str]
     options: ClassifyOptions
@@ -108,17 +126,20 @@ class Inference(NamedTuple):
     indices: Mapping[str, int]  # of the inputs, by name
 
     def pointer(self, name: str) -> str:
-        """Returns where an input's elements are in the request."""
+        """Returns the JSON pointer of an input's elements."""
         return f"/inputs/{self.indices[name]}/data" if name in self.indices else "/inputs"
 
 
 def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Inference:
-    """Returns what a body asks, of which so many bytes are JSON. For a thread.
+    """Returns a parsed request. Call it in a thread.
 
-    `max_elements` is more than any tensor may have, whatever it holds: millions of empty ones would take seconds.
+    Args:
+        content: The body.
+        header_bytes: The number of its bytes that are JSON.
+        max_elements: The most elements of any tensor: millions of empty ones would take seconds.
 
     Raises:
-        InvalidRequest: It is not of this form, or its lengths do not fit what has come.
+        InvalidRequest: It is malformed, or its lengths do not match the bytes that arrived.
     """
     body = validated(InferBody, parse_json(content[:header_bytes], "The inference header"), strict=True)
     binary = memoryview(content)[header_bytes:]
@@ -126,70 +147,67 @@ def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Infe
     indices: dict[str, int] = {}
     for index, tensor in enumerate(body.inputs):
         if tensor.name in elements:
-            raise malformed(f"/inputs/{index}", f"inputs has {tensor.name} twice")
+            raise InvalidRequest.at(f"/inputs/{index}", f"inputs has {tensor.name} twice")
         size_bytes = tensor.parameters.binary_data_size if tensor.parameters else None
         if (size_bytes is None) == (tensor.data is None):
-            raise malformed(f"/inputs/{index}", f"{tensor.name} must have data, or binary_data_size in its parameters")
+            message = f"{tensor.name} must have data, or binary_data_size in its parameters"
+            raise InvalidRequest.at(f"/inputs/{index}", message)
         count = math.prod(tensor.shape)
         if count > max_elements:
             message = f"{tensor.name} has {count:,} elements; at most {max_elements:,} are accepted"
-            raise malformed(f"/inputs/{index}/shape", message)
+            raise InvalidRequest.at(f"/inputs/{index}/shape", message)
         if tensor.data is not None:
             elements[tensor.name] = tensor.data
         elif size_bytes is not None and count * LENGTH_BYTES <= size_bytes <= len(binary):
             elements[tensor.name] = unpack(binary[:size_bytes], count, f"/inputs/{index}")
             binary = binary[size_bytes:]
         else:
-            raise malformed(f"/inputs/{index}", f"{tensor.name} has too few bytes behind the JSON")
+            raise InvalidRequest.at(f"/inputs/{index}", f"{tensor.name} has too few bytes after the JSON")
         if len(elements[tensor.name]) != count:
-            raise malformed(f"/inputs/{index}/shape", f"{tensor.name} has another number of elements than its shape")
+            message = f"{tensor.name} has another number of elements than its shape"
+            raise InvalidRequest.at(f"/inputs/{index}/shape", message)
         indices[tensor.name] = index
     if len(binary):
-        raise malformed("", "there are more bytes behind the JSON than the inputs take")
+        raise InvalidRequest.at("", "there are more bytes after the JSON than the inputs need")
     if missing := [name for name in ("image", "labels") if name not in elements]:
-        raise malformed("/inputs", f"inputs must have {missing[0]}")
+        raise InvalidRequest.at("/inputs", f"inputs must have {missing[0]}")
     texts = {name: as_texts(elements[name], f"/inputs/{indices[name]}") for name in elements if name != "image"}
     options = ClassifyOptions(labels=texts["labels"], templates=texts.get("templates"))
     return Inference(list(elements["image"]), options, body, indices)
 
 
 def unpack(binary: memoryview, count: int, pointer: str) -> list[bytes]:
-    """Returns the elements of a tensor of BYTES; of those that are more than its shape says, one."""
+    """Returns the elements of a BYTES tensor, and at most one more than its shape says."""
     elements: list[bytes] = []
     at = 0
     while at < len(binary) and len(elements) <= count:
         length_bytes = int.from_bytes(binary[at : at + LENGTH_BYTES], "little")
         at += LENGTH_BYTES
         if at + length_bytes > len(binary):
-            raise malformed(pointer, "an element is longer than what has come of its tensor")
+            raise InvalidRequest.at(pointer, "an element is longer than its tensor")
         elements.append(bytes(binary[at : at + length_bytes]))
         at += length_bytes
     return elements
 
 
 def as_texts(elements: Sequence[bytes | str], pointer: str) -> list[str]:
-    """Returns elements that must be text."""
+    """Returns elements as text."""
     try:
         return [element if isinstance(element, str) else element.decode() for element in elements]
     except UnicodeDecodeError:
-        raise malformed(pointer, "an element is not UTF-8") from None
+        raise InvalidRequest.at(pointer, "an element is not UTF-8") from None
 
 
-def malformed(pointer: str, message: str) -> InvalidRequest:
-    """Returns the error for one fault."""
-    return InvalidRequest(f"{message[0].upper()}{message[1:]}.", [Fault(pointer, message)])
-
-
-def write_answer(
+def write_response(
     body: InferBody, model_name: str, model_version: str, scores: Mapping[str, np.ndarray]
 ) -> tuple[bytes, int | None]:
-    """Returns the answer's bytes, and how many of them are JSON if others follow. For a thread.
+    """Returns the response's bytes, and how many of them are JSON if binary data follows. Call it in a thread.
 
     Args:
         body: The request.
         model_name: The model's name.
-        model_version: Its version.
-        scores: For each of `OUTPUTS`, [N, L] float32.
+        model_version: The model's version.
+        scores: An array [N, L] float32 for each of `OUTPUTS`.
     """
     outputs, binary = [], []
     binary_by_default = bool(body.parameters and body.parameters.binary_data_output)
@@ -201,7 +219,7 @@ def write_answer(
             binary.append(values.astype("<f4").tobytes())
             outputs.append(f'{{{head},"parameters":{{"binary_data_size":{len(binary[-1])}}}}}')
         else:
-            # By hand, number after number: the library's encoder would hold the interpreter for millions of them.
+            # Number by number: the JSON encoder would hold the interpreter for millions of them.
             numbers = ",".join(f"{value:.7g}" for value in values.ravel().tolist())
             outputs.append(f'{{{head},"data":[{numbers}]}}')
     names = {"model_name": model_name, "model_version": model_version}

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
+from app.http.server import Server
 from app.main import create_app
 from app.observability.tracing import Tracing
 from app.settings import Settings
@@ -37,8 +37,8 @@ def serve(
 ) -> Iterator[httpx.Client]:
     """Runs the service on a free port, with a data folder of its own; `wait` for it to be ready."""
     with tempfile.TemporaryDirectory() as data_dir, socket.socket() as listener:
-        app = create_app(Settings(**{"data_dir": data_dir} | settings), encoder or FakeEncoder(), tracing=tracing)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+        chosen = Settings(**{"data_dir": data_dir} | settings)
+        server = Server(create_app(chosen, encoder or FakeEncoder(), tracing=tracing), chosen)
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from here on a client is queued, not refused
         thread = threading.Thread(target=server.run, args=([listener],))

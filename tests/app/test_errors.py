@@ -77,7 +77,7 @@ def test_every_code_has_its_request_here():
 def test_a_method_that_is_not_allowed_is_told_which_is(client):
     answer = client.get("/classify")
     assert answer.headers["Allow"] == "POST"
-    assert answer.json()["detail"] == "This path takes POST."
+    assert answer.json()["detail"] == "This path accepts POST."
 
 
 def test_a_full_queue_is_429_with_whole_seconds_and_probes_still_answer(running):

@@ -49,9 +49,9 @@ def test_labels_are_trimmed_and_kept_in_order_with_duplicates():
     [
         ([], "There are 0 labels; send 1 to 100."),
         (["cat"] * 101, "There are 101 labels; send 1 to 100."),
-        (["cat", ""], "Label 1 has 0 characters; it must have 1 to 256."),
-        (["x" * 257], "Label 0 has 257 characters; it must have 1 to 256."),
-        ([" ", "cat", "\t\n"], "Label 0 has 0 characters; it must have 1 to 256, and 1 more labels are at fault."),
+        (["cat", ""], "Label 2 has 0 characters; it must have 1 to 256."),
+        (["x" * 257], "Label 1 has 257 characters; it must have 1 to 256."),
+        ([" ", "cat", "\t\n"], "Label 1 has 0 characters; it must have 1 to 256, and 1 more labels are wrong."),
     ],
 )
 def test_labels_that_cannot_be_used_are_pointed_at(labels, message):
@@ -163,10 +163,10 @@ def test_prompts_are_trimmed_and_kept_in_order():
 @pytest.mark.parametrize(
     ("prompts", "pointer", "message"),
     [
-        ([], "/labels/7/prompts", "Label 7 has 0 prompts; it must have 1 to 100."),
-        (["x"] * 101, "/labels/7/prompts", "Label 7 has 101 prompts; it must have 1 to 100."),
-        (["x", " "], "/labels/7/prompts/1", "Prompt 1 of label 7 has 0 characters; it must have 1 to 1,024."),
-        (["x" * 1025], "/labels/7/prompts/0", "Prompt 0 of label 7 has 1,025 characters; it must have 1 to 1,024."),
+        ([], "/labels/7/prompts", "Label 8 has 0 prompts; it must have 1 to 100."),
+        (["x"] * 101, "/labels/7/prompts", "Label 8 has 101 prompts; it must have 1 to 100."),
+        (["x", " "], "/labels/7/prompts/1", "Prompt 2 of label 8 has 0 characters; it must have 1 to 1,024."),
+        (["x" * 1025], "/labels/7/prompts/0", "Prompt 1 of label 8 has 1,025 characters; it must have 1 to 1,024."),
     ],
 )
 def test_prompts_that_cannot_be_used_are_pointed_at(prompts, pointer, message):

@@ -2,6 +2,7 @@ import logging
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from app.inference.engine import FAILED
 from app.main import create_app
 from app.settings import Settings
 from model.config import CheckpointError
-from tests.fakes import FakeEncoder, FakeInfo
+from tests.fakes import INFO, FakeEncoder
 
 pytestmark = pytest.mark.anyio
 
@@ -54,13 +55,13 @@ async def test_a_mistake_in_the_operators_label_sets_is_one_line_and_ends_the_pr
         assert app.state.engine.stage == FAILED
     assert ended.is_set()
     assert [record.message for record in caplog.records] == [
-        f"cannot start: {tmp_path}/zoo.txt, line 2: label 1 has 300 characters; it must have 1 to 256"
+        f"cannot start: {tmp_path}/zoo.txt, line 2: label 2 has 300 characters; it must have 1 to 256"
     ]
 
 
 @pytest.mark.parametrize("demonstration", [False, True])
 async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, tmp_path, demonstration):
-    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(info=FakeInfo(demonstration=demonstration)))
+    app = create_app(Settings(data_dir=tmp_path), FakeEncoder(info=replace(INFO, demonstration=demonstration)))
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):
             await app.state.loading

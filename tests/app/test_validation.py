@@ -5,7 +5,7 @@ import pytest
 from app.errors import InvalidRequest
 from app.label_sets.definition import LabelSetDefinition
 from app.schemas import ClassifyBody, EmbedTextBody
-from app.validation import validated, with_few_unknown
+from app.validation import parse_json, validated, with_few_unknown
 
 GIVEN = {"image": "", "labels": ["cat"]}
 
@@ -38,3 +38,32 @@ def test_what_does_not_fit_is_told_with_its_place(schema, values, pointer, messa
 def test_of_unknown_fields_only_those_that_are_told_are_looked_at():
     unknown = {f"unknown{index}": 1 for index in range(1000)}
     assert list(with_few_unknown(EmbedTextBody, unknown | {"texts": []})) == ["texts", *list(unknown)[:10]]
+
+
+@pytest.mark.parametrize("content", ['{"a": ["\\u00e9", 1, null]}', '{"a": ["é", 1, null]}'.encode()])
+def test_json_is_read_from_text_or_utf_8(content):
+    assert parse_json(content, "It") == {"a": ["é", 1, None]}
+
+
+def test_both_halves_of_a_pair_are_a_character():
+    assert parse_json('"\\ud83d\\ude00"', "It") == "😀"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "It is not JSON: Expecting value at line 1 column 1."),
+        ('{"a":\n}', "It is not JSON: Expecting value at line 2 column 1."),
+        (b"\xff", "It is not JSON: it is not UTF-8."),
+        ("[NaN]", "It is not JSON: NaN and Infinity are not numbers."),
+        ("-Infinity", "It is not JSON: NaN and Infinity are not numbers."),
+        ('{"a": 1, "a": 1}', "It has a repeated key."),
+        ('["\\ud83d"]', "It has half of a surrogate pair, which is not a character."),
+        ("[" * 200_000, "It is JSON that is nested too deep, or has a number that is too long."),
+        ("1" * 5_000, "It is JSON that is nested too deep, or has a number that is too long."),
+    ],
+)
+def test_what_does_not_mean_one_thing_is_refused(content, message):
+    with pytest.raises(InvalidRequest) as caught:
+        parse_json(content, "It")
+    assert caught.value.detail == message

@@ -9,6 +9,7 @@ import sys
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from app.cli import CommandError
 from app.cli.classify import main
 from app.settings import Settings
 from tests.app.pictures import BLUE, RED, encoded, picture
-from tests.fakes import FakeEncoder, FakeInfo
+from tests.fakes import INFO, FakeEncoder
 
 ROOT = Path(__file__).parents[3]
 
@@ -147,7 +148,7 @@ def test_a_label_set_of_a_service_is_asked_for_by_name_with_a_key(folder, runnin
 
 
 def test_the_demonstration_says_what_it_is(folder, capsys):
-    main([str(folder / "red.png"), "--labels", "cat"], lambda *_: FakeEncoder(info=FakeInfo(demonstration=True)))
+    main([str(folder / "red.png"), "--labels", "cat"], lambda *_: FakeEncoder(info=replace(INFO, demonstration=True)))
     assert capsys.readouterr().err == "note: this is the embedded demonstration model for pictograms, not for photos\n"
 
 
@@ -180,14 +181,14 @@ def test_the_options_of_the_model_take_the_place_of_the_variables(folder, monkey
     ("arguments", "message"),
     [
         (["nowhere.png", "--labels", "cat"], "there is no file or folder nowhere.png"),
-        ([".", "--labels", " "], "Label 0 has 0 characters; it must have 1 to 256."),
-        ([".", "--labels", "cat", "--template", "a cat"], "Template 0 must have {} for the label, at most 4 times."),
+        ([".", "--labels", " "], "Label 1 has 0 characters; it must have 1 to 256."),
+        ([".", "--labels", "cat", "--template", "a cat"], "Template 1 must contain {} for the label, at most 4 times."),
         ([".", "--labels", "cat", "--top-k", "0"], "top_k: input should be greater than or equal to 1."),
         ([".", "--labels", "cat", "--threshold", "2"], "threshold: input should be less than or equal to 1."),
         ([".", "--labels-file", "no.txt"], "no.txt: No such file or directory"),
         ([".", "--labels-file", "no.csv"], "no.csv: a label set is a .txt or a .json file"),
         ([".", "--label-set", "pets"], "--label-set is of a running service: name it with --server"),
-        ([".", "--label-set", "pets", "--server", "http://127.0.0.1:1", "--template", "a {}"], "label_set takes the"),
+        ([".", "--label-set", "pets", "--server", "http://127.0.0.1:1", "--template", "a {}"], "label_set replaces"),
         ([".", "--labels", "cat", "--server", "127.0.0.1"], "a URL begins with http:// or https://"),
         ([".", "--labels", "cat", "--server", "http://127.0.0.1:1", "--dtype", "float32"], "leave out --dtype"),
         ([".", "--labels", "cat", "--device", "tpu"], "SIGLIP_DEVICE: Input should be 'auto', 'gpu' or 'cpu'"),

@@ -49,8 +49,8 @@ def test_what_is_shown_can_be_stored_again(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message", "status"),
     [
-        (["show", "zoo"], "There is no label set of this name. GET /label-sets lists what there is.", 1),
-        (["delete", "zoo"], "There is no label set of this name.", 1),
+        (["show", "zoo"], "There is no label set with this name. GET /label-sets lists all of them.", 1),
+        (["delete", "zoo"], "There is no label set with this name.", 1),
         (["show", "../info"], "A label set's name has 1 to 64 of a-z", 2),
         (["put", "Zoo", "zoo.txt"], "A label set's name has 1 to 64 of a-z", 2),
         (["put", "zoo", "zoo.txt"], "zoo.txt: No such file or directory", 2),

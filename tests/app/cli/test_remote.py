@@ -42,7 +42,7 @@ def test_each_file_gets_its_own_answer_in_order_and_a_bad_one_fails_alone(files,
 def test_what_has_nothing_to_do_with_one_image_ends_the_command(files, client):
     with (
         Service(str(client.base_url), []) as service,
-        pytest.raises(CommandError, match="There is no label set of this name"),
+        pytest.raises(CommandError, match="There is no label set with this name"),
     ):
         list(results_of_service(service, files[:1], ClassifyOptions(label_set="nothing")))
 

@@ -50,7 +50,7 @@ async def test_a_device_thread_that_ends_is_told():
     engine = make_engine(on_death=died.set)
     await engine.load(lambda: FakeEncoder(before_batch=end))
     with pytest.raises(InternalError):
-        await engine.embed_texts(["cat"])
+        await engine.embedder.embed_texts(["cat"])
     await asyncio.get_running_loop().run_in_executor(None, died.wait)
     with pytest.raises(NotReady, match="The device thread has ended"):
         engine.check_live()

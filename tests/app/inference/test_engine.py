@@ -1,92 +1,22 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 
-import numpy as np
 import pytest
 
-from app.errors import InternalError, NotReady, Overloaded
-from app.inference.device import MAX_QUEUED_ROWS
-from app.inference.encoder import EncoderInfo
-from app.inference.engine import MAX_TEXTS_AT_ONCE, Engine, together
-from tests import fakes
+from app.errors import NotReady
+from app.inference.embedder import Embedder
 from tests.app.inference.engines import make_engine
-from tests.app.pictures import BLUE, RED, picture
 from tests.fakes import FakeEncoder
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def encoder() -> FakeEncoder:
-    return FakeEncoder()
-
-
-@pytest.fixture
-async def engine(encoder) -> AsyncIterator[Engine]:
-    engine = make_engine()
-    await engine.load(lambda: encoder)
-    yield engine
-    await engine.close()
-
-
-async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarray:
-    """Returns the logits of one request's way through the engine."""
-    classes, image = await together(
-        engine.embed_labels(labels, templates), engine.embed_image(encoder.prepare_image(picture(colour)))
-    )
-    return engine.classify(image.row, classes.embeddings).scores.logits
-
-
-async def test_a_classification_scores_the_labels_in_their_order(engine, encoder):
-    logits = await classify(engine, encoder, RED, ["cat", "dog"], ["a {}"])
-    expected = [encoder.logit(picture(RED), prompt) for prompt in ("a cat", "a dog")]
-    assert logits == pytest.approx(expected, abs=1e-5)
-
-
-async def test_without_templates_siglips_own_is_used(engine, encoder):
-    (logit,) = await classify(engine, encoder, RED, ["cat"])
-    assert logit == pytest.approx(encoder.logit(picture(RED), "This is a photo of cat."), abs=1e-5)
-
-
-async def test_known_texts_are_not_encoded_again(engine, encoder):
-    await classify(engine, encoder, RED, ["cat", "dog"])
-    await classify(engine, encoder, BLUE, ["Dog", "cat"])
-    assert sum(encoder.text_batches) == 2
-    assert sum(encoder.image_batches) == 2
-
-
-async def test_equal_texts_are_encoded_once_and_answered_in_their_order(engine, encoder):
-    found = await engine.embed_texts(["cat", "dog", "Cat", "cat"])
-    cat, dog = (fakes.embed(row) for row in encoder.prepare_text(["cat", "dog"]))
-    assert (found.embeddings == [cat, dog, cat, cat]).all()
-    assert (found.hits, found.misses) == (0, 2)
-    found = await engine.embed_texts(["tree", "dog"])
-    assert (found.embeddings[1] == dog).all()
-    assert (found.hits, found.misses) == (1, 1)
-
-
-async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
-    embeddings = await engine.embed_prompts([["a cat"], ["a dog", "ein Hund", "un chien"]])
-    cat, dog = (
-        encoder.encode_texts(encoder.prepare_text(["a cat"])),
-        encoder.prepare_text(["a dog", "ein Hund", "un chien"]),
-    )
-    mean = encoder.encode_texts(dog).mean(axis=0)
-    assert embeddings == pytest.approx(np.vstack([cat, mean / np.linalg.norm(mean)]), abs=1e-6)
-
-
-async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
-    by_templates = (await engine.embed_labels(["cat", "dog"], ["a {}", "the {}"])).embeddings
-    by_prompts = await engine.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
-    assert by_prompts == pytest.approx(by_templates, abs=1e-6)
-
-
-async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(encoder):
+async def test_while_label_sets_are_loaded_the_engine_is_not_ready():
+    encoder = FakeEncoder()
     engine = make_engine()
 
-    async def load_label_sets(info: EncoderInfo) -> None:
-        assert (await engine.embed_prompts([["a cat"]])).shape == (1, info.embed_dim)
+    async def load_label_sets(embedder: Embedder) -> None:
+        assert (await embedder.embed_prompts([["a cat"]])).shape == (1, encoder.info.embed_dim)
         with pytest.raises(NotReady, match="label sets"):
             engine.check_ready()
 
@@ -95,91 +25,10 @@ async def test_while_label_sets_are_loaded_the_engine_embeds_and_is_not_ready(en
     await engine.close()
 
 
-async def test_texts_are_embedded_as_they_are(engine, encoder):
-    found = await engine.embed_texts(["cat", "a {}"])
-    assert found.embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
-
-
-async def test_a_request_of_many_texts_is_looked_up_and_queued_in_pieces(engine, encoder):
-    sizes = []
-
-    def prepare_text(texts, prepare=encoder.prepare_text):
-        sizes.append(len(texts))
-        return prepare(texts)
-
-    encoder.prepare_text = prepare_text
-    texts = [f"text {index}" for index in range(4_500)]
-    found = await engine.embed_texts(texts)
-    assert sizes == [MAX_TEXTS_AT_ONCE, MAX_TEXTS_AT_ONCE, 500]
-    assert (found.hits, found.misses) == (0, 4_500)
-    assert found.embeddings == pytest.approx(encoder.encode_texts(prepare_text(texts)))
-
-
-async def test_no_batch_is_larger_than_allowed(engine, encoder):
-    await engine.embed_labels([f"label {i}" for i in range(30)])
-    assert max(encoder.text_batches) <= 4
-
-
-async def test_everything_on_the_device_runs_on_one_thread(engine, encoder):
-    await asyncio.gather(*[classify(engine, encoder, (i, 0, 0), [f"label {i}"]) for i in range(20)])
-    assert encoder.threads == {"device"}
-
-
-async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
-    entered, free = threading.Event(), threading.Event()
-
-    def before_batch() -> None:
-        entered.set()
-        free.wait()
-
-    encoder.before_batch = before_batch
-    request = asyncio.create_task(classify(engine, encoder, RED, ["cat"]))
-    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
-    request.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await request
-    free.set()
-    (logit,) = await classify(engine, encoder, BLUE, ["cat"])
-    assert logit == pytest.approx(encoder.logit(picture(BLUE), "This is a photo of cat."), abs=1e-5)
-
-
-async def test_a_full_queue_of_texts_refuses(engine, encoder):
-    free = threading.Event()
-    encoder.before_batch = free.wait
-    texts = [[f"{i} {j}" for j in range(MAX_TEXTS_AT_ONCE)] for i in range(MAX_QUEUED_ROWS // MAX_TEXTS_AT_ONCE + 2)]
-    requests = [asyncio.create_task(engine.embed_texts(own)) for own in texts]
-    with pytest.raises(Overloaded):
-        await asyncio.gather(*requests)
-    for request in requests:
-        request.cancel()
-    free.set()
-
-
-class FaultyEncoder(FakeEncoder):
-    """Gives no numbers while it is told to."""
-
-    faulty = True
-
-    def encode(self, batch: np.ndarray, sizes: list[int]) -> np.ndarray:
-        embeddings = super().encode(batch, sizes)
-        return embeddings * np.nan if self.faulty else embeddings
-
-
-async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered():
-    encoder, engine = FaultyEncoder(), make_engine()
-    await engine.load(lambda: encoder)
-    for embed in (lambda: engine.embed_texts(["cat"]), lambda: engine.embed_image(encoder.prepare_image(picture()))):
-        with pytest.raises(InternalError):
-            await embed()
-    encoder.faulty = False
-    assert np.isfinite((await engine.embed_texts(["cat"])).embeddings).all()
-    await engine.close()
-
-
 async def test_before_it_is_loaded_the_engine_says_so():
     engine = make_engine()
     with pytest.raises(NotReady, match="starting"):
-        await engine.embed_texts(["cat"])
+        engine.check_ready()
     engine.check_live()
     await engine.close()
 
@@ -204,21 +53,3 @@ async def test_closing_during_a_load_does_not_wait_for_it():
     await engine.close()
     free.set()
     loading.cancel()
-
-
-async def test_of_two_things_together_one_that_fails_ends_the_other():
-    ended = asyncio.Event()
-
-    async def fail() -> None:
-        await asyncio.sleep(0)
-        raise ZeroDivisionError
-
-    async def last() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    with pytest.raises(ZeroDivisionError):
-        await together(fail(), last())
-    await ended.wait()

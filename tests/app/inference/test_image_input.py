@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidImage
-from app.inference.image_input import decode_base64, prepare_image
+from app.inference.image_input import file_bytes, prepare_image
 from app.settings import Settings
 from tests.app.pictures import GREEN, encoded, picture, quarters
 from tests.fakes import FakeEncoder
@@ -25,7 +25,7 @@ def test_a_picture_is_read_from_its_bytes_or_their_base64(data):
 @pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A\nAAA", "é"])
 def test_what_is_not_base64_is_refused_without_being_followed(text):
     with pytest.raises(InvalidImage, match="image is not base64"):
-        decode_base64(text)
+        file_bytes(text)
 
 
 class ShapeKeeper(FakeEncoder):

@@ -1,24 +1,38 @@
 import numpy as np
 import pytest
 
-from app.inference.scoring import Classification, prompt_means, scored_image
-from app.schemas import ClassifyOptions, ImageFacts
+from app.inference.scoring import prompt_means, scored_image
+from app.schemas import ClassifyOptions, ImageFacts, ScoredImage
 from model.zero_shot import Scores
+
+FACTS = ImageFacts(width=1, height=1, format="PNG", notes=[])
+
+
+def scored(logits: list[float], **options) -> ScoredImage:
+    """Returns the scores of labels that are called by their index."""
+    values = np.array(logits, np.float32)
+    labels = [str(index) for index in range(len(logits))]
+    return scored_image(
+        FACTS, labels, Scores(values, 1 / (1 + np.exp(-values)), values), ClassifyOptions(labels=labels, **options)
+    )
 
 
 @pytest.mark.parametrize(
-    ("top_k", "threshold", "order"),
-    [(None, None, [2, 0, 3, 1]), (2, None, [2, 0]), (9, None, [2, 0, 3, 1]), (None, 0.5, [2, 0, 3]), (1, 0.5, [2])],
+    ("options", "order"),
+    [
+        ({}, "2031"),
+        ({"top_k": 2}, "20"),
+        ({"top_k": 9}, "2031"),
+        ({"threshold": 0.5}, "203"),
+        ({"top_k": 1, "threshold": 0.5}, "2"),
+    ],
 )
-def test_labels_are_ordered_by_falling_logit_with_ties_in_order(top_k, threshold, order):
-    logits = np.array([0.0, -1.0, 3.0, 0.0], np.float32)
-    scores = Scores(logits, 1 / (1 + np.exp(-logits)), logits)
-    assert Classification(scores).order(top_k, threshold).tolist() == order
+def test_labels_are_ordered_by_falling_logit_with_ties_in_order(options, order):
+    assert "".join(score.label for score in scored([0.0, -1.0, 3.0, 0.0], **options).scores) == order
 
 
 def test_a_thousand_equal_labels_keep_their_order():
-    logits = np.array([0, 1] * 500, np.float32)
-    order = Classification(Scores(logits, logits, logits)).order().tolist()
+    order = [int(score.label) for score in scored([0, 1] * 500).scores]
     assert order == [*range(1, 1000, 2), *range(0, 1000, 2)]
 
 
@@ -28,11 +42,6 @@ def test_a_label_may_be_the_mean_of_any_number_of_prompts():
     np.testing.assert_allclose(prompt_means(embeddings, [1, 2]), [[1, 0, 0], [0, half, half]], rtol=1e-6)
 
 
-def test_scores_are_told_with_the_digits_that_they_have_and_cut_as_asked():
-    logits = np.array([-1, 0.1], np.float32)
-    classification = Classification(Scores(logits, logits, logits))
-    facts = ImageFacts(width=1, height=1, format="PNG", notes=[])
-    scored = scored_image(facts, ["cat", "dog"], classification, ClassifyOptions(labels=["cat", "dog"], top_k=1))
-    assert [score.model_dump() for score in scored.scores] == [
-        {"label": "dog", "logit": 0.1, "sigmoid": 0.1, "softmax": 0.1}
-    ]
+def test_scores_have_the_digits_of_a_float32():
+    (best, _) = scored([0.1, -1]).scores
+    assert best.model_dump() == {"label": "0", "logit": 0.1, "sigmoid": 0.5249792, "softmax": 0.1}

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.label_sets.folder import LabelSetFolderError
 from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name, to_the_end
 from tests.app.inference.engines import make_engine
-from tests.fakes import FakeEncoder, FakeInfo
+from tests.fakes import INFO, FakeEncoder
 
 pytestmark = pytest.mark.anyio
 
@@ -33,12 +34,13 @@ def always(_label_set: LabelSet | None) -> None:
 async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: Any) -> AsyncIterator[LabelSets]:
     """Starts, as the service does, on what the folder has."""
     engine = make_engine()
-    label_sets = LabelSets(engine, data_dir=data_dir, **{"preload_dir": None, "max_labels": 1_000} | options)
+    label_sets = LabelSets(data_dir=data_dir, **{"preload_dir": None, "max_labels": 1_000} | options)
     try:
         await engine.load(lambda: encoder or FakeEncoder(), label_sets.load)
         yield label_sets
     finally:
         await engine.close()
+        label_sets.close()
 
 
 def prompt_embedding(*prompts: str) -> np.ndarray:
@@ -73,10 +75,10 @@ async def test_a_restart_has_all_sets_and_encodes_nothing(tmp_path):
 @pytest.mark.parametrize(
     "info",
     [
-        FakeInfo(sha256="1" * 64),
-        FakeInfo(dtype="bfloat16"),
-        FakeInfo(canonicalisation="as it is"),
-        FakeInfo(context_length=4),
+        replace(INFO, sha256="1" * 64),
+        replace(INFO, dtype="bfloat16"),
+        replace(INFO, canonicalisation="as it is"),
+        replace(INFO, context_length=4),
     ],
 )
 async def test_another_checkpoint_or_reading_of_texts_embeds_again_and_drops_the_old_embeddings(tmp_path, info):
@@ -130,9 +132,9 @@ async def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path, caplog)
         await label_sets.put("pets", CAT, always)
         (tmp_path / "label-sets").rename(tmp_path / "aside")
         (tmp_path / "label-sets").touch()
-        with pytest.raises(InternalError, match="was not stored"):
+        with pytest.raises(InternalError, match="could not be written"):
             await label_sets.put("pets", DOG, always)
-        with pytest.raises(InternalError, match="was not deleted"):
+        with pytest.raises(InternalError, match="could not be deleted"):
             await label_sets.delete("pets", always)
         assert label_sets.get("pets").definition == CAT
         (tmp_path / "label-sets").unlink()
@@ -267,7 +269,7 @@ async def test_without_a_folder_that_can_be_written_the_operators_sets_are_serve
     with caplog.at_level(logging.WARNING, "app"):
         async with opened(tmp_path / "file" / "data", preload_dir=folder) as label_sets:
             assert label_sets.get("pets").definition.names == ["dog", "hound"]
-            with pytest.raises(InternalError, match="was not stored"):
+            with pytest.raises(InternalError, match="could not be written"):
                 await label_sets.put("pets", DOG, always)
     assert "label set pets will be embedded again at the next start: [Errno 17]" in caplog.text
 

@@ -177,8 +177,8 @@ def shown(address: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=
             {"image": RED_PNG[:50]},
             "The PNG is truncated: the file ends before the picture does.",
         ),
-        ({"labels": ["cat", ""]}, "Label 1 has 0 characters; it must have 1 to 256."),
-        ({"template": "x"}, "Template 0 must have {} for the label, at most 4 times."),
+        ({"labels": ["cat", ""]}, "Label 2 has 0 characters; it must have 1 to 256."),
+        ({"template": "x"}, "Template 1 must contain {} for the label, at most 4 times."),
     ],
 )
 def test_the_hubs_client_shows_our_sentence_once(locked, request_, sentence):

@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from app import __version__
-from tests.fakes import FakeEncoder, FakeInfo
+from tests.fakes import INFO, FakeEncoder
 
 
 def test_info_tells_what_is_loaded_and_what_is_accepted(client):
@@ -41,5 +43,5 @@ def test_info_tells_what_is_loaded_and_what_is_accepted(client):
 
 
 def test_info_says_when_the_model_is_the_demonstration(running):
-    with running(FakeEncoder(info=FakeInfo(demonstration=True))) as client:
+    with running(FakeEncoder(info=replace(INFO, demonstration=True))) as client:
         assert client.get("/info").json()["demonstration"] is True

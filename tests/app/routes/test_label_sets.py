@@ -147,9 +147,9 @@ REFUSED = {
     "its name in the body": ({"labels": ["cat"], "name": "x"}, 400, "unknown field; the fields are labels, templates."),
     "an empty list": ({"labels": []}, 422, "There are 0 labels; send 1 to 4."),
     "too many labels": ({"labels": ["cat"] * 5}, 422, "There are 5 labels; send 1 to 4."),
-    "an empty label": ({"labels": [" "]}, 422, "Label 0 has 0 characters; it must have 1 to 256."),
-    "no prompts": ({"labels": [{"label": "cat", "prompts": []}]}, 422, "Label 0 has 0 prompts; it must have 1 to 100."),
-    "a bad template": ({"labels": ["cat"], "templates": ["a"]}, 422, "Template 0 must have {} for the label"),
+    "an empty label": ({"labels": [" "]}, 422, "Label 1 has 0 characters; it must have 1 to 256."),
+    "no prompts": ({"labels": [{"label": "cat", "prompts": []}]}, 422, "Label 1 has 0 prompts; it must have 1 to 100."),
+    "a bad template": ({"labels": ["cat"], "templates": ["a"]}, 422, "Template 1 must contain {} for the label"),
 }
 
 
@@ -283,7 +283,7 @@ def test_a_folder_that_cannot_be_written_is_a_failure_of_the_put_alone(running, 
     with running(data_dir=tmp_path / "file") as client:
         answer = client.put("/label-sets/pets", json=PETS)
         assert (answer.status_code, answer.json()["error_type"]) == (500, "internal_error")
-        assert answer.json()["detail"] == "The label set was not stored: it could not be written. The log has why."
+        assert answer.json()["detail"] == "The label set could not be written. The log has the reason."
         assert str(tmp_path) not in answer.text
         assert client.get("/label-sets").json() == {"label_sets": []}
         assert ask(client, labels=["cat"]).status_code == 200

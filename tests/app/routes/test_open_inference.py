@@ -58,7 +58,7 @@ def test_another_model_or_version_is_not_found(server, model, version, name):
     assert not server.is_model_ready(model, version)
     inputs = [tensor("image", [FILES[RED]], binary=True), tensor("labels", LABELS, binary=True)]
     for ask in (lambda: server.get_model_metadata(model, version), lambda: server.infer(model, inputs, version)):
-        with pytest.raises(InferenceServerException, match=f"The one that is served is {name}.") as error:
+        with pytest.raises(InferenceServerException, match=f"The served (model|version) is {name}.") as error:
             ask()
         assert error.value.status() == "404"
 
@@ -111,9 +111,9 @@ def test_templates_are_an_input_and_tensors_may_have_two_dimensions(server, enco
     [
         ([FILES[RED], FILES[RED][:50]], LABELS, "The PNG is truncated: the file ends before the picture does.", "422"),
         ([b"no image"], LABELS, "These bytes are no image", "415"),
-        ([FILES[RED]], ["cat", ""], "Label 1 has 0 characters; it must have 1 to 256.", "422"),
+        ([FILES[RED]], ["cat", ""], "Label 2 has 0 characters; it must have 1 to 256.", "422"),
         ([FILES[RED]] * 65, LABELS, "There are 65 images; send 1 to 64.", "400"),
-        ([FILES[RED]], [b"\xff"], "An element is not UTF-8.", "400"),
+        ([FILES[RED]], [b"\xff"], "an element is not UTF-8.", "400"),
     ],
 )
 def test_the_client_shows_our_sentence(server, files, labels, sentence, status):

@@ -74,12 +74,12 @@ def test_a_body_of_another_form_is_refused_where_it_is_wrong(client, body, point
 @pytest.mark.parametrize(
     ("tensor", "behind", "message"),
     [
-        (binary("labels", packed(b"cat", b"dog"), [2], size=15), packed(b"cat", b"dog"), "too few bytes behind"),
-        (binary("labels", packed(b"cat", b"dog"), [2], size=10**18), packed(b"cat", b"dog"), "too few bytes behind"),
-        (binary("labels", packed(b"cat"), [10_000]), packed(b"cat"), "too few bytes behind"),
+        (binary("labels", packed(b"cat", b"dog"), [2], size=15), packed(b"cat", b"dog"), "too few bytes after"),
+        (binary("labels", packed(b"cat", b"dog"), [2], size=10**18), packed(b"cat", b"dog"), "too few bytes after"),
+        (binary("labels", packed(b"cat"), [10_000]), packed(b"cat"), "too few bytes after"),
         (binary("labels", packed(b"cat"), [2**31 - 1, 2**31 - 1]), packed(b"cat"), "at most 10,000 are accepted"),
-        (binary("labels", packed(b"cat"), [1]), packed(b"cat") + b"x", "more bytes behind the JSON than"),
-        (binary("labels", packed(b"cat"), [1], size=6), packed(b"cat"), "element is longer than what has come"),
+        (binary("labels", packed(b"cat"), [1]), packed(b"cat") + b"x", "more bytes after the JSON than"),
+        (binary("labels", packed(b"cat"), [1], size=6), packed(b"cat"), "element is longer than its tensor"),
         (binary("labels", b"\xff\xff\xff\xffcat", [1]), b"\xff\xff\xff\xffcat", "element is longer than"),
         (binary("labels", packed(b"cat") + b"\x01\0", [1]), packed(b"cat") + b"\x01\0", "element is longer than"),
         (binary("labels", packed(b"cat", b"dog"), [1]), packed(b"cat", b"dog"), "another number of elements"),

@@ -1,7 +1,9 @@
+import asyncio
+
 import pytest
 
 from app.errors import Fault, InvalidLabels
-from app.routes.scoring import remap_pointers
+from app.routes.scoring import remap_pointers, together
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,22 @@ def test_a_pointer_is_turned_to_another_surfaces_field(places, raised, told):
     with pytest.raises(InvalidLabels) as error, remap_pointers(places):
         raise InvalidLabels("x", [Fault(raised, "x")])
     assert error.value.faults == [Fault(told, "x")]
+
+
+@pytest.mark.anyio
+async def test_of_two_things_together_one_that_fails_ends_the_other():
+    ended = asyncio.Event()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(ZeroDivisionError):
+        await together(fail(), last())
+    await ended.wait()

@@ -1,0 +1,90 @@
+"""Errors as HTTP responses: problems by RFC 9457, and what OpenAPI says about them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from app import errors
+from app.errors import ServiceError
+from app.observability.record import RequestRecord
+from app.schemas import REQUEST_ID
+
+MEDIA_TYPE = "application/problem+json"
+# One of each kind, for OpenAPI.
+EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
+    type(error): error
+    for error in (
+        errors.InvalidRequest.at("", "unknown field; did you mean labels?"),
+        errors.Unauthorized(
+            "This API key is not valid. Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
+        ),
+        errors.NotFound("There is nothing at this path. GET /docs lists all paths."),
+        errors.LabelSetNotFound(),
+        errors.MethodNotAllowed("This path accepts POST."),
+        errors.BodyTimeout("The body did not arrive within 30 s."),
+        errors.PreconditionFailed("The label set is not the one that If-Match names. Read it again."),
+        errors.BodyTooLarge("The body is larger than the 20,000,000 bytes that this service accepts."),
+        errors.ImageTooLarge("The image has 30000 x 30000 pixels. At most 50,000,000 are accepted, and 32,768 a side."),
+        errors.UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding."),
+        errors.InvalidImage.at("/image", "The JPEG is truncated"),
+        errors.InvalidLabels.at("/labels/1", "Label 2 has 0 characters; it must have 1 to 256"),
+        errors.InvalidTemplate.at("/templates/0", "Template 1 must contain {} for the label, at most 4 times"),
+        errors.Overloaded(2),
+        errors.InternalError(),
+        errors.NotReady("The model is not ready: downloading 37 %."),
+        errors.Draining("The service is shutting down."),
+        errors.DeadlineExceeded("There was no response within 60 s. The request was cancelled."),
+    )
+}
+
+
+def error_response(error: ServiceError, request_id: str) -> JSONResponse:
+    """Returns the response for an error."""
+    return JSONResponse(error.problem(request_id), error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the response for an error that a middleware raised."""
+    record: RequestRecord = scope["state"]["record"]
+    record.facts["error_type"] = error.code
+    await error_response(error, record.request_id)(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Makes the app answer `ServiceError`, and the framework's own 400, 404 and 405, as problems."""
+
+    async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
+        record: RequestRecord = request.state.record
+        record.facts["error_type"] = error.code
+        return error_response(error, record.request_id)
+
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        return await on_service_error(request, from_http_exception(error))
+
+    app.exception_handler(ServiceError)(on_service_error)
+    app.exception_handler(HTTPException)(on_http_exception)
+
+
+def from_http_exception(error: HTTPException) -> ServiceError:
+    """Returns our error for one that the framework raised, for example in its router."""
+    if error.status_code == 404:
+        return errors.NotFound("There is nothing at this path. GET /docs lists all paths.")
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return errors.MethodNotAllowed(f"This path accepts {allowed}.", headers=error.headers)
+    return errors.InvalidRequest(str(error.detail))
+
+
+def problem_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Returns the OpenAPI responses for the errors of a path; errors with one status share a response."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for failure in failures:
+        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
+        response = responses.setdefault(failure.status, {"description": "", "content": content})
+        response["description"] += f" `{failure.code}`: {failure.title}."
+        response["content"][MEDIA_TYPE]["examples"][failure.code] = {"value": EXAMPLES[failure].problem(REQUEST_ID)}
+    return responses
