@@ -21,9 +21,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
-from app.images import headers
 from app.images.avif import read_avif
-from app.images.headers import Header
+from app.images.headers import Header, read_bmp, read_gif, read_jpeg, read_png, read_tiff, read_webp
 
 MAX_READS = 300_000  # a third of a second of Pillow's Python; a JPEG of 20 MB in pieces of 64 kB takes 400
 
@@ -38,12 +37,12 @@ class Format(NamedTuple):
 
 
 FORMATS = [
-    Format("JPEG", re.compile(rb"\xff\xd8\xff"), headers.read_jpeg, JpegImageFile),
-    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), headers.read_png, PngImageFile),
-    Format("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL), headers.read_webp, WebPImageFile),
-    Format("GIF", re.compile(rb"GIF8[79]a"), headers.read_gif, GifImageFile),
-    Format("BMP", re.compile(rb"BM"), headers.read_bmp, BmpImageFile),
-    Format("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]"), headers.read_tiff, TiffImageFile),
+    Format("JPEG", re.compile(rb"\xff\xd8\xff"), read_jpeg, JpegImageFile),
+    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), read_png, PngImageFile),
+    Format("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL), read_webp, WebPImageFile),
+    Format("GIF", re.compile(rb"GIF8[79]a"), read_gif, GifImageFile),
+    Format("BMP", re.compile(rb"BM"), read_bmp, BmpImageFile),
+    Format("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]"), read_tiff, TiffImageFile),
 ]
 if features.check("avif"):  # Pillow can be built without it
     avif = re.compile(rb"....ftyp(....){0,16}?avi[fs]", re.DOTALL)

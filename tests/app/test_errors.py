@@ -1,163 +1,33 @@
-"""One request for each error code, over HTTP: status and body."""
-
-import signal
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from PIL import Image
 
-from app.errors import ServiceError
-from tests.app.pictures import encoded, picture
-from tests.fakes import FakeEncoder
-
-PNG = encoded(picture())
-TOO_MANY_PIXELS = encoded(Image.new("1", (10_000, 6_000)))
+from app.errors import Fault, InvalidImage, InvalidRequest, ServiceError
 
 
-def raw(image: bytes = PNG, media_type: str = "image/png", **options) -> dict:
-    return {
-        "method": "POST",
-        "url": "/classify",
-        "content": image,
-        "headers": {"Content-Type": media_type},
-        "params": {"labels": "cat"} | options,
+@pytest.mark.parametrize(
+    ("message", "detail"), [("x is missing", "x is missing."), ("x is missing.",) * 2, ("did you mean y?",) * 2]
+)
+def test_an_error_for_one_fault_has_it_as_its_sentence(message, detail):
+    error = InvalidRequest.at("/x", message)
+    assert error.detail == str(error) == detail
+    assert error.faults == [Fault("/x", message)]
+    assert error.problem("1")["errors"] == [{"pointer": "/x", "message": detail}]
+
+
+def test_a_problem_has_the_members_that_clients_read():
+    faults = [Fault("/a", "first"), Fault("/b", "second")]
+    assert InvalidImage("Two faults.", faults).problem("42") == {
+        "type": "urn:siglip:error:invalid_image",
+        "title": "The image cannot be decoded",
+        "status": 422,
+        "detail": "Two faults.",
+        "error": "Two faults.",
+        "error_type": "invalid_image",
+        "errors": [{"pointer": "/a", "message": "first"}, {"pointer": "/b", "message": "second"}],
+        "request_id": "42",
     }
 
 
-REQUESTS = {
-    "invalid_request": (400, raw(lables="cat")),
-    "not_found": (404, {"method": "GET", "url": "/classfy"}),
-    "label_set_not_found": (404, {"method": "GET", "url": "/label-sets/zoo"}),
-    "method_not_allowed": (405, {"method": "GET", "url": "/classify"}),
-    "precondition_failed": (
-        412,
-        {"method": "PUT", "url": "/label-sets/zoo", "json": {"labels": ["cat"]}, "headers": {"If-Match": "*"}},
-    ),
-    "body_too_large": (413, raw(bytes(20_000_001))),
-    "image_too_large": (413, raw(TOO_MANY_PIXELS)),
-    "unsupported_media_type": (415, raw(media_type="text/html")),
-    "invalid_image": (422, raw(PNG[:60])),
-    "invalid_labels": (422, raw(labels=" ")),
-    "invalid_template": (422, raw(templates="a photo")),
-}
-IN_A_SERVICE_OF_THEIR_OWN = {
-    "unauthorized",
-    "body_timeout",
-    "overloaded",
-    "internal_error",
-    "not_ready",
-    "draining",
-    "deadline_exceeded",
-}
-
-
-def check_problem(answer, status: int, code: str) -> dict:
-    problem = answer.json()
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert (problem["status"], problem["error_type"], problem["type"]) == (status, code, f"urn:siglip:error:{code}")
-    assert problem["request_id"] == answer.headers["X-Request-Id"]
-    assert problem["detail"] == problem["error"] != ""
-    assert problem["title"]
-    assert all(set(fault) == {"pointer", "message"} for fault in problem["errors"])
-    assert "Traceback" not in answer.text
-    return problem
-
-
-@pytest.mark.parametrize(("code", "status", "request_"), [(code, *row) for code, row in REQUESTS.items()])
-def test_a_failure_is_a_problem_with_its_code(client, code, status, request_):
-    check_problem(client.request(**request_), status, code)
-
-
-def test_every_code_has_its_request_here():
-    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | IN_A_SERVICE_OF_THEIR_OWN
-
-
-def test_a_method_that_is_not_allowed_is_told_which_is(client):
-    answer = client.get("/classify")
-    assert answer.headers["Allow"] == "POST"
-    assert answer.json()["detail"] == "This path accepts POST."
-
-
-def test_a_full_queue_is_429_with_whole_seconds_and_probes_still_answer(running):
-    entered, free = threading.Event(), threading.Event()
-
-    def before_batch() -> None:
-        entered.set()
-        free.wait()
-
-    with running(FakeEncoder(before_batch), max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
-        waiting = other.submit(client.request, **raw())
-        entered.wait()
-        answer = client.request(**raw())
-        ready = client.get("/health/ready")
-        free.set()
-        assert waiting.result().status_code == 200
-    check_problem(answer, 429, "overloaded")
-    assert int(answer.headers["Retry-After"]) >= 1
-    assert ready.status_code == 200
-
-
-def test_a_failure_on_the_device_is_500_and_the_next_request_succeeds(running):
-    failures = iter([True] * 2)  # both towers of the first request
-
-    def before_batch() -> None:
-        if next(failures, False):
-            raise RuntimeError("secret of the device")
-
-    with running(FakeEncoder(before_batch)) as client:
-        failed, succeeded = client.request(**raw()), client.request(**raw())
-    check_problem(failed, 500, "internal_error")
-    assert "secret" not in failed.text
-    assert succeeded.status_code == 200
-
-
-def test_a_score_that_is_not_a_number_is_500(running):
-    with running(FakeEncoder(scale=float("nan"))) as client:
-        check_problem(client.request(**raw()), 500, "internal_error")
-
-
-def test_a_request_during_the_start_is_503_with_the_stage(running):
-    free = threading.Event()
-    with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
-        while "compiling" not in client.get("/health/ready").text:
-            pass
-        answer = client.request(**raw())
-        free.set()
-    problem = check_problem(answer, 503, "not_ready")
-    assert problem["detail"] == "The model is not ready: compiling."
-
-
-def test_a_request_without_its_key_is_401(running):
-    with running(api_keys="sesame") as client:
-        answer = client.request(**raw())
-    check_problem(answer, 401, "unauthorized")
-    assert "sesame" not in answer.text
-
-
-def test_a_body_that_does_not_come_is_408(running):
-    def slow():
-        yield PNG[:10]
-        free.wait()
-
-    free = threading.Event()
-    with running(body_timeout_s=0.1) as client, ThreadPoolExecutor(1) as other:
-        waiting = other.submit(client.request, **raw(slow()))
-        while not waiting.done() and not free.wait(0.3):
-            free.set()
-        check_problem(waiting.result(), 408, "body_timeout")
-
-
-def test_a_request_that_takes_too_long_is_504(running):
-    free = threading.Event()
-    with running(FakeEncoder(before_batch=free.wait), request_timeout_s=0.1) as client:
-        answer = client.request(**raw())
-        free.set()
-    check_problem(answer, 504, "deadline_exceeded")
-
-
-def test_a_probe_during_the_drain_is_503(spawn):
-    process = spawn(drain_s=60)
-    process.popen.send_signal(signal.SIGTERM)
-    check_problem(process.wait_until_draining(), 503, "draining")
+def test_every_error_has_a_code_a_status_and_a_title_of_its_own():
+    kinds = ServiceError.__subclasses__()
+    assert len({kind.code for kind in kinds}) == len({kind.title for kind in kinds}) == len(kinds)
+    assert all(400 <= kind.status < 600 for kind in kinds)

@@ -1,0 +1,82 @@
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.app.pictures import encoded, picture
+
+PNG = encoded(picture())
+LIMIT_BYTES = 20_000_000
+HEAD = b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+
+
+def post(image: bytes = PNG, **headers: str) -> dict:
+    return {"content": image, "params": {"labels": "cat"}, "headers": {"Content-Type": "image/png"} | headers}
+
+
+@pytest.fixture(scope="module")
+def locked(running, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A service with keys of both sources."""
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text("from-a-file\n\nclé\n", encoding="utf-8")
+    with running(api_keys="first, second", api_keys_file=file) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer first"},
+        {"Authorization": "bearer  second"},
+        {"X-API-Key": "from-a-file"},
+        {"X-API-Key": "clé".encode()},
+    ],
+)
+def test_each_key_opens_the_service_in_either_header(locked, headers):
+    assert locked.post("/classify", **post(**headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "This service needs an API key."),
+        ({"Authorization": "Bearer"}, "This service needs an API key."),
+        ({"Authorization": "Basic first"}, "This service needs an API key."),
+        ({"Authorization": "first"}, "This service needs an API key."),
+        ({"X-API-Key": "firs"}, "This API key is not valid."),
+        ({"X-API-Key": "first,second"}, "This API key is not valid."),
+        ({"Authorization": "Bearer first second"}, "This API key is not valid."),
+        ({"X-API-Key": b"\xff\xfe"}, "This API key is not valid."),
+        ({"X-API-Key": "wrong", "Authorization": "Bearer first"}, "This API key is not valid."),
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/classify", "/classify/batch", "/embed/text", "/nowhere", "/healthy"),
+        *("/", "/health", "/v2/models/m/infer"),  # a public path is one to read, not one to send to
+    ],
+)
+def test_without_a_valid_key_nothing_is_answered_but_401(locked, path, headers, detail):
+    answer = locked.post(path, **post(**headers))
+    assert (answer.status_code, answer.json()["error_type"]) == (401, "unauthorized")
+    assert answer.json()["detail"].startswith(detail)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/info", "/docs", "/openapi.json"])
+def test_probes_and_facts_need_no_key(locked, path):
+    assert locked.get(path).status_code == 200
+
+
+def test_which_paths_need_no_key_can_be_chosen(running):
+    with running(api_keys="k", public_paths="/health", wait=False) as client:
+        while client.get("/health/ready").status_code != 200:
+            pass
+        assert client.get("/info").status_code == 401
+
+
+def test_a_wrong_key_is_told_before_a_body_that_is_too_large(locked):
+    answer = locked.post("/classify", **post(bytes(LIMIT_BYTES + 1), **{"X-API-Key": "wrong"}))
+    assert answer.status_code == 401
