@@ -5,19 +5,24 @@ VENV ?= .venv
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
 BIN := $(VENV)/bin
 
-.PHONY: run test check parity clients train image-check clean
+# The tests without the suites that have a target of their own, in parallel, each file in one process. A process may need
+# 2 GB of memory.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist=loadfile \
+	--ignore=tests/parity --ignore=tests/clients --ignore=tests/acceptance
+
+.PHONY: run test check parity clients acceptance train image-check clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m app serve
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/clients
+	$(PYTEST) -m "not slow"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore tests/parity --ignore tests/clients
+	$(PYTEST)
 
 parity: $(VENV)/.parity
 	$(BIN)/python -m pytest tests/parity
@@ -25,6 +30,10 @@ parity: $(VENV)/.parity
 # Other people's clients as they are, old ones too, and the page in Chromium.
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest tests/clients
+
+# What needs heavy or real neighbours. There are no such tests yet, which pytest reports as 5.
+acceptance: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/acceptance || test $$? -eq 5
 
 train: $(VENV)/.train
 	$(BIN)/python -m training.prepare

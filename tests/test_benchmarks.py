@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.fidelity import Asked, compared
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
@@ -14,6 +15,7 @@ from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
     output = tmp_path / "gpu.json"
     options = ["--max-batch", "1", "--repeats", "2", "--output", str(output)]

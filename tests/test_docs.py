@@ -130,6 +130,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     started.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
 def test_every_block_works_and_gets_the_answer_that_is_shown(document: Path, service: Service, tmp_path: Path) -> None:
     reader = Reader(tmp_path, service)

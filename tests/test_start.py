@@ -34,6 +34,8 @@ from tests.golden.vocabulary import train_vocabulary
 from tests.hub import HUB_ID, Hub
 from tests.model.conftest import split_into_shards, write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 EMBEDDED_CHECKPOINT = EMBEDDED_DIRECTORY / EMBEDDED[1]
 

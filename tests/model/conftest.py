@@ -1,6 +1,7 @@
 """Small checkpoints on disk, in the published layouts, with the weights that the stored reference had."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,5 +79,6 @@ def changed_checkpoint(tmp_path: Path) -> Callable[[Weights], Path]:
 
 @pytest.fixture(scope="session")
 def engine_cache(tmp_path_factory) -> Path:
-    """Where OpenVINO's form of a checkpoint is kept, once made."""
-    return tmp_path_factory.mktemp("engines")
+    """Where OpenVINO's graphs of a checkpoint are kept, for all processes of a test session."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"

@@ -232,6 +232,7 @@ def test_a_terminal_shows_a_bar_that_goes_when_all_is_done(folder):
     assert len(output.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_the_real_model_gives_the_numbers_of_the_service_on_the_samples(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     settings = {

@@ -22,6 +22,7 @@ def download(hub: Hub, home: Path, *arguments: str, **variables: str) -> subproc
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_time_it_is_there(tmp_path):
     with Hub(EMBEDDED_CHECKPOINT) as hub:
         done = download(hub, tmp_path, "--weights", HUB_ID, "--revision", "v1.0", "--variant", "SigLIPTinyP16")
@@ -40,6 +41,7 @@ def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_tim
     assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_lacks_a_tensor_is_told_by_its_name(tmp_path):
     directory = shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "broken")
     tensors = load_file(directory / "model.safetensors")

@@ -186,6 +186,7 @@ def test_a_disk_that_is_full_leaves_the_old_set_and_nothing_else(tmp_path):
         assert names(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_old_set_or_the_new_one(tmp_path, caplog):
     chance = random.Random(0)
     found = []

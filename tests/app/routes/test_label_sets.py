@@ -363,6 +363,7 @@ def put_in_turns(client: httpx.Client, etags: list[str]) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_service_killed_at_any_moment_comes_back_with_a_whole_set(tmp_path, encoder):
     chance = random.Random(0)
     definitions = {f'"{definition.digest}"': definition for definition in (ANIMALS, PLANTS)}

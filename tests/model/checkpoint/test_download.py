@@ -135,6 +135,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path):
     assert counted == sorted(set(counted))
 
 
+@pytest.mark.slow
 def test_a_hub_that_goes_away_is_one_sentence_and_the_next_try_fetches_only_what_is_missing(tmp_path):
     with Hub(DIRECTORY, break_after_bytes=CHUNK_BYTES, gone_after_break=True) as hub:
         answer = download(hub, tmp_path)

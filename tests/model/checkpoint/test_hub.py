@@ -30,6 +30,7 @@ def offline(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_loaded_from_the_cache_without_a_network(checkpoint, tmp_path):
     cached(tmp_path, "someone/small-siglip", checkpoint)
     answer = offline(
@@ -79,6 +80,7 @@ def test_a_pinned_revision_is_the_user_s_own_choice_and_not_compared(checkpoint,
     assert answer.stdout == f"{snapshot}\n", answer.stderr
 
 
+@pytest.mark.slow
 def test_without_network_and_cache_the_error_says_what_to_do(tmp_path):
     answer = offline("from model import SigLIPBaseP16; SigLIPBaseP16(weights='google_224')", tmp_path)
     last = answer.stderr.splitlines()[-1]

@@ -87,6 +87,7 @@ def test_logits_are_float32(encoder):
     assert output["image_logits"].dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
     script = """if True:
         import sys

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,18 @@ def graphs(directory: Path, cache: Path | None, dtype: str = "float32", stages: 
     return openvino_graphs(files, fingerprint(directory), dtype)
 
 
+@contextmanager
+def with_umask(umask: int) -> Iterator[None]:
+    before = os.umask(umask)
+    yield
+    os.umask(before)
+
+
 def test_the_second_time_nothing_is_made(tmp_path):
     stages: list[str] = []
-    with graphs(EMBEDDED, tmp_path, stages=stages) as folder:
+    with with_umask(0o022), graphs(EMBEDDED, tmp_path, stages=stages) as folder:
+        modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        assert (folder.stat().st_mode & 0o777, modes) == (0o755, {0o644}), "other users can read them"
         made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert stages == ["converting"]
     with graphs(EMBEDDED, tmp_path, stages=stages) as again:
@@ -92,16 +103,7 @@ def test_graphs_that_are_cached_need_no_temporary_folder(engine_cache, tmp_path)
     assert (done.returncode, done.stdout) == (0, f"{len(FILES)}\n"), done.stderr
 
 
-def test_every_user_can_read_them(tmp_path):
-    before = os.umask(0o022)
-    try:
-        with graphs(EMBEDDED, tmp_path / "cache") as folder:
-            modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
-            assert (folder.stat().st_mode & 0o777, modes) == (0o755, {0o644})
-    finally:
-        os.umask(before)
-
-
+@pytest.mark.slow
 def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):
     name = cache_key(EMBEDDED, fingerprint(EMBEDDED), "float32")
     older = tmp_path / (name.rpartition("-")[0] + "-0123456789abcdef")
@@ -112,6 +114,7 @@ def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_pa
         assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, *others])
 
 
+@pytest.mark.slow
 def test_without_a_cache_nothing_is_left():
     with graphs(EMBEDDED, None) as folder:
         assert sorted(path.name for path in folder.iterdir()) == FILES
@@ -119,6 +122,7 @@ def test_without_a_cache_nothing_is_left():
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leaves_nothing(tmp_path):
     broken = shutil.copytree(EMBEDDED, tmp_path / "broken")
     tensors = load_file(broken / "model.safetensors")

@@ -5,19 +5,22 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model.checkpoint.safetensors_files import fingerprint
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import save_checkpoint
 from model.config import CheckpointError
 from model.engines.encoder import DeviceError, Encoder
 from model.engines.load import load_encoder
-from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS
+from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS, cache_key
 from model.engines.openvino_encoder import SETTINGS, unfuse_gelu
 from model.engines.self_test import SelfTestFailed
+from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
 
@@ -29,6 +32,24 @@ def openvino_encoder(engine_cache, **given) -> Encoder:
 @pytest.fixture(scope="module")
 def exact() -> Encoder:
     return load_encoder(device="cpu", max_batch=8)
+
+
+@pytest.fixture
+def own_cache(engine_cache, tmp_path) -> Callable[[str], Path]:
+    """Copies the embedded checkpoint's graphs of a dtype into a folder that the test may change."""
+
+    def copy(dtype: str) -> Path:
+        openvino_encoder(engine_cache, dtype=dtype)
+        (graphs,) = engine_cache.glob(f"{dtype}-{embedded_key()}-*")
+        shutil.copytree(graphs, tmp_path / graphs.name)
+        return tmp_path
+
+    return copy
+
+
+def embedded_key() -> str:
+    directory = EMBEDDED_DIRECTORY / EMBEDDED[1]
+    return cache_key(directory, fingerprint(directory), "int8").split("-")[1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
@@ -49,9 +70,8 @@ def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_gelu_apart_from_its_product_is_the_same(tower, exact, tmp_path):
-    openvino_encoder(tmp_path)
-    (path,) = tmp_path.glob(f"float32-*/{TOWERS[tower]}")
+def test_gelu_apart_from_its_product_is_the_same(tower, exact, own_cache):
+    (path,) = own_cache("float32").glob(f"float32-*/{TOWERS[tower]}")
     rows = np.random.default_rng(0).integers(0, 256, (3, *exact.info.image_size, 3), np.uint8)
     if tower == "text":
         rows = exact.prepare_text(["cat", "ein Hund", ""])
@@ -80,24 +100,23 @@ def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
 
 
 @pytest.mark.parametrize(("tower", "name"), [("image", "a picture"), ("text", "a text")])
-def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, tmp_path):
-    openvino_encoder(tmp_path, dtype="int8")
-    (golden,) = tmp_path.glob(f"int8-*/{GOLDEN}")
+def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, own_cache):
+    cache = own_cache("int8")
+    (golden,) = cache.glob(f"int8-*/{GOLDEN}")
     with np.load(golden) as file:
         arrays = dict(file)
     arrays[f"{tower}_embeddings"] += 0.2 * np.random.default_rng(0).standard_normal(arrays[f"{tower}_embeddings"].shape)
     np.savez(golden, **arrays)
     with pytest.raises(SelfTestFailed, match=f"{name} in int8, beside float32, is embedded as something else"):
-        openvino_encoder(tmp_path, dtype="int8", max_batch=1).self_test()
+        openvino_encoder(cache, dtype="int8", max_batch=1).self_test()
 
 
 @pytest.mark.parametrize("name", ["image.xml", "image.bin", "text.xml", "text.bin", FACTS, GOLDEN])
 @pytest.mark.parametrize(
     "damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: os.truncate(path, 0)]
 )
-def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, engine_cache, tmp_path):
-    openvino_encoder(engine_cache)
-    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, own_cache):
+    cache = own_cache("float32")
     for path in cache.glob(f"float32-*/{name}"):
         damage(path)
     with pytest.raises(CheckpointError, match=r"float32-[\w-]+ is damaged; delete it, so that it is made again: ."):
@@ -122,9 +141,8 @@ def resident_bytes(folder: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, engine_cache, tmp_path):
-    openvino_encoder(engine_cache, dtype=dtype)
-    cache = shutil.copytree(engine_cache, tmp_path / "cache")
+def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, own_cache):
+    cache = own_cache(dtype)
     encoder = openvino_encoder(cache, dtype=dtype)
     texts = encoder.prepare_text(["cat", "dog"])
     before = encoder.encode_texts(texts)
@@ -134,6 +152,7 @@ def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, eng
     np.testing.assert_array_equal(encoder.encode_texts(texts), before)
 
 
+@pytest.mark.slow
 def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
     loaded = load_encoder(weights=str(checkpoint), device="cpu", max_batch=1)
     model = load_model(None, checkpoint)
@@ -165,6 +184,7 @@ def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cach
     assert told == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_its_maker_is_told_nothing(dtype, tmp_path):
     script = "from model.engines.load import load_encoder\n"

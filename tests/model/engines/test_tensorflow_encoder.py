@@ -27,6 +27,7 @@ def encoder(checkpoint) -> Encoder:
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chosen", "on"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
 def test_onednn_is_on_whatever_the_processor_unless_told_otherwise(chosen, on):
     given = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | chosen
@@ -39,6 +40,7 @@ def traces(encoder: Encoder) -> list[int]:
     return [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
 
 
+@pytest.mark.slow
 def test_after_the_warm_up_neither_thousands_of_calls_nor_the_self_test_trace_anything(encoder):
     assert traces(encoder) == [1, 1]
     for call in range(1000):
@@ -84,6 +86,7 @@ def test_after_a_batch_that_found_no_memory_every_batch_is_computed(encoder, che
     assert short.image_tower.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_what_xla_compiles_is_traced_once_too_and_smaller_batches_are_padded(encoder, checkpoint):
     compiled = TensorFlowEncoder(
         load_model(None, checkpoint), encoder.processor, encoder.info, max_batch=3, compile_xla=True
@@ -134,6 +137,7 @@ def test_int8_is_refused(checkpoint):
         load_encoder(weights=str(checkpoint), dtype="int8")
 
 
+@pytest.mark.slow
 def test_its_threads_are_as_many_as_the_processors_that_may_be_used():
     script = """if True:
         import os

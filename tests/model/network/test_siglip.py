@@ -81,6 +81,7 @@ def test_a_wrong_shape_is_refused_with_the_right_one(images, ids, message):
         SigLIP(SQUARE)({"images": images, "token_ids": ids})
 
 
+@pytest.mark.slow
 def test_fit_with_the_pairwise_loss_learns_pairs():
     keras.utils.set_random_seed(0)
     model = SigLIP(SQUARE)

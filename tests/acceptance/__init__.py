@@ -1,0 +1,1 @@
+"""Tests with heavy or real neighbours, such as clusters and databases: `make acceptance`."""
