@@ -124,7 +124,7 @@ NO_TEXT = "parameters/candidate_labels/1: input should be a valid string."
             (client, *row)
             for client in CLIENTS
             for row in (
-                ({"labels": ["cat", " "]}, RED_PNG, 422, "Label 1 has 0 characters; it must have 1 to 256."),
+                ({"labels": ["cat", " "]}, RED_PNG, 422, "Label 2 has 0 characters; it must have 1 to 256."),
                 ({}, RED_PNG[:50], 422, "The PNG is truncated: the file ends before the picture does."),
                 ({}, b"no image", 415, "These bytes are no image in an accepted format"),
                 (

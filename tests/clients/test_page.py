@@ -188,7 +188,7 @@ def test_a_template_without_a_place_is_told_in_the_words_of_the_service(visit: V
     page.get_by_role("button", name="Sample cat").click()
     alert = page.locator("#problem[role=alert]")
     expect(alert).to_contain_text("The templates cannot be used")
-    expect(alert).to_contain_text("Template 0 must have {} for the label, at most 4 times.")
+    expect(alert).to_contain_text("Template 1 must contain {} for the label, at most 4 times.")
     expect(page.locator("#done")).to_be_hidden()
 
 
