@@ -52,7 +52,7 @@ RUN python -m compileall -q app model
 ARG BAKE_MODEL=
 ARG BAKE_WEIGHTS=
 RUN set -eu; mkdir -p /data /weights; \
-    [ -z "$BAKE_WEIGHTS" ] || HF_HOME=/weights python -m app download ${BAKE_MODEL:+--variant "$BAKE_MODEL"} --weights "$BAKE_WEIGHTS"; \
+    [ -z "$BAKE_WEIGHTS" ] || HF_HOME=/weights python -m app download ${BAKE_MODEL:+--model "$BAKE_MODEL"} --weights "$BAKE_WEIGHTS"; \
     rm -rf /weights/xet
 
 FROM ${PYTHON_IMAGE}

@@ -1,6 +1,6 @@
-"""Every number of the service, with its unit, read once from `SIGLIP_*` variables.
+"""Every setting of the service, with its unit, read once from `SIGLIP_*` variables.
 
-An unknown `SIGLIP_*` variable stops the start, so that a typo is not a silent default.
+An unknown `SIGLIP_*` variable is an error at the start, so that a typo is not a silent default.
 """
 
 import difflib
@@ -15,24 +15,24 @@ PREFIX = "SIGLIP_"
 
 
 class SettingsError(Exception):
-    """A setting is unknown or cannot be used; the message names it and says what would do."""
+    """A setting is unknown or invalid. The message names it and says what to do."""
 
 
 def split(given: str) -> list[str]:
-    """Returns what stands between the commas."""
+    """Returns the parts of a comma-separated text."""
     return [part for piece in given.split(",") if (part := piece.strip())]
 
 
 def split_text(given: object) -> object:
-    """Returns a variable's text split, and what is a list already as it is."""
+    """Returns a text split at its commas, and anything else unchanged."""
     return split(given) if isinstance(given, str) else given
 
 
 def without_slash(path: str) -> str:
-    """Returns a path without the slash at its end, which names the same folder: `/health/` is `/health`.
+    """Returns a path without a slash at its end: `/health/` means `/health`.
 
     Raises:
-        ValueError: It does not begin with a slash, so no request has this path.
+        ValueError: It does not begin with a slash.
     """
     if not path.startswith("/"):
         raise ValueError(f"a path begins with /, such as /{path}")
@@ -46,113 +46,122 @@ Route = Annotated[str, Field(pattern=r"^/[^{}?#\s]*$")]
 
 
 class Settings(BaseSettings):
-    """What an operator may choose. The description of a field is its line in `serve --help`."""
+    """The service's settings. A field's description is its help in `siglip serve --help` and in the guides."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_by_name=True
     )
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for all")
-    port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 picks a free one")
-    # The encoder's own default is the embedded demonstration checkpoint; named there, so not here again.
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 is all IPv4 addresses")
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 is any free port")
     model: str | None = Field(
-        default=None, description="variant, such as SigLIPBaseP16; none: the one that has the weights"
+        default=None, description="variant, such as SigLIPBaseP16; default: inferred from the weights"
     )
     weights: str | None = Field(
-        default=None, description="name, directory or hub id; none: the variant's first, or embedded"
+        default=None,
+        description="published name, checkpoint directory or hub id; default: the variant's first, or the embedded one",
     )
-    revision: str | None = Field(default=None, description="commit, branch or tag of the weights on the hub")
+    revision: str | None = Field(
+        default=None, description="commit, branch or tag of the weights on the hub; default: the published revision"
+    )
     device: Literal["auto", "gpu", "cpu"] = Field(
-        default="auto", description="auto, gpu (refuses to start without) or cpu"
+        default="auto", description="auto (a GPU if there is one), gpu (fails without one) or cpu"
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
-        default="auto", description="auto, float32, bfloat16, or int8, which is the engine openvino's alone"
+        default="auto",
+        description="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, or int8 (engine openvino only)",
     )
     engine: Literal["tensorflow", "openvino"] = Field(
-        default="tensorflow", description="tensorflow, or openvino: faster on a CPU, see requirements-openvino.txt"
+        default="tensorflow",
+        description="tensorflow, or openvino (CPU only, usually faster; see requirements-openvino.txt)",
     )
     engine_cache: Path = Field(
-        default=Path("~/.cache/siglip"), description="folder where openvino keeps what it makes of a checkpoint"
+        default=Path("~/.cache/siglip"), description="folder for the graphs that openvino makes of a checkpoint"
     )
     data_dir: Path = Field(
         default=Path("~/.local/share/siglip"), description="folder for label sets and their embeddings"
     )
     label_sets_dir: Path | None = Field(
-        default=None, description="folder of label sets to load at the start: NAME.txt, one label a line, or NAME.json"
+        default=None,
+        description="folder of label sets to load at the start: NAME.txt with one label per line, or NAME.json",
     )
     api_keys: SecretStr | None = Field(
-        default=None, description="keys, separated by commas, one of which a client must send; none: no key is needed"
+        default=None, description="comma-separated API keys, one of which a client must send; default: no key is needed"
     )
-    api_keys_file: Path | None = Field(default=None, description="file of further keys, one a line")
+    api_keys_file: Path | None = Field(default=None, description="file with more API keys, one per line")
     public_paths: PublicPaths = Field(
         default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
-        description="paths, separated by commas, that may be read without a key, with all below all but /",
+        description="comma-separated paths that can be read without a key, with everything below them except below /",
     )
     cors_origins: CommaSeparated = Field(
-        default=[], description="origins, separated by commas, whose pages may call the service; * for all"
+        default=[],
+        description="comma-separated origins whose web pages may call the service, * for all; default: none",
     )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
     reduce_jpegs: bool = Field(
-        default=False, description="decode large JPEGs at a reduced size: faster, a little off; see docs/speed.md"
+        default=False,
+        description="decode large JPEGs at a reduced size: faster, slightly different scores; see docs/speed.md",
     )
-    max_labels: int = Field(default=10_000, ge=1, description="most labels of one request")
-    max_images: int = Field(default=64, ge=1, description="most images of one request")
-    max_queue_items: int = Field(default=256, ge=1, description="most images at a time, waiting or being computed")
-    max_queue_bytes: int = Field(default=500_000_000, ge=1, description="most of all request bodies together, in bytes")
-    max_batch: int = Field(default=32, ge=1, description="most images, or texts, that the device computes at once")
+    max_labels: int = Field(default=10_000, ge=1, description="most labels per request")
+    max_images: int = Field(default=64, ge=1, description="most images per request")
+    max_queue_items: int = Field(default=256, ge=1, description="most images that wait or are computed at once")
+    max_queue_bytes: int = Field(
+        default=500_000_000, ge=1, description="limit for all request bodies in memory together, in bytes"
+    )
+    max_batch: int = Field(default=32, ge=1, description="most images, or texts, per batch on the device")
     text_cache_bytes: int = Field(
-        default=256_000_000, ge=0, description="memory for text embeddings, in bytes; 0: none"
+        default=256_000_000, ge=0, description="memory for cached text embeddings, in bytes; 0 caches nothing"
     )
     image_cache_bytes: int = Field(
-        default=64_000_000, ge=0, description="memory for image embeddings, by the file's digest, in bytes; 0: none"
+        default=64_000_000, ge=0, description="memory for cached image embeddings, in bytes; 0 caches nothing"
     )
     request_timeout_s: float = Field(
-        default=60, gt=0, description="seconds for one request; X-Request-Timeout-Ms may ask for fewer"
+        default=60, gt=0, description="deadline for a request, in seconds; X-Request-Timeout-Ms may shorten it"
     )
-    body_timeout_s: float = Field(default=30, gt=0, description="seconds for a body to arrive")
-    # Shorter than a balancer's own, it would end a connection at the moment that the balancer sends the next request.
+    body_timeout_s: float = Field(
+        default=30, gt=0, description="time in which the headers, and then the body, must arrive, in seconds"
+    )
+    # If it were shorter than a load balancer's, the balancer could send a request while the connection is closed.
     keep_alive_s: int = Field(
-        default=75,
-        ge=1,
-        description="seconds that a connection may be idle; a load balancer before it must wait for less",
+        default=75, ge=1, description="idle time of a connection, in seconds; a load balancer's must be shorter"
     )
-    drain_s: float = Field(default=10, ge=0, description="seconds of service after SIGTERM, while not ready any more")
-    canary_s: float = Field(default=30, gt=0, description="seconds without work after which the device is tried")
+    drain_s: float = Field(
+        default=10, ge=0, description="time in which requests are still served after SIGTERM, in seconds"
+    )
+    canary_s: float = Field(default=30, gt=0, description="idle time after which the device is tested, in seconds")
     log_format: Literal["text", "json"] | None = Field(
-        default=None, description="text or json, one line a request; none: text on a terminal, else json"
+        default=None, description="text or json, one line per request; default: text on a terminal, else json"
     )
-    # Vertex AI's own, which it sets itself.
+    # Vertex AI sets these itself.
     aip_http_port: int | None = Field(
         default=None,
         ge=1,
         le=65535,
         validation_alias="AIP_HTTP_PORT",
-        description="Vertex AI's port, on all addresses, where SIGLIP_PORT and SIGLIP_HOST say nothing else",
+        description="Vertex AI's port, on all addresses, unless SIGLIP_PORT is set",
     )
     aip_health_route: Route | None = Field(
-        default=None, validation_alias="AIP_HEALTH_ROUTE", description="Vertex AI's path for readiness; none: no such"
+        default=None, validation_alias="AIP_HEALTH_ROUTE", description="Vertex AI's path for health checks"
     )
     aip_predict_route: Route | None = Field(
-        default=None,
-        validation_alias="AIP_PREDICT_ROUTE",
-        description="Vertex AI's path for predictions; none: no such",
+        default=None, validation_alias="AIP_PREDICT_ROUTE", description="Vertex AI's path for predictions"
     )
 
     @model_validator(mode="before")
     @classmethod
     def listens_where_vertex_asks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Gives the address that Vertex AI's port means, where none is given."""
+        """Sets host and port to Vertex AI's, unless a port is given."""
         port = given.get("AIP_HTTP_PORT", given.get("aip_http_port"))
         if port is None or "port" in given:
             return given
-        return {"host": "0.0.0.0", "port": port} | given  # noqa: S104 (it asks from outside the container)
+        return {"host": "0.0.0.0", "port": port} | given  # noqa: S104 (requests come from outside the container)
 
     def read_keys(self) -> list[str]:
-        """Returns all API keys, of the variable and of the file.
+        """Returns all API keys, from the variable and from the file.
 
         Raises:
-            SettingsError: The file cannot be read, or keys are asked for and there is none.
+            SettingsError: The file cannot be read, or a setting for keys is there but has no key.
         """
         keys = split(self.api_keys.get_secret_value()) if self.api_keys else []
         if self.api_keys_file:
@@ -162,15 +171,15 @@ class Settings(BaseSettings):
                 raise SettingsError(f"{PREFIX}API_KEYS_FILE cannot be read: {error}") from None
             keys += [key for line in lines if (key := line.strip())]
         if not keys and (self.api_keys or self.api_keys_file):
-            raise SettingsError(f"{PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE is set, but holds no key")
+            raise SettingsError(f"{PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE is set, but has no key")
         return keys
 
 
-def load_settings(**given: str) -> Settings:
-    """Returns the settings of this process's environment, with those that are given in the place of their variables.
+def load_settings(**flags: str) -> Settings:
+    """Returns the settings from the environment. `flags` are the values of command-line flags, which take precedence.
 
     Raises:
-        SettingsError: A variable is unknown, or its value cannot be used.
+        SettingsError: A variable is unknown, or a value is invalid.
     """
     known = [variable(name) for name in Settings.model_fields]
     for name in sorted(os.environ):
@@ -178,28 +187,28 @@ def load_settings(**given: str) -> Settings:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             raise SettingsError(f"there is no setting {name}; the nearest is {nearest}")
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # text, as a variable has it
+        return Settings(**flags)  # type: ignore[arg-type]  # text, as in a variable
     except ValidationError as error:
-        last = error.errors(include_url=False)[-1]  # of a port of Vertex AI's, the second: it is at fault in both
-        raise SettingsError(f"{variable(str(last['loc'][0]))}: {last['msg']}. Received: {last['input']!r}") from None
+        last = error.errors(include_url=False)[-1]  # an invalid port of Vertex AI's is two errors; this one names it
+        name = str(last["loc"][0])
+        shown = flag(name) if name in flags else variable(name)
+        raise SettingsError(f"{shown}: {last['msg']}. Received: {last['input']!r}") from None
 
 
 def variable(name: str) -> str:
-    """Returns the variable of a setting, which is its name's unless the setting says another."""
+    """Returns the environment variable of a setting."""
     alias = Settings.model_fields[name].validation_alias if name in Settings.model_fields else name
     return str(alias) if alias else PREFIX + name.upper()
 
 
-def settings_table() -> str:
-    """Returns one line a setting: its variable, its default, and what it means in which unit."""
-    rows = [
-        (variable(name), shown(field.default), field.description or "") for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join(f"  {name:24} {default:10} {meaning}" for name, default, meaning in rows)
+def flag(name: str) -> str:
+    """Returns the command-line flag of a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
-def shown(default: object) -> str:
-    """Returns a setting's default as its variable would hold it."""
+def default_text(name: str) -> str:
+    """Returns a setting's default as its variable would hold it, or "" if it has none."""
+    default = Settings.model_fields[name].default
     if isinstance(default, list):
         default = ",".join(default)
-    return str(default) if default not in (None, "") else "-"
+    return "" if default is None else str(default)

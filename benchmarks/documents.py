@@ -25,7 +25,7 @@ from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.observability.metrics import MODEL, Metrics
-from app.settings import PREFIX, Settings, shown, variable
+from app.settings import PREFIX, Settings, default_text, variable
 from benchmarks import measured, measured_costs
 from model.published import VARIANTS
 
@@ -65,15 +65,10 @@ def errors_table() -> str:
 def settings_table() -> str:
     """Returns every setting, its default and its meaning."""
     rows = [
-        f"| `{variable(name)}` | {default(field.default)} | {field.description} |"
+        f"| `{variable(name)}` | {f'`{text}`' if (text := default_text(name)) else ''} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
-
-
-def default(value: object) -> str:
-    """Returns a setting's default as a cell of the table."""
-    return "" if shown(value) == "-" else f"`{shown(value)}`"
 
 
 def metrics_table() -> str:

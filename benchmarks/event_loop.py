@@ -44,6 +44,7 @@ def by_form(labels: list[str]) -> Send:
 
 def by_json(labels: list[str]) -> Send:
     """Returns how a client sends labels and image as JSON."""
+
     async def send(client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         return await client.post("/classify", json={"image": base64.b64encode(image).decode(), "labels": labels})
 

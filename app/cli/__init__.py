@@ -1,6 +1,6 @@
-"""The commands of `python -m app`, one file each with a `main(arguments)` that returns the exit status.
+"""The command `siglip`: one file per subcommand with a `main(arguments)` that returns the exit status.
 
-What a person can do something about is raised as a `CommandError`, and told in one line without a traceback.
+Errors that a person can act on are raised as `CommandError` and printed in one line without a traceback.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ SUCCESS, FAILURE, MISTAKE = 0, 1, 2
 
 
 class CommandError(Exception):
-    """The command ends with this message and status: FAILURE, or MISTAKE if what was asked for cannot be done."""
+    """Ends the command with a message and a status: FAILURE, or MISTAKE if the request cannot be carried out."""
 
     def __init__(self, message: str, status: int = FAILURE) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class CommandError(Exception):
 
 @contextmanager
 def as_command_error(*kinds: type[Exception], status: int = FAILURE) -> Iterator[None]:
-    """Turns errors of these kinds, whose messages are for people, into the command's end."""
+    """Turns errors of these kinds, whose messages are for people, into a `CommandError`."""
     try:
         yield
     except kinds as error:

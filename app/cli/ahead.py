@@ -1,4 +1,4 @@
-"""Work done ahead in threads, its results in order, without holding more of them than asked for."""
+"""Work done ahead in threads: results in order, and a limit on how many are held."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ U = TypeVar("U")
 
 
 def map_ordered(work: Callable[[T], U], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[U]:
-    """Yields `work(item)` for each item, in order; at most `ahead` are begun beyond the one that is waited for."""
+    """Yields `work(item)` for each item, in order; at most `ahead` items after the current one have been started."""
     executor = ThreadPoolExecutor(threads)
     pending: deque[Future[U]] = deque()
     try:
@@ -26,7 +26,7 @@ def map_ordered(work: Callable[[T], U], items: Iterable[T], *, threads: int, ahe
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yields the items in lists of `size`, and what is left in a shorter one."""
+    """Yields the items in lists of `size`; the last one may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

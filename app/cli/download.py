@@ -1,4 +1,4 @@
-"""`python -m app download`: a checkpoint fetched ahead of time, and checked as far as that goes without loading it."""
+"""`siglip download`: downloads a checkpoint in advance, and checks what can be checked without loading it."""
 
 import argparse
 import sys
@@ -11,36 +11,37 @@ from model.published import VARIANTS, choose_weights
 
 
 def main(arguments: list[str]) -> int:
-    """Prints where the checkpoint lies, its sha256, and what was checked."""
+    """Prints the checkpoint's directory, its SHA-256, and what was checked."""
     parser = argparse.ArgumentParser(
-        prog="python -m app download",
-        description="Fetches a checkpoint into the cache of the Hugging Face client (HF_HOME), or goes on where that "
-        "was interrupted, and checks it: published sha256, every tensor by name, shape and type, vocabulary and pixel "
-        "rules. No tensor is loaded. Ends with 1 if it cannot be fetched or is not as it must be, and with 2 if there "
-        "is no such name.",
-        epilog="HF_HUB_OFFLINE, HF_TOKEN and HF_ENDPOINT hold.",
+        prog="siglip download",
+        allow_abbrev=False,
+        description="Downloads a checkpoint into the cache of the Hugging Face client (HF_HOME), or resumes an "
+        "interrupted download, and checks it: published SHA-256, the name, shape and type of every tensor, vocabulary "
+        "and pixel rules. No tensor is loaded. The exit status is 1 if it cannot be downloaded or a check fails, and 2 "
+        "if there is no such name.",
+        epilog="HF_HUB_OFFLINE, HF_TOKEN and HF_ENDPOINT apply.",
     )
-    parser.add_argument("--variant", help="such as SigLIPBaseP16; needed where a name is not enough")
-    parser.add_argument("--weights", required=True, help="a published name, a hub id or a checkpoint directory")
-    parser.add_argument("--revision", help="commit, branch or tag on the hub (default: the published one)")
+    parser.add_argument("--model", help="variant, such as SigLIPBaseP16; needed if several variants have these weights")
+    parser.add_argument("--weights", required=True, help="published name, hub id or checkpoint directory")
+    parser.add_argument("--revision", help="commit, branch or tag on the hub (default: the published revision)")
     options = parser.parse_args(arguments)
     with as_command_error(CheckpointError, status=MISTAKE):
-        names = choose_weights(options.variant, options.weights)
+        names = choose_weights(options.model, options.weights)
     with as_command_error(CheckpointError):
-        on_stage = None if sys.stderr.isatty() else log_stage  # None: the client draws its bar
-        directory = checkpoint_directory(options.variant, options.weights, revision=options.revision, on_stage=on_stage)
+        on_stage = None if sys.stderr.isatty() else log_stage  # None: the client draws its progress bar
+        directory = checkpoint_directory(options.model, options.weights, revision=options.revision, on_stage=on_stage)
         print(f"directory         {directory}", flush=True)
-        # After the download, for they take seconds.
+        # After the download: these imports take seconds.
         import_tensorflow()
         from model.checkpoint.hf_config import read_config_of
         from model.checkpoint.safetensors_files import fingerprint
         from model.checkpoint.weights import check_tensors
         from model.processor import SigLIPProcessor
 
-        read_config_of(options.variant, directory)
+        read_config_of(options.model, directory)
         tensors = check_tensors(directory)
         SigLIPProcessor(weights=directory)
-        print(f"tensors           {tensors:,}, each with its name, shape and type")
+        print(f"tensors           {tensors:,}, each with the right name, shape and type")
         print(f"sha256 of them    {fingerprint(directory)}")
     published = VARIANTS[names[0]][names[1]].sha256 if names and not options.revision else {}
     print(f"published sha256  {', '.join(f'{name} agrees' for name in published) or 'none is known'}")
@@ -48,6 +49,6 @@ def main(arguments: list[str]) -> int:
 
 
 def log_stage(stage: str) -> None:
-    """Prints every tenth percent: a log is no place for a bar."""
+    """Prints every tenth percent, since a progress bar does not belong in a log."""
     if stage.endswith("0 %"):
         print(stage, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Which image files are meant: those that are named, and those below a named folder; and their bytes."""
+"""Which image files a command reads: named files, and the files below named folders."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ from typing import NamedTuple
 from app.errors import ServiceError
 from app.images import identify
 
-HEAD_BYTES = 4096  # enough to tell what a file is
-MAX_FILE_BYTES = 1_000_000_000  # more than 50 megapixels take in any format
+HEAD_BYTES = 4096  # enough to identify the format
+MAX_FILE_BYTES = 1_000_000_000  # more than 50 megapixels need in any format
 
 
 class NotScored(Exception):
@@ -17,22 +17,22 @@ class NotScored(Exception):
 
 
 class NotAnImage(NotScored):
-    """A file that was found in a folder, and not named, is no image: nobody has meant it."""
+    """A file in a folder, not named itself, is not an image."""
 
 
 class ImageFile(NamedTuple):
-    """A file that may be an image: `named`, or found in a folder. A folder that cannot be read is one with a fault."""
+    """A file that may be an image: `named`, or found in a folder. `fault` says why a folder cannot be read."""
 
     path: str
     named: bool = False
     fault: str = ""
 
     def read(self) -> bytes:
-        """Returns the bytes, if the first of them are those of an image in an accepted format.
+        """Returns the bytes of an image file in an accepted format.
 
         Raises:
-            NotAnImage: They are not, and the file was found in a folder.
-            NotScored: They are not, though the file was named; or it cannot be read, or is far too large.
+            NotAnImage: It is not one, and was found in a folder.
+            NotScored: It is not one, and was named; or it cannot be read, or is too large.
         """
         if self.fault:
             raise NotScored(self.fault)
@@ -52,16 +52,16 @@ class ImageFile(NamedTuple):
 
 
 def image_files(paths: Sequence[str]) -> Iterator[ImageFile]:
-    """Yields the named files, and for a folder all files below it, in order. Nothing is opened yet."""
+    """Yields the named files, and for a folder all files below it, in order. No file is opened yet."""
     for path in paths:
         if Path(path).is_dir():
-            yield from below(path)
+            yield from files_below(path)
         else:
             yield ImageFile(path, named=True)
 
 
-def below(folder: str) -> Iterator[ImageFile]:
-    """Yields the files below a folder by name, without hidden ones. Links to folders may loop, and are not followed."""
+def files_below(folder: str) -> Iterator[ImageFile]:
+    """Yields the files below a folder by name, except hidden ones. Links to folders are not followed."""
     try:
         with os.scandir(folder) as found:
             entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -70,11 +70,11 @@ def below(folder: str) -> Iterator[ImageFile]:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from below(entry.path)
+            yield from files_below(entry.path)
         else:
             try:
                 is_file = entry.is_file()
-            except OSError as error:  # a link that leads to itself, or into a folder that may not be entered
+            except OSError as error:  # a link to itself, or into a folder without permission
                 yield ImageFile(entry.path, fault=error.strerror or str(error))
                 continue
             if is_file:

@@ -1,4 +1,4 @@
-"""`python -m app label-sets`: the label sets of a running service, and the check of a folder of them."""
+"""`siglip label-sets`: the label sets of a running service, and the check of a folder of them."""
 
 import argparse
 import json
@@ -10,24 +10,24 @@ from pydantic import BaseModel, ValidationError
 
 from app.cli import FAILURE, MISTAKE, SUCCESS, as_command_error
 from app.cli.client import DEFAULT_URL, Service
-from app.cli.printing import printable
 from app.errors import InvalidRequest
 from app.label_sets.definition import LabelSetList, LabelSetResponse, LabelSetSummary
 from app.label_sets.folder import LabelSetFolderError, read_all, read_file
 from app.label_sets.store import check_name
+from app.observability.logs import printable
 from app.settings import PREFIX, Settings, SettingsError, load_settings
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def main(arguments: list[str]) -> int:
-    """Does what the arguments name; 1 if the service will not, or a file in the folder has a mistake."""
+    """Runs the action. Returns 1 if the service refuses, or a file in the folder has a mistake."""
     parser = argparse.ArgumentParser(
-        prog="python -m app label-sets",
-        description="The label sets of a running service, and the check of a folder of them. Ends with 1 if the "
-        "service refuses, cannot be reached, or the folder has a mistake, and with 2 if the command, a setting or a "
-        "file to store cannot be used.",
-        epilog=f"A service that wants a key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
+        prog="siglip label-sets",
+        description="Lists, shows, stores and deletes the label sets of a running service, and checks a folder of "
+        "them. The exit status is 1 if the service refuses or cannot be reached, or if the folder has a mistake, and 2 "
+        "if the command, a setting or a file is invalid.",
+        epilog=f"A service that needs an API key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     at_server = argparse.ArgumentParser(add_help=False)
@@ -37,13 +37,13 @@ def main(arguments: list[str]) -> int:
 
     actions.add_parser("list", parents=[at_server], help="names and sizes").set_defaults(run=show_all)
     actions.add_parser(
-        "show", parents=[of_name, at_server], help="labels and templates as JSON, which `put` takes"
+        "show", parents=[of_name, at_server], help="labels and templates as JSON, which `put` accepts"
     ).set_defaults(run=show)
     storing = actions.add_parser("put", parents=[of_name, at_server], help="store a set, or replace it")
-    storing.add_argument("file", type=Path, metavar="FILE", help=".txt with one label a line, or .json")
+    storing.add_argument("file", type=Path, metavar="FILE", help=".txt with one label per line, or .json")
     storing.set_defaults(run=put)
     actions.add_parser("delete", parents=[of_name, at_server], help="remove a set").set_defaults(run=delete)
-    checking = actions.add_parser("check", help=f"try a folder for {PREFIX}LABEL_SETS_DIR, without a service")
+    checking = actions.add_parser("check", help=f"check a folder for {PREFIX}LABEL_SETS_DIR, without a service")
     checking.add_argument("folder", type=Path, metavar="DIR", help="the folder")
     checking.set_defaults(run=check)
 
@@ -56,8 +56,8 @@ def main(arguments: list[str]) -> int:
 def show_all(options: argparse.Namespace, settings: Settings) -> int:
     """Prints the size and the name of every set."""
     with Service(options.server, settings.read_keys()) as service:
-        answer = service.ask("GET", "/label-sets")
-        found = answered(LabelSetList, service, answer.content).label_sets
+        response = service.ask("GET", "/label-sets")
+        found = parsed(LabelSetList, service, response.content).label_sets
     print(" labels  name")
     for summary in found:
         print(f"{summary.size:7,}  {printable(summary.name)}")
@@ -65,21 +65,21 @@ def show_all(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def show(options: argparse.Namespace, settings: Settings) -> int:
-    """Prints a set as a file that `put` takes."""
+    """Prints a set in the format that `put` accepts."""
     with Service(options.server, settings.read_keys()) as service:
-        answer = service.ask("GET", f"/label-sets/{check_name(options.name)}")
-        definition = answered(LabelSetResponse, service, answer.content).model_dump(exclude={"name"})
+        response = service.ask("GET", f"/label-sets/{check_name(options.name)}")
+        definition = parsed(LabelSetResponse, service, response.content).model_dump(exclude={"name"})
     print(json.dumps(definition, ensure_ascii=False, indent=1))
     return SUCCESS
 
 
 def put(options: argparse.Namespace, settings: Settings) -> int:
-    """Stores what a file says."""
+    """Stores a file."""
     name, definition = check_name(options.name), read_file(options.file, settings.max_labels)
     with Service(options.server, settings.read_keys()) as service:
-        answer = service.ask("PUT", f"/label-sets/{name}", json=definition.model_dump())
-        size = answered(LabelSetSummary, service, answer.content).size
-    print(f"{'stored' if answer.status_code == 201 else 'replaced'} {name}: labels {size:,}")
+        response = service.ask("PUT", f"/label-sets/{name}", json=definition.model_dump())
+        size = parsed(LabelSetSummary, service, response.content).size
+    print(f"{'stored' if response.status_code == 201 else 'replaced'} {name}: labels {size:,}")
     return SUCCESS
 
 
@@ -92,7 +92,7 @@ def delete(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def check(options: argparse.Namespace, settings: Settings) -> int:
-    """Prints what each file of a folder gives, and what is wrong with those that give nothing."""
+    """Prints the number of labels in each file of a folder, or what is wrong with it."""
     status = SUCCESS
     for name, read in read_all(options.folder, settings.max_labels):
         if isinstance(read, LabelSetFolderError):
@@ -103,8 +103,8 @@ def check(options: argparse.Namespace, settings: Settings) -> int:
     return status
 
 
-def answered(schema: type[M], service: Service, content: bytes) -> M:
-    """Returns an answer as its schema."""
+def parsed(schema: type[M], service: Service, content: bytes) -> M:
+    """Returns a response as its schema."""
     try:
         return schema.model_validate_json(content)
     except ValidationError:

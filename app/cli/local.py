@@ -1,6 +1,6 @@
-"""Classification of files without a service: decoded in threads ahead of the device, encoded in batches.
+"""Scores files without a service: decoded in threads ahead of the device, encoded in batches.
 
-The service's own rooms do the work, so that the numbers are the service's.
+It uses the service's own functions, so its scores are the service's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,10 +27,10 @@ Result = tuple[str, ScoredImage | NotScored]
 def results_of_model(
     encoder: Encoder, settings: Settings, files: Iterable[ImageFile], classes: np.ndarray, options: ClassifyOptions
 ) -> Iterator[Result]:
-    """Yields each file's path with its scores for K classes [K, E], or with why it has none, in order.
+    """Yields each file's path with its scores for K classes [K, E], or with the reason why it has none, in order.
 
     Raises:
-        CommandError: The device fails.
+        CommandError: The device failed.
     """
 
     def read(file: ImageFile) -> tuple[str, PreparedImage | NotScored]:
@@ -41,25 +41,25 @@ def results_of_model(
         except ServiceError as error:
             return file.path, NotScored(error.detail)
 
-    pictures = map_ordered(read, files, threads=available_cpus(), ahead=2 * settings.max_batch)
-    for batch in batches(pictures, settings.max_batch):
-        pixels = [picture.pixels for _, picture in batch if isinstance(picture, PreparedImage)]
+    images = map_ordered(read, files, threads=available_cpus(), ahead=2 * settings.max_batch)
+    for batch in batches(images, settings.max_batch):
+        pixels = [image.pixels for _, image in batch if isinstance(image, PreparedImage)]
         embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())
-        for path, picture in batch:
-            if isinstance(picture, NotScored):
-                yield path, picture
+        for path, image in batch:
+            if isinstance(image, NotScored):
+                yield path, image
                 continue
             scores = zero_shot.scores(next(embeddings), classes, encoder.scale, encoder.bias)
-            yield path, scored_image(picture.facts, options.labels or [], scores, options)
+            yield path, scored_image(image.facts, options.labels or [], scores, options)
 
 
-def embed_classes(
+def embed_definition(
     encoder: Encoder, settings: Settings, definition: LabelSetDefinition, on_stage: Callable[[str], None]
 ) -> np.ndarray:
     """Returns class embeddings [K, E].
 
     Raises:
-        CommandError: The device fails.
+        CommandError: The device failed.
     """
     prompts = definition.prompts
     token_ids = encoder.prepare_text(list(chain.from_iterable(prompts)))
@@ -74,15 +74,15 @@ def encode(tower: Callable[[np.ndarray], np.ndarray], rows: Sequence[np.ndarray]
     """Returns the embeddings [B, E] of B prepared images or texts.
 
     Raises:
-        CommandError: The device cannot compute them, or what it computes are no numbers.
+        CommandError: The device failed, or the embeddings are not finite.
     """
     try:
         embeddings = tower(np.asarray(rows))
-    except Exception as error:  # TensorFlow's own, of many kinds, most often for want of memory
+    except Exception as error:  # TensorFlow's own, of many kinds, most often for lack of memory
         reason = str(error).partition("\n")[0]
         raise CommandError(
-            f"the device cannot compute {len(rows)} at once, which SIGLIP_MAX_BATCH sets: {reason}"
+            f"the device cannot compute a batch of {len(rows)}, which SIGLIP_MAX_BATCH limits: {reason}"
         ) from error
     if not np.isfinite(embeddings).all():
-        raise CommandError("the model gives embeddings that are not numbers: `download` checks its files")
+        raise CommandError("the model returns embeddings that are not numbers: `siglip download` checks its files")
     return embeddings

@@ -1,4 +1,4 @@
-"""Classification of files by a running service, several requests at once."""
+"""Scores files with a running service, several requests at once."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,8 @@ from app.cli.local import Result
 from app.schemas import ClassifyOptions, ScoredImage
 
 REQUESTS_AT_ONCE = 8
-# What a service answers because of one image. Anything else it would answer to all of them.
-OF_ONE_IMAGE = {
+# Errors because of one image. Any other error would be the answer to every request.
+IMAGE_ERRORS = {
     failure.code
     for failure in (
         errors.BodyTooLarge,
@@ -28,23 +28,23 @@ OF_ONE_IMAGE = {
 
 
 def results_of_service(service: Service, files: Iterable[ImageFile], options: ClassifyOptions) -> Iterator[Result]:
-    """Yields each file's path with its scores, or with why it has none, in order.
+    """Yields each file's path with its scores, or with the reason why it has none, in order.
 
     Raises:
-        CommandError: The service refuses what has nothing to do with one image, or there is none.
+        CommandError: The service does not respond, or refuses for a reason other than one image.
     """
     fields = options.model_dump(exclude_none=True)
     if options.labels is not None:
-        fields["labels"] = json.dumps(options.labels)  # one field, where 10,000 would be 10,000 parts of each request
+        fields["labels"] = json.dumps(options.labels)  # one field: 10,000 labels would be 10,000 parts
 
     def ask(file: ImageFile) -> Result:
         try:
-            answer = service.ask("POST", "/classify", files={"image": file.read()}, data=fields)
-            return file.path, ScoredImage.model_validate_json(answer.content)
+            response = service.ask("POST", "/classify", files={"image": file.read()}, data=fields)
+            return file.path, ScoredImage.model_validate_json(response.content)
         except NotScored as error:
             return file.path, error
         except Refused as error:
-            if error.code not in OF_ONE_IMAGE:
+            if error.code not in IMAGE_ERRORS:
                 raise
             return file.path, NotScored(error.detail)
         except ValidationError:

@@ -1,30 +1,33 @@
-"""`siglip serve`: the service."""
+"""`siglip serve`: runs the HTTP service."""
 
 import argparse
 import os
 
 from app.cli import MISTAKE, as_command_error
+from app.cli.setting_flags import add_setting_flags, flaggable, given_flags
 from app.http.server import Server
 from app.http.sockets import open_sockets
 from app.inference.encoder import Encoder
 from app.main import create_app
 from app.observability.logs import configure_logging
 from app.observability.tracing import Tracing, start_tracing
-from app.settings import Settings, SettingsError, load_settings, settings_table
+from app.settings import PREFIX, Settings, SettingsError, load_settings
 
 
 def main(arguments: list[str]) -> int:
     """Serves until it is stopped. Returns 1 if the model cannot be loaded, or if its device thread ends."""
     parser = argparse.ArgumentParser(
-        prog="python -m app serve",
-        description="Answers over HTTP. All settings are environment variables.",
-        epilog=f"settings, defaults and meanings:\n{settings_table()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="siglip serve",
+        allow_abbrev=False,
+        description="Runs the HTTP service. Every flag is also an environment variable; a flag takes precedence.",
+        epilog=f"API keys are never flags, because a process list would show them: use {PREFIX}API_KEYS or "
+        f"--api-keys-file.",
     )
-    parser.parse_args(arguments)
+    add_setting_flags(parser, flaggable())
+    options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no remarks on how TensorFlow was built
     with as_command_error(SettingsError, status=MISTAKE):
-        settings = load_settings()
+        settings = load_settings(**given_flags(options, flaggable()))
         configure_logging(settings.log_format)
         return serve(settings, tracing=start_tracing())
 

@@ -1,4 +1,4 @@
-"""TensorFlow's first words, which it writes whatever its log level is, kept from a person's terminal."""
+"""Keeps TensorFlow's first messages, which it prints at any log level, off a person's terminal."""
 
 import os
 import sys
@@ -7,17 +7,17 @@ from importlib import import_module
 
 
 def import_tensorflow() -> None:
-    """Imports what takes seconds, without its remarks on its own build; if that fails, all of them are shown."""
+    """Imports the TensorFlow engine without its messages. If the import fails, all of them are shown."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as words:
-        os.dup2(words.fileno(), 2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
         try:
             import_module("model.engines.tensorflow_encoder")
         except Exception:
-            words.seek(0)
-            os.write(terminal, words.read())
+            messages.seek(0)
+            os.write(terminal, messages.read())
             raise
         finally:
             os.dup2(terminal, 2)

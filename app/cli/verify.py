@@ -1,4 +1,4 @@
-"""`python -m app verify`: real weights against what was published about them."""
+"""`siglip verify`: compares real weights with published results."""
 
 import argparse
 from collections import Counter
@@ -17,21 +17,18 @@ COCO = "000000039769.jpg"
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a line for every published fact; 1 if one was missed, 2 if nothing could be compared."""
+    """Prints a line for every published fact. Returns 1 if one is missed, 2 if there is nothing to compare."""
     parser = argparse.ArgumentParser(
-        prog="python -m app verify",
-        description="Compares what this code computes from published weights with what others published. Ends with 1 "
-        "if a value is outside its tolerance, and with 2 if there is nothing to compare. Images are not downloaded: "
-        "without them, their lines say where to get them.",
+        prog="siglip verify",
+        allow_abbrev=False,
+        description="Compares what this code computes from published weights with what others published. The exit "
+        "status is 1 if a value is outside its tolerance, and 2 if there is nothing to compare. Images are not "
+        "downloaded: without them, their lines say where to get them.",
     )
-    parser.add_argument(
-        "--variant", help="SigLIPBaseP16, SigLIP2So400mP16 and so on; needed where a name is not enough"
-    )
-    parser.add_argument("--weights", required=True, help="a published name, a checkpoint directory or a hub id")
+    parser.add_argument("--model", help="variant, such as SigLIPBaseP16; needed if several variants have these weights")
+    parser.add_argument("--weights", required=True, help="published name, checkpoint directory or hub id")
     parser.add_argument("--coco", type=Path, metavar="IMAGE", help=f"the image {COCO} of COCO's val2017")
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="a folder with published images under their own names"
-    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of published images with their own names")
     options = parser.parse_args(arguments)
     import_tensorflow()
     from model.verify import verify_weights
@@ -39,16 +36,16 @@ def main(arguments: list[str]) -> int:
     with as_command_error(CheckpointError, OSError, status=MISTAKE):
         images = {path.name: path for path in options.images.iterdir()} if options.images else {}
         images |= {COCO: options.coco} if options.coco else {}
-        lines = verify_weights(options.variant, options.weights, images)
+        lines = verify_weights(options.model, options.weights, images)
     return report(lines)
 
 
 def report(lines: Iterable["Line"]) -> int:
-    """Prints what was expected and what came, line by line; returns 1 if one failed."""
+    """Prints the expected and the actual value of each line. Returns 1 if a line failed."""
     counts: Counter[str] = Counter()
     for line in lines:
         counts[line.verdict] += 1
         print(f"{line.verdict.upper()}: {line.name}\n    expected {line.expected}  ({line.remark})")
-        print(f"    came     {line.actual}  (tolerance {line.tolerance})")
+        print(f"    actual   {line.actual}  (tolerance {line.tolerance})")
     print(", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "fail", "not checked")))
     return int(counts["fail"] > 0)

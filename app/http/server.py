@@ -17,7 +17,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from app.http.connection import GuardedProtocol
+from app.http.connection import Connection
 from app.inference.engine import Engine
 from app.settings import Settings
 
@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
             app,
             settings.host,
             settings.port,
-            http=partial(GuardedProtocol, timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory works too
+            http=partial(Connection, timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory works too
             ws="none",
             # `app.observability.logs` configures logging, and `app.http.telemetry` logs the requests.
             log_config=None,

@@ -44,7 +44,7 @@ def quoted(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns the text with what is no visible character or space as a backslash escape."""
+    """Returns the text with control characters, such as escapes and line ends, as backslash escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from app.settings import Settings, SettingsError, load_settings, settings_table, variable
+from app.settings import Settings, SettingsError, default_text, load_settings, variable
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def test_a_variable_is_read(monkeypatch):
 def test_what_is_given_takes_the_place_of_a_variable_and_is_checked_as_it_is(monkeypatch):
     monkeypatch.setenv("SIGLIP_DEVICE", "gpu")
     assert load_settings(device="cpu").device == "cpu"
-    with pytest.raises(SettingsError, match=r"^SIGLIP_DEVICE: .* Received: 'tpu'$"):
+    with pytest.raises(SettingsError, match=r"^--device: .* Received: 'tpu'$"):
         load_settings(device="tpu")
 
 
@@ -75,14 +75,23 @@ def test_a_public_path_that_no_request_has_is_refused(monkeypatch):
         load_settings()
 
 
-def test_the_table_has_every_setting_with_its_default_and_meaning():
-    lines = settings_table().splitlines()
-    assert len(lines) == len(Settings.model_fields)
-    for line, (name, field) in zip(lines, Settings.model_fields.items(), strict=True):
-        assert line.split()[0] == variable(name)
-        assert line.endswith(str(field.description))
-        if name.endswith(("_bytes", "_pixels")):
-            assert f"in {name.rpartition('_')[2]}" in line
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_it_means_and_in_which_unit(name):
+    meaning = Settings.model_fields[name].description
+    assert meaning
+    for end, unit in (("_bytes", "in bytes"), ("_pixels", "in pixels"), ("_s", "in seconds")):
+        assert not name.endswith(end) or unit in meaning
+
+
+def test_an_invalid_flag_is_named_as_a_flag():
+    with pytest.raises(SettingsError, match=r"^--max-batch: .* Received: '0'$"):
+        load_settings(max_batch="0")
+
+
+def test_a_default_is_written_as_its_variable_would_hold_it():
+    assert default_text("port") == "8000"
+    assert default_text("model") == ""
+    assert default_text("public_paths").startswith("/,/page,/health,")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_a_wrong_checkpoint_is_told_line_by_line_and_by_the_exit_status(tmp_path
     with tempfile.TemporaryDirectory() as directory:
         model = SigLIP(VARIANTS["SigLIPBaseP16"]["google_224"].config)
         save_checkpoint(model, directory, tokenizer=SigLIPTokenizer(HERE / "spiece.model", 64, 32_000))
-        command = [sys.executable, "-m", "app", "verify", "--variant", "SigLIPBaseP16", "--weights", directory]
+        command = [sys.executable, "-m", "app", "verify", "--model", "SigLIPBaseP16", "--weights", directory]
         answer = subprocess.run([*command, "--images", tmp_path], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "FAIL: sha256 of model.safetensors\n    expected 2c63cb7d1f2e" in answer.stdout

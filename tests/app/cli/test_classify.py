@@ -67,7 +67,7 @@ def test_the_scores_of_a_folder_are_a_table_and_a_bad_file_is_told_and_ends_with
     assert sorted(line.split()[-1] for line in lines[2:4]) == ["cat", "dog"]
     assert told.splitlines() == [
         f"{folder}/more/bad.png: The PNG is truncated: the file ends before the picture does.",
-        "skipped, for they are no JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
+        "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
         "without scores: 1 of 3",
     ]
 
@@ -187,11 +187,11 @@ def test_the_options_of_the_model_take_the_place_of_the_variables(folder, monkey
         ([".", "--labels", "cat", "--threshold", "2"], "threshold: input should be less than or equal to 1."),
         ([".", "--labels-file", "no.txt"], "no.txt: No such file or directory"),
         ([".", "--labels-file", "no.csv"], "no.csv: a label set is a .txt or a .json file"),
-        ([".", "--label-set", "pets"], "--label-set is of a running service: name it with --server"),
+        ([".", "--label-set", "pets"], "--label-set needs a running service: name it with --server"),
         ([".", "--label-set", "pets", "--server", "http://127.0.0.1:1", "--template", "a {}"], "label_set replaces"),
         ([".", "--labels", "cat", "--server", "127.0.0.1"], "a URL begins with http:// or https://"),
         ([".", "--labels", "cat", "--server", "http://127.0.0.1:1", "--dtype", "float32"], "leave out --dtype"),
-        ([".", "--labels", "cat", "--device", "tpu"], "SIGLIP_DEVICE: Input should be 'auto', 'gpu' or 'cpu'"),
+        ([".", "--labels", "cat", "--device", "tpu"], "--device: Input should be 'auto', 'gpu' or 'cpu'"),
         ([".", "--labels", "cat", "--weights", "google_1"], "unknown weights 'google_1'. Known: "),
     ],
 )
@@ -205,7 +205,7 @@ def test_a_users_mistake_is_told_before_anything_is_loaded(arguments, message, f
 
 def test_labels_with_prompts_of_their_own_cannot_be_sent_to_a_service(folder, tmp_path):
     (tmp_path / "own.json").write_text('[{"label": "dog", "prompts": ["ein Hund"]}]')
-    with pytest.raises(CommandError, match="store it with `label-sets put`, and name it by --label-set"):
+    with pytest.raises(CommandError, match="store it with `siglip label-sets put`, and use --label-set"):
         run(folder, "--labels-file", tmp_path / "own.json", "--server", "http://127.0.0.1:1")
 
 
@@ -274,5 +274,5 @@ def test_the_real_model_gives_the_numbers_of_the_service_on_the_samples(tmp_path
         assert answer == wanted
     assert ours.stderr.splitlines() == [
         "note: this is the embedded demonstration model for pictograms, not for photos",
-        "skipped, for they are no JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
+        "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
     ]

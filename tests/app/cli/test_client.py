@@ -69,13 +69,13 @@ def test_a_wait_for_another_try_ends_when_the_service_is_closed():
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Answer(404, b"<html>"), "{url} answers GET /info with 404 Not Found, not as a SigLIP service does"),
-        (Answer(404, b'{"detail": "Not Found"}'), "{url} answers GET /info with 404 Not Found, not as"),
-        (Answer(500, b"[]"), "{url} answers GET /info with 500 Internal Server Error, not as"),
+        (Answer(404, b"<html>"), "{url} answers GET /info with 404 Not Found, and is not a SigLIP service"),
+        (Answer(404, b'{"detail": "Not Found"}'), "{url} answers GET /info with 404 Not Found, and is not"),
+        (Answer(500, b"[]"), "{url} answers GET /info with 500 Internal Server Error, and is not"),
         (Answer(301, b"", ("Location", "https://127.0.0.1/")), "{url} answers GET /info with 301 Moved Permanently"),
         (
             Answer(500, b'{"detail": "No.\\u001b", "error_type": "x", "errors": [], "request_id": "y"}'),
-            "No.\\x1b It is y.",
+            "No.\\x1b The request_id is y.",
         ),
     ],
 )
@@ -87,11 +87,11 @@ def test_an_answer_that_is_no_success_is_one_line(answer, message):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://127.0.0.1:1", "http://127.0.0.1:1 does not answer: Connection refused"),
-        ("http://no.such.host.invalid", "http://no.such.host.invalid does not answer: Name or service not known"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1 does not respond: Connection refused"),
+        ("http://no.such.host.invalid", "http://no.such.host.invalid does not respond: Name or service not known"),
         ("localhost:8000", "a URL begins with http:// or https://, such as http://127.0.0.1:8000, not localhost:8000"),
         ("ftp://127.0.0.1", "a URL begins with http:// or https://"),
-        ("http://[::1", "http://[::1 is no URL: "),
+        ("http://[::1", "http://[::1 is not a URL: "),
     ],
 )
 def test_a_url_that_leads_to_no_service_is_one_line(url, message):
@@ -102,12 +102,12 @@ def test_a_proxy_is_not_asked_for_this_machine(client, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with Service(str(client.base_url), []) as service:
         assert service.ask("GET", "/info").status_code == 200
-    assert str(error_of("http://siglip.invalid")) == "http://siglip.invalid does not answer: Connection refused"
+    assert str(error_of("http://siglip.invalid")) == "http://siglip.invalid does not respond: Connection refused"
 
 
 def test_a_proxy_that_cannot_be_used_is_one_line(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
-    assert str(error_of("http://siglip.invalid")).startswith("the proxy that the environment names cannot be used: ")
+    assert str(error_of("http://siglip.invalid")).startswith("the proxy in the environment cannot be used: ")
 
 
 def test_what_is_no_http_is_one_line():
@@ -123,5 +123,5 @@ def test_what_is_no_http_is_one_line():
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert str(error_of(url)).startswith(f"{url} does not answer: ")
+        assert str(error_of(url)).startswith(f"{url} does not respond: ")
         thread.join()

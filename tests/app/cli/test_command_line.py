@@ -50,7 +50,7 @@ def test_a_command_has_a_help_of_its_own_without_tensorflow(name):
         print({"huggingface_hub", "keras", "tensorflow"} & set(sys.modules))
     """
     shown = subprocess.run([sys.executable, "-c", check, name], check=True, capture_output=True, text=True).stdout
-    assert f"usage: python -m app {name}" in shown
+    assert f"usage: siglip {name}" in shown
     assert shown.endswith("\nset()\n")
 
 
@@ -68,7 +68,7 @@ def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, message, cap
         main(arguments)
     assert end.value.code == 2
     shown = capsys.readouterr().err
-    assert shown.startswith("usage: python -m app")
+    assert shown.startswith("usage: siglip")
     assert message in shown
 
 

@@ -25,7 +25,7 @@ def download(hub: Hub, home: Path, *arguments: str, **variables: str) -> subproc
 @pytest.mark.slow
 def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_time_it_is_there(tmp_path):
     with Hub(EMBEDDED_CHECKPOINT) as hub:
-        done = download(hub, tmp_path, "--weights", HUB_ID, "--revision", "v1.0", "--variant", "SigLIPTinyP16")
+        done = download(hub, tmp_path, "--weights", HUB_ID, "--revision", "v1.0", "--model", "SigLIPTinyP16")
         again = download(hub, tmp_path, "--weights", HUB_ID, "--revision", COMMIT, HF_HUB_OFFLINE="1")
         digest = hub.entry(EMBEDDED_CHECKPOINT / "model.safetensors")["lfs"]["oid"]  # type: ignore[index]
     assert done.returncode == 0
@@ -34,7 +34,7 @@ def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_tim
     directory = tmp_path / "hub" / f"models--{HUB_ID.replace('/', '--')}" / "snapshots" / COMMIT
     assert done.stdout.splitlines() == [
         f"directory         {directory}",
-        "tensors           168, each with its name, shape and type",
+        "tensors           168, each with the right name, shape and type",
         f"sha256 of them    {digest}",
         "published sha256  none is known",
     ]
@@ -66,7 +66,7 @@ def test_a_hub_that_is_not_there_is_one_line(tmp_path):
     [
         (["--weights", "google_224"], "name the variant too"),
         (["--weights", "nothing"], "unknown weights 'nothing'"),
-        (["--weights", "google_224", "--variant", "SigLIP"], "unknown variant 'SigLIP'"),
+        (["--weights", "google_224", "--model", "SigLIP"], "unknown variant 'SigLIP'"),
     ],
 )
 def test_a_name_that_is_none_is_a_mistake(arguments, message):

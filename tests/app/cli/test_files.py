@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotAnImage, NotScored, below, image_files
+from app.cli.files import ImageFile, NotAnImage, NotScored, files_below, image_files
 from tests.app.pictures import encoded, picture
 
 
@@ -39,14 +39,14 @@ def test_a_link_to_a_file_is_a_file_and_one_to_a_folder_is_left_out(tmp_path):
 def test_a_link_that_leads_to_itself_is_a_file_with_a_fault_and_the_others_go_on(tmp_path):
     (tmp_path / "a").symlink_to("a")
     (tmp_path / "b.png").touch()
-    assert list(below(str(tmp_path))) == [
+    assert list(files_below(str(tmp_path))) == [
         ImageFile(str(tmp_path / "a"), fault="Too many levels of symbolic links"),
         ImageFile(str(tmp_path / "b.png")),
     ]
 
 
 def test_a_folder_that_cannot_be_read_is_told_as_the_system_tells_it(tmp_path):
-    (folder,) = below(str(tmp_path / "gone"))
+    (folder,) = files_below(str(tmp_path / "gone"))
     with pytest.raises(NotScored, match=r"^No such file or directory$"):
         folder.read()
 

@@ -74,7 +74,7 @@ def test_a_set_that_the_service_refuses_is_told_in_its_words(running, tmp_path):
 
 
 def test_another_kind_of_service_is_told():
-    with answering(Answer(200, b"{}")) as (url, _), pytest.raises(CommandError, match="not as a SigLIP service does"):
+    with answering(Answer(200, b"{}")) as (url, _), pytest.raises(CommandError, match="is not a SigLIP service"):
         main(["list", "--server", url])
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from app.cli import CommandError
 from app.cli.files import ImageFile, NotAnImage, NotScored
-from app.cli.local import embed_classes, encode, results_of_model
+from app.cli.local import embed_definition, encode, results_of_model
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
@@ -25,7 +25,7 @@ def files(tmp_path) -> list[ImageFile]:
 
 def classes_of(encoder: FakeEncoder, definition: LabelSetDefinition) -> np.ndarray:
     stages: list[str] = []
-    classes = embed_classes(encoder, SETTINGS, definition, stages.append)
+    classes = embed_definition(encoder, SETTINGS, definition, stages.append)
     assert stages[0].startswith("labels, 0 of ")
     return classes
 
@@ -73,7 +73,7 @@ def test_a_device_that_fails_ends_the_command_with_its_first_line():
         raise MemoryError("OOM when allocating\nand much more")
 
     with pytest.raises(
-        CommandError, match=r"cannot compute 2 at once, which SIGLIP_MAX_BATCH sets: OOM when alloc.*g$"
+        CommandError, match=r"cannot compute a batch of 2, which SIGLIP_MAX_BATCH limits: OOM when alloc.*g$"
     ):
         encode(tower, [np.zeros(3), np.zeros(3)])
 

@@ -51,7 +51,7 @@ def test_another_kind_of_service_is_told(files):
     with (
         answering(Answer(200, b'{"ok": true}')) as (url, _),
         Service(url, []) as service,
-        pytest.raises(CommandError, match=re.escape(f"{url} answers, but not as a SigLIP service does")),
+        pytest.raises(CommandError, match=re.escape(f"{url} responds, but is not a SigLIP service")),
     ):
         list(results_of_service(service, files[:1], ClassifyOptions(labels=["cat"])))
 

@@ -15,7 +15,7 @@ def line(name: str, verdict: str) -> Any:
 def test_the_report_says_what_was_expected_and_came_and_ends_with_1_on_a_failure(capsys):
     assert report([line("bias", "pass"), line("logits", "not checked")]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[:3] == ["PASS: bias", "    expected -12.9  (somebody)", "    came     -12.8  (tolerance 0.01)"]
+    assert shown[:3] == ["PASS: bias", "    expected -12.9  (somebody)", "    actual   -12.8  (tolerance 0.01)"]
     assert shown[3] == "NOT CHECKED: logits"
     assert shown[-1] == "1 pass, 0 fail, 1 not checked"
     assert report([line("bias", "fail"), line("scale", "pass")]) == 1

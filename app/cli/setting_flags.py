@@ -1,0 +1,34 @@
+"""Command-line flags for settings: each is named like its variable, and takes precedence over it."""
+
+import argparse
+from collections.abc import Iterable
+from typing import get_args
+
+from pydantic import SecretStr
+
+from app.settings import Settings, default_text, flag, variable
+
+MODEL_FLAGS = ("model", "weights", "revision", "device", "dtype", "engine")
+
+
+def flaggable() -> list[str]:
+    """Returns the settings that may be flags: not secrets, which a process list would show, and not Vertex AI's."""
+    fields = Settings.model_fields.items()
+    return [
+        name for name, field in fields if SecretStr not in get_args(field.annotation) and not field.validation_alias
+    ]
+
+
+def add_setting_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Adds a flag for each of these settings."""
+    group = parser.add_argument_group("settings")
+    for name in names:
+        default = default_text(name)
+        shown = f" (default: {default})" if default else ""
+        meaning = f"{Settings.model_fields[name].description}{shown} [{variable(name)}]".replace("%", "%%")
+        group.add_argument(flag(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=meaning)
+
+
+def given_flags(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
+    """Returns the values of the flags that were given, by setting."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
