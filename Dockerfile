@@ -71,7 +71,6 @@ COPY --from=build --chown=10001:10001 /data /data
 COPY --from=build --chown=10001:10001 /weights /weights
 COPY --from=build /build/app /srv/siglip/app
 COPY --from=build /build/model /srv/siglip/model
-COPY samples /srv/siglip/samples
 COPY LICENSE /srv/siglip/
 # HOME is where libraries put what they would like to keep (Keras its settings, CUDA its kernels): a tmpfs will do.
 # An empty setting is no setting; baked weights are served, and nobody is asked for newer ones.

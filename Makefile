@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist=loadfile \
 .PHONY: run test check parity clients acceptance train image-check clean
 
 run: $(VENV)/.run
-	$(BIN)/python -m app serve
+	$(BIN)/siglip serve
 
 test: $(VENV)/.dev
 	$(PYTEST) -m "not slow"
@@ -51,10 +51,11 @@ image-check:
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sed 's/^tensorflow==/$(TENSORFLOW)==/' requirements.txt > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # The tests draw pictograms too, so they need what preparing the training data needs: three small packages.

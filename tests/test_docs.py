@@ -169,7 +169,7 @@ def test_every_table_stands_in_one_document() -> None:
     assert sorted(marks) == sorted(TABLES)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md", "CHANGELOG.md", "samples/README.md"])
+@pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md", "CHANGELOG.md", "app/static/samples/README.md"])
 def test_every_relative_link_leads_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for file, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", text):

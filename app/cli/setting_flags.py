@@ -26,7 +26,10 @@ def add_setting_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> 
         default = default_text(name)
         shown = f" (default: {default})" if default else ""
         meaning = f"{Settings.model_fields[name].description}{shown} [{variable(name)}]".replace("%", "%%")
-        group.add_argument(flag(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=meaning)
+        if Settings.model_fields[name].annotation is bool:
+            group.add_argument(flag(name), dest=name, nargs="?", const="true", metavar="false", help=meaning)
+        else:
+            group.add_argument(flag(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=meaning)
 
 
 def given_flags(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:

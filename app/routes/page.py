@@ -1,4 +1,4 @@
-"""GET /: the page to look at, with its files under /page. Answered before a model is loaded, too."""
+"""GET /: the web page, with its files below /page. Also served before a model is loaded."""
 
 import hashlib
 from pathlib import Path
@@ -12,9 +12,9 @@ router = APIRouter(include_in_schema=False)
 
 READING = ["GET", "HEAD"]
 INDEX = "index.html"
-ROOT = Path(__file__).parent.parent.parent
-FOLDERS = {"/page/": ROOT / "app" / "static", "/page/samples/": ROOT / "samples"}
-# What is served, as what: nothing else of these folders is, and no system's table of types is asked.
+STATIC = Path(__file__).parents[1] / "static"
+FOLDERS = {"/page/": STATIC, "/page/samples/": STATIC / "samples"}
+# The files that are served, and their types. The system's table of types is not used.
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -26,25 +26,25 @@ TYPES = {
 
 
 class PageFile(NamedTuple):
-    """A file as it is served."""
+    """A file and its headers."""
 
     content: bytes
     headers: dict[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Returns a file with its headers. The tag follows from the content: two builds never share one by accident."""
+        """Returns a file with its headers. The entity tag is a hash of the content."""
         content = path.read_bytes()
         headers = {
             "Content-Type": TYPES[path.suffix],
-            "Cache-Control": "no-cache",  # kept, but asked for again each time: a new deployment shows at once
+            "Cache-Control": "no-cache",  # cached, but checked each time, so that a new deployment shows at once
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
         }
         return cls(content, headers)
 
 
 def read_page() -> dict[str, PageFile]:
-    """Returns all that is served, by its path."""
+    """Returns all files by path."""
     return {
         "/" if path.name == INDEX else place + path.name: PageFile.read(path)
         for place, folder in FOLDERS.items()

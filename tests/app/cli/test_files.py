@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from app.cli.files import ImageFile, NotAnImage, NotScored, files_below, image_files
+from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotAnImage, NotScored, files_below, image_files
 from tests.app.pictures import encoded, picture
 
 

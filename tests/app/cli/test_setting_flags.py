@@ -33,6 +33,11 @@ def test_a_flag_takes_precedence_over_its_variable(monkeypatch):
     assert (settings.port, settings.reduce_jpegs, settings.public_paths) == (9000, True, ["/a", "/b"])
 
 
+@pytest.mark.parametrize(("given", "value"), [(["--reduce-jpegs"], True), (["--reduce-jpegs", "false"], False)])
+def test_a_flag_that_is_true_or_false_needs_no_value(given, value):
+    assert load_settings(**parsed(*given)).reduce_jpegs is value
+
+
 def test_a_secret_is_not_a_flag(capsys):
     with pytest.raises(SystemExit):
         parsed("--api-keys", "secret")
