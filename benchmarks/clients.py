@@ -1,4 +1,4 @@
-"""What benchmarks send to a server: pictures and labels that nobody has seen, by many clients at once."""
+"""What benchmarks send to a server: images and labels that nobody has seen, by many clients at once."""
 
 import io
 import random
@@ -19,7 +19,7 @@ coarse = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 canvas = Image.fromarray(coarse).resize((1280, 960), Image.Resampling.BICUBIC)
 
 
-def picture() -> bytes:
+def new_image() -> bytes:
     """Returns a JPEG of 640x480 that was not there before."""
     number = next(numbers)
     left, top = number % 640, number // 640
@@ -35,7 +35,7 @@ def new_labels(number: int) -> list[str]:
 
 def prepared(address: str, image: bytes, labels: list[str]) -> httpx.Request:
     """Returns a request with its body made, so that making it is not measured."""
-    files = {"image": ("picture.jpg", image, "image/jpeg")}
+    files = {"image": ("image.jpg", image, "image/jpeg")}
     request = httpx.Request("POST", f"{address}/classify", files=files, data={"labels": labels})
     request.read()
     return request

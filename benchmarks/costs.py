@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.clients import new_labels, picture, rate
+from benchmarks.clients import new_image, new_labels, rate
 from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, versions
 from benchmarks.service import ROOT, running
@@ -58,7 +58,7 @@ def row(what: str, amount: int, work: float, times_ms: list[float]) -> dict[str,
 def labels() -> Iterator[dict[str, Any]]:
     """Yields the time of a request with more and more labels that were seen before, and all of them answered."""
     known = new_labels(LABELS[-1])
-    image = base64.b64encode(picture()).decode()
+    image = base64.b64encode(new_image()).decode()
     settings = {"MAX_LABELS": str(LABELS[-1]), "ENGINE": "tensorflow"}
     with running(**settings) as (_, address), httpx.Client(base_url=address, timeout=900) as client:
 
@@ -75,7 +75,7 @@ def batches(encoder: Encoder) -> Iterator[dict[str, Any]]:
     images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], *encoder.info.image_size, 3), np.uint8)
     for batch in BATCHES:
         times = timed(lambda batch=batch: encoder.encode_images(images[:batch]), 5)
-        yield row("pictures in a batch of the bare tower", batch, batch, times)
+        yield row("images in a batch of the bare tower", batch, batch, times)
 
 
 def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
@@ -91,12 +91,12 @@ def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
 
 
 def clients() -> Iterator[dict[str, Any]]:
-    """Yields the time for each of the requests of more and more clients at once, with pictures that are all new."""
+    """Yields the time for each of the requests of more and more clients at once, with images that are all new."""
     known = new_labels(10)
     with running(ENGINE="tensorflow", MAX_QUEUE_ITEMS="512") as (_, address):
-        rate(address, [picture()], [known])
+        rate(address, [new_image()], [known])
         for at_once in CLIENTS:
-            rates = [rate(address, [picture() for _ in range(REQUESTS)], [known] * REQUESTS, at_once) for _ in "abc"]
+            rates = [rate(address, [new_image() for _ in range(REQUESTS)], [known] * REQUESTS, at_once) for _ in "abc"]
             yield row("clients at once, a request", at_once, 1, [1000 / each for each in rates])
 
 

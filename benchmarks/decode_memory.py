@@ -2,8 +2,8 @@
 
     python benchmarks/decode_memory.py      writes benchmarks/results/decode_memory.json; 2 GB of memory
 
-Each form of a 50-megapixel picture is written by one process and decoded by another, whose peak the kernel counts; the
-file itself, which the request's body already holds, is not counted. The limit is the picture as the decoder holds it,
+Each form of a 50-megapixel image is written by one process and decoded by another, whose peak the kernel counts; the
+file itself, which the request's body already holds, is not counted. The limit is the image as the decoder holds it,
 in Pillow 1, 2 or 4 bytes a pixel, and 3 for the answer; more is said at the form. Linux only (/proc).
 """
 
@@ -28,7 +28,7 @@ CASES: dict[str, tuple[str, str, dict, float]] = {
     "JPEG, grey": ("L", "JPEG", {}, 5.5),
     "JPEG, turned by EXIF": ("RGB", "JPEG", {"orientation": 6}, 8.5),
     "JPEG, progressive": ("RGB", "JPEG", {"progressive": True}, 7.5),
-    # libjpeg holds all coefficients, 2 bytes each, beside the picture.
+    # libjpeg holds all coefficients, 2 bytes each, beside the image.
     "JPEG, progressive, full chroma": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}, 10.5),
     "JPEG, CMYK": ("CMYK", "JPEG", {}, 8.5),
     "JPEG, CMYK, progressive": ("CMYK", "JPEG", {"progressive": True, "subsampling": 0}, 12.5),
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, str, dict, float]] = {
 
 
 def write(name: str, path: str) -> None:
-    """Writes a picture of 50 megapixels that is neither flat nor noise."""
+    """Writes an image of 50 megapixels that is neither flat nor noise."""
     from PIL import ExifTags, Image
 
     mode, image_format, options, _ = CASES[name]

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.clients import new_labels, picture
+from benchmarks.clients import new_image, new_labels
 from benchmarks.machine import RESULTS, machine, versions
 from benchmarks.service import running
 
@@ -76,10 +76,10 @@ async def measure(address: str, process_id: int) -> list[dict[str, Any]]:
     async with httpx.AsyncClient(base_url=address, timeout=900) as client:
         (await client.put("/label-sets/thousand", json={"labels": labels})).raise_for_status()
         for name, send, requests in kinds:
-            (await send(client, picture())).raise_for_status()
+            (await send(client, new_image())).raise_for_status()
             runs = []
             for _ in range(RUNS):
-                images = [picture() for _ in range(requests)]
+                images = [new_image() for _ in range(requests)]
                 before = cpu_ms(process_id)
                 for image in images:
                     (await send(client, image)).raise_for_status()

@@ -3,9 +3,9 @@
     python -m benchmarks.fidelity DIRECTORY [PATH...]     writes benchmarks/results/fidelity.json; five minutes with a
                                                           base model on two cores
 
-By each PATH, an engine and a type after a slash: of the embedded checkpoint with the pictures that it never saw
-(`python -m training.prepare` makes them) and the English names, each picture with its own name and 9 or 99 others; and
-of DIRECTORY's checkpoint with drawn pictures and 100 of the names, where random weights make ten labels nearly alike.
+By each PATH, an engine and a type after a slash: of the embedded checkpoint with the images that it never saw
+(`python -m training.prepare` makes them) and the English names, each image with its own name and 9 or 99 others; and
+of DIRECTORY's checkpoint with drawn images and 100 of the names, where random weights make ten labels nearly alike.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.gpu import pictures
+from benchmarks.gpu import random_images
 from benchmarks.machine import machine, versions
 from model import zero_shot
 from model.engines.encoder import Encoder
@@ -31,9 +31,9 @@ MAX_BATCH = 64  # in_batches' own
 
 
 class Asked(NamedTuple):
-    """Pictures [M, S, S, 3], the names [C], and for each number of ways the names that a picture is asked about."""
+    """Images [M, S, S, 3], the names [C], and for each number of ways the names that an image is asked about."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     names: list[str]
     columns: dict[int, np.ndarray]  # [M, N]
 
@@ -44,7 +44,7 @@ def english_names() -> list[str]:
 
 
 def held_out(side: int) -> Asked:
-    """Returns the art that the embedded checkpoint never saw, and for each picture its name among others."""
+    """Returns the art that the embedded checkpoint never saw, and for each image its name among others."""
     names = english_names()
     sets = [(on_white(rgba, side), truth) for name, rgba, truth in art_sets(BUILD) if name != TRAINING_ART]
     images, truth = (np.concatenate(each) for each in zip(*sets, strict=True))
@@ -59,10 +59,10 @@ def held_out(side: int) -> Asked:
 
 
 def drawn(size: tuple[int, int]) -> Asked:
-    """Returns pictures of rectangles, and for each some names, for a checkpoint that knows no pictures."""
+    """Returns images of rectangles, and for each some names, for a checkpoint that knows no images."""
     names = english_names()[: WAYS[-1]]
     chance = np.random.default_rng(0)
-    images = pictures(chance, size)
+    images = random_images(chance, size)
     columns = {
         ways: np.stack([chance.choice(len(names), ways, replace=False) for _ in range(len(images))]) for ways in WAYS
     }
@@ -70,14 +70,14 @@ def drawn(size: tuple[int, int]) -> Asked:
 
 
 def embeddings(encoder: Encoder, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the pictures' and the names' embeddings."""
+    """Returns the images' and the names' embeddings."""
     token_ids = encoder.prepare_text(zero_shot.prompts(asked.names))
-    return in_batches(encoder.encode_images, asked.pictures), in_batches(encoder.encode_texts, token_ids)
+    return in_batches(encoder.encode_images, asked.images), in_batches(encoder.encode_texts, token_ids)
 
 
 def compared(ours: tuple[np.ndarray, np.ndarray], exact: tuple[np.ndarray, np.ndarray], asked: Asked) -> dict[str, Any]:
     """Returns how near embeddings are to the exact ones, and how far their scores agree."""
-    found: dict[str, Any] = {"pictures": len(asked.pictures), "texts": len(asked.names)}
+    found: dict[str, Any] = {"images": len(asked.images), "texts": len(asked.names)}
     for name, one, other in zip(("image", "text"), ours, exact, strict=True):
         cosines = (one.astype(float) * other).sum(axis=-1)
         found |= {f"{name}_cosine_mean": round(cosines.mean(), 7), f"{name}_cosine_worst": round(cosines.min(), 7)}

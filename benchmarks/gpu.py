@@ -27,7 +27,7 @@ from model.engines.tensorflow_encoder import batch_sizes, choose_gpu, describe_g
 from model.network.siglip import SigLIP
 
 RESULTS = Path(__file__).parent / "results/gpu.json"
-PICTURES, TEXTS = 64, 32
+IMAGES, TEXTS = 64, 32
 WAYS = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
 
 
@@ -90,9 +90,9 @@ def shape_of(variant: str, weights: str):
     return VARIANTS[variant][weights].config
 
 
-def pictures(chance: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Returns pictures of a few rectangles each, [B, H, W, 3] uint8: flat parts and edges, where noise has neither."""
-    images = np.empty((PICTURES, *size, 3), np.uint8)
+def random_images(chance: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Returns images of a few rectangles each, [B, H, W, 3] uint8: flat parts and edges, where noise has neither."""
+    images = np.empty((IMAGES, *size, 3), np.uint8)
     for image in images:
         image[:] = chance.integers(256, size=3)
         for _ in range(8):
@@ -169,7 +169,7 @@ def main() -> None:
     ways = [Way(loaded[dtype], dtype, xla) for dtype, xla in WAYS]
     config, chance = loaded["float32"].config, np.random.default_rng(0)
     inputs = {
-        "image": pictures(chance, config.vision.image_size),
+        "image": random_images(chance, config.vision.image_size),
         "text": chance.integers(config.text.vocab_size, size=(TEXTS, config.text.context_length), dtype=np.int32),
     }
     sizes = batch_sizes(options.max_batch)

@@ -3,7 +3,7 @@
     python -m benchmarks.jpeg [CHECKPOINT]      writes benchmarks/results/jpeg.json; 3 GB of memory
 
 CHECKPOINT is a directory of a full-size model, whose fidelity is measured beside the embedded checkpoint's. The
-pictures are the samples, enlarged, under texture at every scale and grain, since a reduced decode leaves out just that;
+images are the samples, enlarged, under texture at every scale and grain, since a reduced decode leaves out just that;
 the third size of each checkpoint is the one where the least is kept, exactly `OVERSAMPLING` times the tower's side. Of
 that size are also drawn patterns, the worst that a reduced decode can meet.
 """
@@ -123,7 +123,7 @@ def fidelity(encoder: Encoder) -> Iterator[dict]:
             "tower_side": side,
             "size": size,
             "content": name,
-            "pictures": len(files),
+            "images": len(files),
             "cosine_mean": round(float(cosines.mean()), 6),
             "cosine_worst": round(float(cosines.min()), 6),
             "logit_change_max": round(float(np.abs(logits[0] - logits[1]).max()), 4),

@@ -30,7 +30,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from app import images
 from benchmarks.bare_tower import Tower
-from benchmarks.clients import picture
+from benchmarks.clients import new_image
 from benchmarks.machine import machine, versions
 from benchmarks.service import environment
 from model.engines.cpu import available_cpus, has_avx2_only
@@ -144,7 +144,7 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
 def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
     """Returns a JPEG and ways to decode and resize it."""
     file = BytesIO()
-    Image.open(BytesIO(picture())).resize(size).save(file, "JPEG", quality=90)
+    Image.open(BytesIO(new_image())).resize(size).save(file, "JPEG", quality=90)
     to = (224, 224)
     return file.getvalue(), {
         PILLOW: lambda jpeg: resize(images.decode(jpeg, size[0] * size[1]).rgb, to),
@@ -193,14 +193,14 @@ def towers(directory: str, batch: int) -> list[dict[str, Any]]:
             for engine in ("tensorflow", "openvino")
         ]
         (graph,) = Path(folder).glob(f"*/{TOWERS['image']}")
-        pictures = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
         rows = []
         for ways in (tensorflow_ways(ours[0], batch), openvino_ways(ours[1], graph, batch)):
-            expected, *found = (way(pictures) for way in ways.values())
+            expected, *found = (way(images) for way in ways.values())
             cosines = [(expected * each).sum(axis=-1).min() for each in found]
             if min(cosines) < COSINE:
                 sys.exit(f"not the same embeddings: {dict(zip(list(ways)[1:], cosines, strict=True))}")
-            rows += compare(f"an image of a batch of {batch}", pictures, ways, ROUNDS)
+            rows += compare(f"an image of a batch of {batch}", images, ways, ROUNDS)
     return rows
 
 

@@ -136,10 +136,10 @@ def decode_table() -> str:
 def fidelity_table() -> str:
     """Returns how near a reduced JPEG's embedding stays to the full decode's, as `benchmarks/jpeg.py` measured it."""
     rows = [
-        f"| {row['variant']} | {row['size'][0]} x {row['size'][1]} | {row['content']} | {row['pictures']} | "
+        f"| {row['variant']} | {row['size'][0]} x {row['size'][1]} | {row['content']} | {row['images']} | "
         f"{row['cosine_mean']:.5f} | {row['cosine_worst']:.5f} | {row['logit_change_max']:.2f} | "
         f"{row['top1_agreement']:.0%} |"
         for row in read("jpeg")["fidelity"]
     ]
-    head = "| model | JPEG | content | pictures | cosine, mean | worst | logit, most | same first label |"
+    head = "| model | JPEG | content | images | cosine, mean | worst | logit, most | same first label |"
     return "\n".join([head, "|---" * 8 + "|", *rows])

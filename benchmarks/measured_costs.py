@@ -48,14 +48,14 @@ def engine_fidelity_table() -> str:
     """Returns how near the fast paths stay to TensorFlow's float32, as `benchmarks/fidelity.py` measured it."""
     measured = read("fidelity")
     rows = [
-        f"| {row['variant']} | `{row['path']}` | {row['pictures']:,} | {row['image_cosine_mean']:.6f} | "
+        f"| {row['variant']} | `{row['path']}` | {row['images']:,} | {row['image_cosine_mean']:.6f} | "
         f"{row['image_cosine_worst']:.6f} | {row['text_cosine_mean']:.6f} | {row['text_cosine_worst']:.6f} | "
         f"{row['logit_change']:.5f} | {row['same_first_of_10']:.1%} | {row['same_first_of_100']:.1%} | "
         f"{row['same_order_of_10']:.1%} |"
         for row in measured["rows"]
     ]
     head = (
-        f"| model (`benchmarks/fidelity.py`, {measured['machine']}) | path | pictures | image cosine, mean | worst | "
+        f"| model (`benchmarks/fidelity.py`, {measured['machine']}) | path | images | image cosine, mean | worst | "
         "text cosine, mean | worst | logit, most | same first of 10 | of 100 | same order of 10 |"
     )
     return "\n".join([head, "|---" * 11 + "|", *rows])

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clients import MANY_CLIENTS, new_labels, picture, rate
+from benchmarks.clients import MANY_CLIENTS, new_image, new_labels, rate
 from benchmarks.machine import machine, versions
 from benchmarks.service import ROOT, engine_settings, held, running
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
@@ -30,7 +30,7 @@ def samples(checkpoint: Path, path: str) -> list[dict[str, Any]]:
         works = [(0, 1), (SINGLE, 1), (FULL, MANY_CLIENTS), (FULL, MANY_CLIENTS), (FULL, MANY_CLIENTS)]
         for requests, clients in works:
             if requests:
-                rate(address, [picture() for _ in range(requests)], [labels] * requests, clients)
+                rate(address, [new_image() for _ in range(requests)], [labels] * requests, clients)
             sent += requests
             now = held(process.pid)
             made = {"checkpoint": checkpoint.name, "path": path, "requests": sent, "clients": clients, **now}

@@ -5,7 +5,7 @@
                                                 cores
 
 By each engine. Service and tower are processes of their own, in turn; each round of many clients is set beside the
-tower before it and after it. No picture comes twice.
+tower before it and after it. No image comes twice.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from benchmarks.bare_tower import Tower
-from benchmarks.clients import MANY_CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
+from benchmarks.clients import MANY_CLIENTS, TIMEOUT_S, answer, new_image, new_labels, prepared, rate
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import ENGINES, engine_settings, environment, running
 
@@ -33,7 +33,7 @@ def measure(directory: str, path: str) -> dict[str, dict[str, Any]]:
     settings = {"WEIGHTS": directory, **engine_settings(path)}
     labels = new_labels(10)
     with running(**settings) as (_, address):
-        rate(address, [picture()], [labels])
+        rate(address, [new_image()], [labels])
         tower = Tower(environment(**settings))
         try:
             made = {ALONE_ROW: one_client(address, tower, labels), MANY_ROW: many_clients(address, tower, labels)}
@@ -45,10 +45,10 @@ def measure(directory: str, path: str) -> dict[str, dict[str, Any]]:
 
 
 def one_client(address: str, tower: Tower, labels: list[str]) -> dict[str, Any]:
-    """Returns how long a request takes over the tower's time for its picture."""
+    """Returns how long a request takes over the tower's time for its image."""
     took: list[tuple[float, float]] = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for request in [prepared(address, picture(), labels) for _ in range(ALONE + 1)]:
+        for request in [prepared(address, new_image(), labels) for _ in range(ALONE + 1)]:
             began_s = time.perf_counter()
             answer(client, request)
             took.append((time.perf_counter() - began_s, tower.seconds(1)))
@@ -61,7 +61,7 @@ def many_clients(address: str, tower: Tower, labels: list[str]) -> dict[str, Any
     times = [[tower.seconds(best) for _ in range(TOWER_IMAGES // best)]]
     rates = []
     for _ in range(ROUNDS):
-        rates.append(rate(address, [picture() for _ in range(REQUESTS)], [labels] * REQUESTS, MANY_CLIENTS))
+        rates.append(rate(address, [new_image() for _ in range(REQUESTS)], [labels] * REQUESTS, MANY_CLIENTS))
         times.append([tower.seconds(best) for _ in times[0]])
     bare = [best / statistics.median(before + after) for before, after in pairwise(times)]
     ratios = [service / images for service, images in zip(rates, bare, strict=True)]

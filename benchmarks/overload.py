@@ -3,7 +3,7 @@
     python -m benchmarks.overload               writes benchmarks/results/overload.json; half a minute
 
 The service is a process of its own with the embedded model and room for eight images. Three times as many clients, in
-another process on the same machine, send a picture again and again, so that most are refused; a lone client measures.
+another process on the same machine, send an image again and again, so that most are refused; a lone client measures.
 """
 
 import json
@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.soak import start
-from benchmarks.soak_requests import PICTURES, PNG
+from benchmarks.soak_requests import IMAGES, PNG
 
 RESULTS = Path(__file__).parent / "results/overload.json"
 ITEMS, CLIENTS, SECONDS = 8, 24, 15
@@ -44,8 +44,8 @@ def load(address: str, seconds: float) -> None:
 
 
 def classify(client: httpx.Client) -> httpx.Response:
-    """Sends one picture."""
-    return client.post("/classify", params={"labels": ["cat", "dog"]}, content=PICTURES[0], headers=PNG)
+    """Sends one image."""
+    return client.post("/classify", params={"labels": ["cat", "dog"]}, content=IMAGES[0], headers=PNG)
 
 
 def measure(address: str, seconds: float) -> Times:

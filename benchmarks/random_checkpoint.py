@@ -2,8 +2,8 @@
 
     python -m benchmarks.random_checkpoint DIRECTORY [VARIANT WEIGHTS]     0.8 GB
 
-No tensor is at its initial value, as in the parity tests, so that embeddings differ from picture to picture. Texts are
-read by the embedded checkpoint's vocabulary. What it says about a picture means nothing.
+No tensor is at its initial value, as in the parity tests, so that embeddings differ from image to image. Texts are
+read by the embedded checkpoint's vocabulary. What it says about an image means nothing.
 """
 
 import sys

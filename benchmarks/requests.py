@@ -5,7 +5,7 @@
                                                            model on two cores, 8 GB of memory
 
 The service is there once for each engine. All servers are processes of their own that wait while another is measured,
-in turn, round by round. Every picture is sent once, so that keeping embeddings of pictures would not help. `SIGLIP_*`
+in turn, round by round. Every image is sent once, so that keeping embeddings of images would not help. `SIGLIP_*`
 variables choose the services' other settings.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.clients import CLIENTS, TIMEOUT_S, answer, new_labels, picture, prepared, rate
+from benchmarks.clients import CLIENTS, TIMEOUT_S, answer, new_image, new_labels, prepared, rate
 from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import ENGINES, engine_settings, launch
@@ -51,15 +51,15 @@ def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConf
     image, text = image_multiply_adds(config.vision), text_multiply_adds(config.text, config.embed_dim)
     seen = new_labels(CELLS[-1].labels)
     for address in services.values():
-        rate(address, [picture()], [seen])
-    rate(pipeline, [picture()], [seen[:1]])
+        rate(address, [new_image()], [seen])
+    rate(pipeline, [new_image()], [seen[:1]])
     rows = []
     for cell in CELLS:
         rates: dict[tuple[str, str], list[float]] = defaultdict(list)
         theirs: list[float] = []
         for _ in range(cell.rounds):
             fresh = [new_labels(cell.labels) for _ in range(cell.pipeline)]
-            theirs.append(rate(pipeline, [picture() for _ in fresh], fresh))
+            theirs.append(rate(pipeline, [new_image() for _ in fresh], fresh))
             per_s = multiply_adds_per_s()
             rates[LIMIT, "seen before"].append(per_s / image)
             rates[LIMIT, "never seen before"].append(per_s / (image + cell.labels * text))
@@ -67,7 +67,7 @@ def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConf
                 for kind, number in (("seen before", cell.seen), ("never seen before", cell.new)):
                     known = kind == "seen before"
                     labels = [seen[: cell.labels] if known else new_labels(cell.labels) for _ in range(number)]
-                    rates[name, kind].append(rate(address, [picture() for _ in range(number)], labels))
+                    rates[name, kind].append(rate(address, [new_image() for _ in range(number)], labels))
         for kind, target, number in (
             ("seen before", cell.target_seen, cell.seen),
             ("never seen before", cell.target_new, cell.new),
@@ -93,14 +93,14 @@ def agreement(ours: str, pipeline: str) -> dict[str, Any]:
     """Returns whether both servers answer the same."""
     same, differences = 0, []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for image in [picture() for _ in range(5)]:
+        for image in [new_image() for _ in range(5)]:
             labels = new_labels(10)
             mine = answer(client, prepared(ours, image, labels))["scores"]
             theirs = answer(client, prepared(pipeline, image, labels))
             same += mine[0]["label"] == theirs[0]["label"]
             by_label = {each["label"]: each["sigmoid"] for each in mine}
             differences += [abs(by_label[each["label"]] - each["score"]) for each in theirs]
-    return {"pictures": 5, "same_first_label": same, "largest_difference_of_scores": max(differences)}
+    return {"images": 5, "same_first_label": same, "largest_difference_of_scores": max(differences)}
 
 
 def main(directory: str) -> int:

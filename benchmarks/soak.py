@@ -52,7 +52,7 @@ def serve() -> int:
 def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     """Returns the service's process and its address, once it is ready."""
     settings = {"DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"}
-    settings |= {"IMAGE_CACHE_BYTES": "10000"} | more  # less than all its pictures take
+    settings |= {"IMAGE_CACHE_BYTES": "10000"} | more  # less than all its images take
     return launch(["benchmarks.soak", "serve"], environment(**settings), " ready: ")
 
 

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import httpx
 
-PICTURES = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "samples").glob("*.png"))]
+IMAGES = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "samples").glob("*.png"))]
 WORDS = [f"{colour} {thing}" for colour in ("red", "blue", "old", "big") for thing in ("cat", "car", "tree", "fish")]
 PNG = {"Content-Type": "image/png"}
 Answer = tuple[str, int]
@@ -24,7 +24,7 @@ def send(client: httpx.Client, chance: random.Random, number: int) -> tuple[str,
 
 def classify(client: httpx.Client, chance: random.Random, number: int, image: bytes | None = None, **headers) -> int:
     labels = chance.sample(WORDS, 5) + [f"thing {number}"] * (number % 4 == 0)
-    image = chance.choice(PICTURES) if image is None else image
+    image = chance.choice(IMAGES) if image is None else image
     match number % 3:
         case 0:
             answer = client.post("/classify", files={"image": image}, data={"labels": labels}, headers=headers)
@@ -37,13 +37,13 @@ def classify(client: httpx.Client, chance: random.Random, number: int, image: by
 
 
 def truncated(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = chance.choice(PICTURES)
-    # A PNG's last 20 bytes are two checksums and the end's mark: without them the picture is still whole.
+    image = chance.choice(IMAGES)
+    # A PNG's last 20 bytes are two checksums and the end's mark: without them the image is still whole.
     return classify(client, chance, number, image[: chance.randrange(len(image) - 24)])
 
 
 def damaged(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = bytearray(chance.choice(PICTURES))
+    image = bytearray(chance.choice(IMAGES))
     for _ in range(20):
         image[chance.randrange(8, len(image))] = chance.randrange(256)
     return classify(client, chance, number, bytes(image))
@@ -54,19 +54,19 @@ def garbage(client: httpx.Client, chance: random.Random, number: int) -> int:
 
 
 def huge(client: httpx.Client, chance: random.Random, number: int) -> int:
-    header = b"IHDR" + (30_000).to_bytes(4, "big") * 2 + PICTURES[0][24:29]
-    return classify(client, chance, number, PICTURES[0][:12] + header + crc32(header).to_bytes(4, "big"))
+    header = b"IHDR" + (30_000).to_bytes(4, "big") * 2 + IMAGES[0][24:29]
+    return classify(client, chance, number, IMAGES[0][:12] + header + crc32(header).to_bytes(4, "big"))
 
 
 def batch(client: httpx.Client, chance: random.Random, number: int) -> int:
-    images = [chance.choice([*PICTURES, b"no image"]) for _ in range(chance.randrange(1, 9))]
+    images = [chance.choice([*IMAGES, b"no image"]) for _ in range(chance.randrange(1, 9))]
     files = [("images", image) for image in images]
     return client.post("/classify/batch", files=files, data={"labels": WORDS[:3]}).status_code
 
 
 def embed(client: httpx.Client, chance: random.Random, number: int) -> int:
     if number % 2:
-        return client.post("/embed/image", content=chance.choice(PICTURES), headers=PNG).status_code
+        return client.post("/embed/image", content=chance.choice(IMAGES), headers=PNG).status_code
     return client.post("/embed/text", json={"texts": chance.sample(WORDS, 3)}).status_code
 
 
@@ -78,7 +78,7 @@ def label_set(client: httpx.Client, chance: random.Random, number: int) -> int:
         case 1:
             return client.get(url).status_code
         case 2:
-            body = {"image": base64.b64encode(PICTURES[0]).decode(), "label_set": url.rpartition("/")[2]}
+            body = {"image": base64.b64encode(IMAGES[0]).decode(), "label_set": url.rpartition("/")[2]}
             return client.post("/classify", json=body).status_code
         case _:
             return client.delete(url).status_code if number % 3 == 0 else client.get("/label-sets").status_code
@@ -101,7 +101,7 @@ def late(client: httpx.Client, chance: random.Random, number: int) -> int:
 
 
 def leaver(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = chance.choice(PICTURES)
+    image = chance.choice(IMAGES)
     head = f"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(image)}"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=30) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + image[: chance.choice([100, len(image)])])

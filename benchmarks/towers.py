@@ -5,8 +5,8 @@
 
 DIRECTORY is a Hugging Face checkpoint of SigLIP; without real weights, `python -m benchmarks.random_checkpoint` makes
 one of the same size. Needs requirements-peers.txt. All contenders live in one process and are asked in turn, in an
-order drawn anew for each round, for the embeddings of the same pictures. Each must agree with the reference, int8 less
-closely; theirs is calibrated with the pictures that are timed. The limit is a large float32 matrix product: the tower's
+order drawn anew for each round, for the embeddings of the same images. Each must agree with the reference, int8 less
+closely; theirs is calibrated with the images that are timed. The limit is a large float32 matrix product: the tower's
 multiply-adds over its rate.
 """
 
@@ -52,7 +52,7 @@ class Reference(torch.nn.Module):
 
 
 def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Embed]:
-    """Returns each engine's way from the pictures, [B, S, S, 3] uint8 for ours and pixels for the others."""
+    """Returns each engine's way from the images, [B, S, S, 3] uint8 for ours and pixels for the others."""
     pixels = torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
     ours = {
         (engine, dtype): load_encoder(

@@ -1,7 +1,7 @@
 """Builds the image and tries it as a container engine would: `make image-check`.
 
 For each flavour: build; read user, entrypoint and health check from the image's own configuration; start the
-entrypoint as that user on the embedded checkpoint; wait for ready; classify a picture over HTTP; run the health
+entrypoint as that user on the embedded checkpoint; wait for ready; classify an image over HTTP; run the health
 check beside it; send SIGTERM and expect 0; run the health check again and expect 1. Ends with 0 if all of it held.
 
 IMAGE_TOOL is `docker` or what takes its arguments (`podman`), on Linux: the host's network is used. Or any command

@@ -84,6 +84,6 @@ class FakeEncoder:
         return np.stack([embed(row) for row in batch])
 
     def logit(self, rgb: ImageLike, prompt: str) -> float:
-        """Returns what the service must answer for one picture and one prompt."""
+        """Returns what the service must answer for one image and one prompt."""
         image = embed(self.prepare_image(rgb))
         return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias

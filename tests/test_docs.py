@@ -186,8 +186,8 @@ def anchor(title: str) -> str:
 
 
 def test_the_house_in_contributing_is_the_house() -> None:
-    picture = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for room in ("app", "model"):
-        drawn = picture.split(f"\n{room}/ ")[1].split("\n\n")[0]
+        drawn = drawing.split(f"\n{room}/ ")[1].split("\n\n")[0]
         for path in sorted((ROOT / room).glob("*.py")):
-            assert path.name in ("__init__.py",) or path.name in drawn, f"{room}/{path.name} is not in the picture"
+            assert path.name in ("__init__.py",) or path.name in drawn, f"{room}/{path.name} is not in the drawing"

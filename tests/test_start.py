@@ -91,8 +91,8 @@ def test_a_checkpoint_from_the_hub_is_downloaded_tested_and_served(tmp_path):
             while (probe := startup(client))[0] == 503:
                 pass
             assert probe == (200, "")
-            picture = (ROOT / "samples/cat.png").read_bytes()
-            answer = client.post("/classify", files={"image": picture}, data={"labels": ["dog", "cat", "car"]}).json()
+            image = (ROOT / "samples/cat.png").read_bytes()
+            answer = client.post("/classify", files={"image": image}, data={"labels": ["dog", "cat", "car"]}).json()
     assert answer["model"]["weights"] == HUB_ID
     assert [score["label"] for score in answer["scores"]] == ["cat", "dog", "car"]
     lines = (tmp_path / "log").read_text().splitlines()

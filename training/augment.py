@@ -1,4 +1,4 @@
-"""RGBA pictograms to training pictures, harder as training goes on. NumPy and Pillow.
+"""RGBA pictograms to training images, harder as training goes on. NumPy and Pillow.
 
 Every published style draws the same cat in other colours, at another angle, with or without an outline. What is
 varied here is what varies between styles, so that a style never seen is one more variation.
@@ -12,11 +12,11 @@ DARK = 0.25  # mean brightness of the art, 0..1
 
 
 def augment(rgba: np.ndarray, mirrored: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns training pictures, [B, 64, 64, 3] uint8.
+    """Returns training images, [B, 64, 64, 3] uint8.
 
     Args:
         rgba: [B, R, R, 4] uint8, straight alpha, R the side they were rendered at.
-        mirrored: [B] bool, whether a picture may be flipped without changing what it shows.
+        mirrored: [B] bool, whether an image may be flipped without changing what it shows.
         difficulty: 0 (plain and centred on white) to 1.
         rng: The source of chance.
     """
@@ -26,13 +26,13 @@ def augment(rgba: np.ndarray, mirrored: np.ndarray, difficulty: float, rng: np.r
     colour = vary_colour(colour, difficulty, rng)
     brightness = (colour * alpha).mean(axis=(1, 2, 3)) / alpha.mean(axis=(1, 2, 3))
     # Black art would vanish on a dark background.
-    pictures = colour * alpha + backgrounds(brightness < DARK, difficulty, rng) * (1.0 - alpha)
+    images = colour * alpha + backgrounds(brightness < DARK, difficulty, rng) * (1.0 - alpha)
     sketched = chance(0.12 * difficulty, len(rgba), rng)
-    pictures[sketched] = sketch(pictures[sketched])
+    images[sketched] = sketch(images[sketched])
     inverted = chance(0.04 * difficulty, len(rgba), rng)
-    pictures[inverted] = 1.0 - pictures[inverted]
-    erase(pictures, difficulty, rng)
-    return (pictures.clip(0, 1) * 255.0).round().astype(np.uint8)
+    images[inverted] = 1.0 - images[inverted]
+    erase(images, difficulty, rng)
+    return (images.clip(0, 1) * 255.0).round().astype(np.uint8)
 
 
 def chance(p: float, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -41,7 +41,7 @@ def chance(p: float, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns one picture turned, stretched, shifted and sometimes mirrored, [64, 64, 4] uint8."""
+    """Returns one image turned, stretched, shifted and sometimes mirrored, [64, 64, 4] uint8."""
     side = rgba.shape[0]
     angle = np.deg2rad(rng.uniform(-15, 15) * difficulty)
     zoom = np.exp(rng.uniform(-0.28, 0.12) * difficulty)
@@ -63,7 +63,7 @@ def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Gen
 
 
 def vary_colour(colour: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns pictures with channels mixed, brightness and contrast changed, a few in grey; [B, S, S, 3] in 0..1."""
+    """Returns images with channels mixed, brightness and contrast changed, a few in grey; [B, S, S, 3] in 0..1."""
     n = len(colour)
     grey = colour.mean(axis=-1, keepdims=True)
     saturation = 1 + difficulty * rng.uniform(-0.5, 0.4, (n, 1, 1, 1)).astype(np.float32)
@@ -94,16 +94,16 @@ def backgrounds(pale: np.ndarray, difficulty: float, rng: np.random.Generator) -
     return np.where(turned, full.transpose(0, 2, 1, 3), full)
 
 
-def sketch(pictures: np.ndarray) -> np.ndarray:
-    """Returns pictures as dark lines on white, where colours meet; [B, S, S, 3] in 0..1."""
-    down = np.abs(np.diff(pictures, axis=1, append=pictures[:, -1:])).max(axis=-1, keepdims=True)
-    across = np.abs(np.diff(pictures, axis=2, append=pictures[:, :, -1:])).max(axis=-1, keepdims=True)
+def sketch(images: np.ndarray) -> np.ndarray:
+    """Returns images as dark lines on white, where colours meet; [B, S, S, 3] in 0..1."""
+    down = np.abs(np.diff(images, axis=1, append=images[:, -1:])).max(axis=-1, keepdims=True)
+    across = np.abs(np.diff(images, axis=2, append=images[:, :, -1:])).max(axis=-1, keepdims=True)
     return np.repeat(1.0 - (3.0 * (down + across)).clip(0, 0.95), 3, axis=-1)
 
 
-def erase(pictures: np.ndarray, difficulty: float, rng: np.random.Generator) -> None:
-    """Covers a rectangle of some pictures with one colour, in place."""
-    for i in np.flatnonzero(chance(0.25 * difficulty, len(pictures), rng)):
+def erase(images: np.ndarray, difficulty: float, rng: np.random.Generator) -> None:
+    """Covers a rectangle of some images with one colour, in place."""
+    for i in np.flatnonzero(chance(0.25 * difficulty, len(images), rng)):
         height, width = rng.integers(6, 22, 2)
         top, left = rng.integers(0, SIDE - height), rng.integers(0, SIDE - width)
-        pictures[i, top : top + height, left : left + width] = rng.random(3)
+        images[i, top : top + height, left : left + width] = rng.random(3)

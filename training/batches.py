@@ -1,4 +1,4 @@
-"""Batches of (picture, text, what belongs together), drawn afresh for every step."""
+"""Batches of (image, text, what belongs together), drawn afresh for every step."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def read_corpus(build: Path) -> Corpus:
 
 
 class Batches(keras.utils.PyDataset):
-    """An endless stream cut into epochs: pictures and texts of random concepts.
+    """An endless stream cut into epochs: images and texts of random concepts.
 
     `difficulty`, 0 to 1, is set from outside as training goes on. A batch is `(inputs, targets)` with inputs
     `{"images": [B, S, S, 3] uint8, "token_ids": [B, L] int32}` and targets `{"pairs": [B, B], "image_concepts":
@@ -86,11 +86,11 @@ class Batches(keras.utils.PyDataset):
         self.languages = list(corpus.texts[0])
         english = np.array([3.0 if language == "en" else 1.0 for language in self.languages])
         self.language_weights = english / english.sum()
-        self.pictures = []
+        self.images = []
         for concept in range(len(corpus.concepts)):
             indices = np.flatnonzero(corpus.image_concepts == concept)
             weights = corpus.image_weights[indices]
-            self.pictures.append((indices, weights / weights.sum()))
+            self.images.append((indices, weights / weights.sum()))
         self.mirrored = np.array([concept["group"] in MIRRORED_GROUPS for concept in corpus.concepts])
 
     def __len__(self) -> int:
@@ -99,11 +99,11 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int):
         rng, corpus = self.rng, self.corpus
         concepts = rng.choice(len(corpus.concepts), self.batch_size, replace=len(corpus.concepts) < self.batch_size)
-        pictures = [rng.choice(indices, p=weights) for indices, weights in (self.pictures[c] for c in concepts)]
+        images = [rng.choice(indices, p=weights) for indices, weights in (self.images[c] for c in concepts)]
         strings = [self.pick_text(concept) for concept in concepts]
         belongs = corpus.belongs[strings]  # [B, C]
         inputs = {
-            "images": augment(corpus.images[pictures], self.mirrored[concepts], self.difficulty, rng),
+            "images": augment(corpus.images[images], self.mirrored[concepts], self.difficulty, rng),
             "token_ids": self.tokenizer([self.in_a_template(corpus.strings[string]) for string in strings]),
         }
         targets = {

@@ -1,4 +1,4 @@
-"""A picture of the data for a person's eye: a row a concept, a column a set and variant."""
+"""An image of the data for a person's eye: a row a concept, a column a set and variant."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ def contact_sheet(images: np.ndarray, rows: Sequence[Mapping[str, object]], conc
     sheet = Image.new("RGB", (side * len(columns), side * len(concepts)), BACKGROUND)
     for pixels, row in zip(images, rows, strict=True):
         if row["concept"] in concepts:
-            picture = Image.fromarray(pixels)
+            image = Image.fromarray(pixels)
             at = side * columns.index((row["set"], row["variant"])), side * concepts.index(row["concept"])
-            sheet.paste(picture, at, picture)
+            sheet.paste(image, at, image)
     return sheet

@@ -51,7 +51,7 @@ MISLEADING = {
     "🥧": "filling meat", "🍪": "chip", "🪝": "point selling", "🎯": "bull hit", "🛍": "hotel", "📯": "post",
 }
 
-# CLDR's keywords help people to find an emoji while they write; these say nothing of a picture.
+# CLDR's keywords help people to find an emoji while they write; these say nothing of an image.
 CHATTER = {
     "143", "adorbs", "af", "again", "appreciate", "awful", "bae", "believe", "bet", "bottoms", "bro", "bs",
     "change", "cmon", "comic", "contact", "cute", "cya", "deja", "done", "dope", "dr", "emotion", "epic",

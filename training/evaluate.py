@@ -1,6 +1,6 @@
 """Measures a checkpoint on art that it never saw: `python -m training.evaluate`.
 
-N-way accuracy: the picture against its own name and N - 1 other concepts' names, drawn afresh for each picture, in
+N-way accuracy: the image against its own name and N - 1 other concepts' names, drawn afresh for each image, in
 the service's default template. Concepts that share the name are never distractors.
 """
 
@@ -27,13 +27,13 @@ TRAINING_ART = "training art"
 
 
 def on_white(rgba: np.ndarray, side: int) -> np.ndarray:
-    """Returns pictures composited on white and resized, [B, side, side, 3] uint8, from [B, R, R, 4]."""
-    pictures = []
+    """Returns images composited on white and resized, [B, side, side, 3] uint8, from [B, R, R, 4]."""
+    images = []
     for image in rgba:
         canvas = Image.new("RGBA", image.shape[:2], "white")
         canvas.alpha_composite(Image.fromarray(image))
-        pictures.append(np.asarray(canvas.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)))
-    return np.stack(pictures)
+        images.append(np.asarray(canvas.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)))
+    return np.stack(images)
 
 
 def n_way(logits: np.ndarray, truth: np.ndarray, allowed: np.ndarray, ways: int, rng: np.random.Generator) -> float:
@@ -56,15 +56,15 @@ def n_way(logits: np.ndarray, truth: np.ndarray, allowed: np.ndarray, ways: int,
 
 
 def art_sets(build: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yields name, pictures [M, R, R, 4] and true concepts [M]: each held-out set, then all training art as drawn."""
+    """Yields name, images [M, R, R, 4] and true concepts [M]: each held-out set, then all training art as drawn."""
     held_out = json.loads((build / "heldout.json").read_text(encoding="utf-8"))
     pixels = np.load(build / "heldout.npy", mmap_mode="r")
-    for name in dict.fromkeys(picture["set"] for picture in held_out):
-        rows = [i for i, picture in enumerate(held_out) if picture["set"] == name]
+    for name in dict.fromkeys(image["set"] for image in held_out):
+        rows = [i for i, image in enumerate(held_out) if image["set"] == name]
         yield name, pixels[rows], np.array([held_out[i]["concept"] for i in rows])
     art = json.loads((build / "images.json").read_text(encoding="utf-8"))
     pixels = np.load(build / "images.npy", mmap_mode="r")
-    rows = [i for i, picture in enumerate(art) if picture["variant"] == "original"]
+    rows = [i for i, image in enumerate(art) if image["variant"] == "original"]
     yield TRAINING_ART, pixels[rows], np.array([art[i]["concept"] for i in rows])
 
 
@@ -78,10 +78,10 @@ def evaluate(directory: Path, build: Path) -> list[dict[str, Any]]:
         for language in tqdm(LANGUAGES, desc="texts")
     }
     rows = []
-    for name, pictures, truth in art_sets(build):
-        images = in_batches(encoder.encode_images, on_white(pictures, encoder.info.image_size[0]))
+    for name, images, truth in art_sets(build):
+        embeddings = in_batches(encoder.encode_images, on_white(images, encoder.info.image_size[0]))
         for language in tqdm(LANGUAGES if name != TRAINING_ART else LANGUAGES[:1], desc=name):
-            logits = encoder.scale * images @ texts[language].T + encoder.bias
+            logits = encoder.scale * embeddings @ texts[language].T + encoder.bias
             rows.append({"art": name, "language": language, **figures(logits, truth, names[language])})
     return rows
 
@@ -123,7 +123,7 @@ def attribution(sources: list[dict[str, Any]]) -> str:
         f"{source['num_images'] or ''} |"
         for source in sources
     ]
-    return "\n".join(["| package | author | licence | home | pictures |", "|---|---|---|---|---|", *rows])
+    return "\n".join(["| package | author | licence | home | images |", "|---|---|---|---|---|", *rows])
 
 
 def fill(card: str, section: str, content: str) -> str:

@@ -43,7 +43,7 @@ CHARS_OF = {
 
 
 class Drawing(NamedTuple):
-    """One picture to draw: concept number, set, variant and the SVG."""
+    """One image to draw: concept number, set, variant and the SVG."""
 
     concept: int
     set: str

@@ -54,12 +54,12 @@ def draw(drawings: Sequence[Drawing], out: Path, name: str) -> None:
     images = np.empty((len(drawings), IMAGE_SIZE, IMAGE_SIZE, 4), np.uint8)
     rows: list[dict[str, Any]] = []
     lost = []
-    pictures = render_all([drawing.svg for drawing in drawings])
-    for drawing, picture in tqdm(zip(drawings, pictures, strict=True), desc=name, total=len(drawings)):
-        if picture is None:
+    images = render_all([drawing.svg for drawing in drawings])
+    for drawing, image in tqdm(zip(drawings, images, strict=True), desc=name, total=len(drawings)):
+        if image is None:
             lost.append(f"{drawing.set}/{drawing.variant}/{drawing.concept}")
             continue
-        images[len(rows)] = picture
+        images[len(rows)] = image
         rows.append({"concept": drawing.concept, "set": drawing.set, "variant": drawing.variant})
     if lost:
         print(f"{name}: {len(lost)} blank or undrawable, left out: {' '.join(lost)}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""SVG -> [S, S, 4] uint8 pictures: straight RGBA, the art centred and as large as every other.
+"""SVG -> [S, S, 4] uint8 images: straight RGBA, the art centred and as large as every other.
 
-resvg runs in processes of its own, because some SVGs kill it; a picture that dies or comes out blank is None.
+resvg runs in processes of its own, because some SVGs kill it; an image that dies or comes out blank is None.
 """
 
 import io
@@ -14,7 +14,7 @@ import resvg_py
 from PIL import Image
 
 IMAGE_SIZE = 96
-ART_SIZE = 86  # the longer side of the art: 90 % of the picture
+ART_SIZE = 86  # the longer side of the art: 90 % of the image
 RASTER_SIZE = 256  # drawn larger first, to find where the art is
 MIN_ALPHA = 16
 CHUNK = 256
@@ -22,7 +22,7 @@ WORKERS = 2
 
 
 def render(svg: str) -> np.ndarray | None:
-    """Returns the picture, [S, S, 4] uint8 with colours not multiplied by alpha, or None if it is blank or invalid."""
+    """Returns the image, [S, S, 4] uint8 with colours not multiplied by alpha, or None if it is blank or invalid."""
     try:
         png = resvg_py.svg_to_bytes(svg_string=svg, width=RASTER_SIZE, height=RASTER_SIZE, skip_system_fonts=True)
     except ValueError:
@@ -41,15 +41,15 @@ def render(svg: str) -> np.ndarray | None:
 
 
 def render_all(svgs: Sequence[str]) -> Iterator[np.ndarray | None]:
-    """Yields one picture or None for each SVG, in order, whatever happens to the processes that draw them."""
+    """Yields one image or None for each SVG, in order, whatever happens to the processes that draw them."""
     chunks = [svgs[start : start + CHUNK] for start in range(0, len(svgs), CHUNK)]
     with ThreadPoolExecutor(WORKERS) as threads:
-        for pictures in threads.map(_render_chunk, chunks):
-            yield from pictures
+        for images in threads.map(_render_chunk, chunks):
+            yield from images
 
 
 def _render_chunk(svgs: Sequence[str]) -> list[np.ndarray | None]:
-    """Returns the pictures of a chunk, drawn in one process; if that dies, each half is tried in its own."""
+    """Returns the images of a chunk, drawn in one process; if that dies, each half is tried in its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
             return list(process.map(render, svgs, chunksize=len(svgs)))

@@ -2,7 +2,7 @@
 
 The recipe, and why: from a cold start the pairwise sigmoid loss of a small batch sits on a plateau (every pair is
 answered "no"). A learnt prototype a concept, which both towers must find by a softmax, pulls them off it and fades
-out towards the end; the sigmoid loss is there from the start and alone at the end. Pictures grow harder until
+out towards the end; the sigmoid loss is there from the start and alone at the end. Images grow harder until
 half-way.
 """
 
@@ -68,7 +68,7 @@ class PrototypeTraining(keras.Model):
 
 
 class Harder(keras.callbacks.Callback):
-    """Raises the difficulty of the pictures from 0.1 to 1 until half-way."""
+    """Raises the difficulty of the images from 0.1 to 1 until half-way."""
 
     def __init__(self, batches: Batches, epochs: int):
         super().__init__()

@@ -25,7 +25,7 @@ ENGLISH_TEMPLATES = ("this is a photo of {}", "a photo of a {}")
 TEMPLATES = {
     "en": (
         "a photo of the {}",
-        "an image of a {}",
+        "a picture of a {}",
         "a picture of the {}",
         "a drawing of a {}",
         "an icon of {}",

@@ -17,7 +17,7 @@ DOCS_POLICY = (
     "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
     "style-src https://cdn.jsdelivr.net; script-src 'unsafe-inline' https://cdn.jsdelivr.net"
 )
-# Our own page: its scripts, its style, pictures of the reader's, and this service; no text ever becomes markup or code.
+# Our own page: its scripts, its style, images of the reader's, and this service; no text ever becomes markup or code.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

@@ -20,7 +20,7 @@ __all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode",
 
 
 class DecodedImage(NamedTuple):
-    """An upright picture in RGB; `width` and `height` are the file's, which may be larger."""
+    """An upright image in RGB; `width` and `height` are the file's, which may be larger."""
 
     rgb: Image.Image
     width: int
@@ -30,7 +30,7 @@ class DecodedImage(NamedTuple):
 
 
 def decode(data: bytes, max_image_pixels: int, *, least_side: int | None = None) -> DecodedImage:
-    """Returns the picture in a file, upright, opaque and with 8 bits a channel.
+    """Returns the image in a file, upright, opaque and with 8 bits a channel.
 
     Args:
         data: The file.
@@ -82,13 +82,13 @@ def check_size(width: int, height: int, max_image_pixels: int) -> None:
 
 
 def check_frames(frames: int) -> None:
-    """Refuses an animation, or a document, that is none of a picture any more."""
+    """Refuses an animation, or a document, that is none of an image any more."""
     if frames > MAX_FRAMES:
         raise ImageTooLarge(f"The image has more than {MAX_FRAMES:,} frames.")
 
 
 def read_orientation(image: ImageFile) -> int:
-    """Returns the EXIF orientation, 1 to 8. A picture whose EXIF is damaged is still a picture: upright."""
+    """Returns the EXIF orientation, 1 to 8. An image whose EXIF is damaged is still an image: upright."""
     try:
         orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:

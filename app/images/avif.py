@@ -13,8 +13,8 @@ from app.errors import InvalidImage
 from app.images.headers import MAX_FRAMES, Header
 
 MAX_TABLE_BYTES = 65_536  # libavif searches each item in all the others: 40,000 take 2.6 s
-MAX_HEADERS = 16  # of sequences and frames in one picture: layers, and frames that are never shown; encoders write two
-MAX_OBUS = 1_000  # of one picture; encoders write three, or one a tile
+MAX_HEADERS = 16  # of sequences and frames in one image: layers, and frames that are never shown; encoders write two
+MAX_OBUS = 1_000  # of one image; encoders write three, or one a tile
 SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6  # kinds of OBU
 
 CONTAINERS = {
@@ -40,7 +40,7 @@ def read_avif(data: bytes) -> Header:
     sample_bytes = len(data)
     for kind, body in boxes(file):
         if kind in (b"iinf", b"iloc", b"iref", b"ipma") and len(body) > MAX_TABLE_BYTES:
-            raise InvalidImage("The AVIF is made of too many items. Save it as one picture.")
+            raise InvalidImage("The AVIF is made of too many items. Save it as one image.")
         match kind:
             case b"ispe":
                 sizes.append(struct.unpack_from(">II", body, 4))
@@ -62,7 +62,7 @@ def read_avif(data: bytes) -> Header:
         raise InvalidImage("The AVIF uses the same bytes over and over. Save it again.")
     coded = [*map(coded_size, streams), *(coded_size(b"".join(item)) for item in pieces)]
     announced_pixels = max(width * height for width, height in sizes)
-    # A picture may come with an alpha, a preview, a gain map and padding; the preview of a small one may be larger.
+    # An image may come with an alpha, a preview, a gain map and padding; the preview of a small one may be larger.
     if av1_items and sum(width * height for width, height in coded) > 8 * announced_pixels + 2**20:
         raise InvalidImage("The AVIF holds far more pixels than it says. Save it again.")
     width, height = max(sizes + coded, key=lambda size: size[0] * size[1])
@@ -140,7 +140,7 @@ def coded_size(stream: bytes | memoryview) -> tuple[int, int]:
             width, height = max(width, sides[0]), max(height, sides[1])
         headers += kind in (SEQUENCE_HEADER, FRAME_HEADER, FRAME)
         if headers > MAX_HEADERS or obu == MAX_OBUS:
-            raise InvalidImage("The AVIF codes one picture as too many frames. Save it again.")
+            raise InvalidImage("The AVIF codes one image as too many frames. Save it again.")
         position += length
     return width, height
 
@@ -157,8 +157,8 @@ def sequence_size(header: bytes | memoryview) -> tuple[int, int]:
             raise EOFError
         return int(bits[position - count : position] or "0", 2)
 
-    read(4)  # profile, still picture
-    if read(1):  # reduced, as still pictures are
+    read(4)  # profile, still image
+    if read(1):  # reduced, as still images are
         read(5)
     else:
         delay_bits = 0

@@ -96,5 +96,5 @@ def decoder_errors(format_name: str) -> Iterator[None]:
         raise ImageTooLarge(f"The {format_name} announces far too many pixels.") from None
     except Exception as error:
         if isinstance(error, EOFError) or re.search("truncated|unpack_from requires", str(error), re.IGNORECASE):
-            raise InvalidImage(f"The {format_name} is truncated: the file ends before the picture does.") from error
+            raise InvalidImage(f"The {format_name} is truncated: the file ends before the image does.") from error
         raise InvalidImage(f"The {format_name} is damaged and cannot be decoded.") from error

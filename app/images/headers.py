@@ -43,7 +43,7 @@ JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD,
 
 
 def read_jpeg(data: bytes) -> Header:
-    """Returns the header; refuses more segments than a picture has, and more scans than encoders write."""
+    """Returns the header; refuses more segments than an image has, and more scans than encoders write."""
     width = height = scans = 0
     position = 2
     for segment in range(MAX_SEGMENTS + 1):
@@ -63,7 +63,7 @@ def read_jpeg(data: bytes) -> Header:
 
 
 def read_png(data: bytes) -> Header:
-    """Returns the header; refuses texts and profiles that unpack to more than a picture says of itself."""
+    """Returns the header; refuses texts and profiles that unpack to more than an image says of itself."""
     width, height = struct.unpack_from(">II", data, 16)
     frames, position, metadata_bytes = 1, 8, 0
     with suppress(struct.error):  # cut short; what counts is whether the pixels are whole
@@ -108,7 +108,7 @@ def read_webp(data: bytes) -> Header:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     else:
-        raise InvalidImage("The WEBP is damaged: it does not begin with a picture.")
+        raise InvalidImage("The WEBP is damaged: it does not begin with an image.")
     frames, position = 0, 12
     while kind == b"VP8X" and position + 8 <= len(data) and frames <= MAX_FRAMES:
         name, length = struct.unpack_from("<4sI", data, position)
@@ -168,7 +168,7 @@ class TiffTag(NamedTuple):
 
 
 def read_tiff(data: bytes) -> Header:
-    """Returns the header; refuses strips or tiles that would make decoding much more than the picture."""
+    """Returns the header; refuses strips or tiles that would make decoding much more than the image."""
     order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
     integer, entry_format, entry_bytes = ("Q", "HHQ", 20) if big else ("I", "HHI", 12)
     integer_bytes = struct.calcsize(integer)
@@ -203,7 +203,7 @@ def tiff_pages(data: bytes, order: str, big: bool) -> list[range]:
 
 
 def check_tiff_pieces(tags: dict[int, TiffTag], data: bytes) -> None:
-    """Refuses a compression outside the list, and strips or tiles that are more or larger than the picture needs."""
+    """Refuses a compression outside the list, and strips or tiles that are more or larger than the image needs."""
 
     def value(tag: int, default: int) -> int:
         return tags[tag].value if tag in tags else default
@@ -221,9 +221,9 @@ def check_tiff_pieces(tags: dict[int, TiffTag], data: bytes) -> None:
         offsets, lengths = tags[STRIPS], tags.get(STRIP_BYTES)
         across, down = 1, -(-height // (value(STRIP_ROWS, height) or height))
         padded_pixels = width * height
-    # Each piece may cover all of a picture, and 16 megapixels are the largest tile that a small picture comes in.
+    # Each piece may cover all of an image, and 16 megapixels are the largest tile that a small image comes in.
     if offsets.values > across * down * planes or padded_pixels > 4 * width * height + 2**24:
-        raise InvalidImage("The TIFF has more or larger strips or tiles than its picture needs. Save it again.")
+        raise InvalidImage("The TIFF has more or larger strips or tiles than its image needs. Save it again.")
     # Each is unpacked by itself, so that 50,000 which share one long stream would take hours.
     if lengths and lengths.values <= offsets.values:
         piece_bytes = struct.unpack_from(f"{lengths.form[0]}{lengths.values}{lengths.form[1]}", data, lengths.position)

@@ -106,7 +106,7 @@ export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Returns `{ results, model, timings }` of pictures, one result each: a picture that cannot be used fails alone. */
+/** Returns `{ results, model, timings }` of images, one result each: an image that cannot be used fails alone. */
 export async function classify(files, fields, signal) {
   const form = new FormData();
   for (const file of files) form.append(files.length > 1 ? "images" : "image", file);

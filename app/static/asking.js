@@ -1,4 +1,4 @@
-// What the reader has typed, as the fields of a request; and pictures in requests that the service takes.
+// What the reader has typed, as the fields of a request; and images in requests that the service takes.
 
 const PART_BYTES = 1000; // more than a part of a form needs around its content
 
@@ -31,29 +31,29 @@ export async function faultOf(file, fields, limits) {
   if (file.size + PART_BYTES > room) {
     const bytes = file.size.toLocaleString("en");
     return {
-      title: "The picture is too large",
+      title: "The image is too large",
       detail: `It has ${bytes} bytes, and a request ${limits.max_body_bytes.toLocaleString("en")} at most. Not sent.`,
     };
   }
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
-    return { title: "The picture cannot be read", detail: "It is a folder, or it has gone or changed. Not sent." };
+    return { title: "The image cannot be read", detail: "It is a folder, or it has gone or changed. Not sent." };
   }
   return null;
 }
 
-/** Returns the pictures in groups, each small enough for one request. */
-export function grouped(pictures, fields, limits) {
+/** Returns the images in groups, each small enough for one request. */
+export function grouped(images, fields, limits) {
   const groups = [];
   let room = 0;
-  for (const picture of pictures) {
-    const bytes = picture.file.size + PART_BYTES;
+  for (const image of images) {
+    const bytes = image.file.size + PART_BYTES;
     if (!groups.length || bytes > room || groups.at(-1).length === limits.max_images) {
       groups.push([]);
       room = roomFor(fields, limits);
     }
-    groups.at(-1).push(picture);
+    groups.at(-1).push(image);
     room -= bytes;
   }
   return groups;

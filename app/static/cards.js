@@ -1,4 +1,4 @@
-// One picture, and what was answered about it.
+// One image, and what was answered about it.
 
 import { element, problemShown, shown } from "./elements.js";
 

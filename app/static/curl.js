@@ -8,13 +8,13 @@ export function quoted(word) {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the commands that send these pictures with these fields, after those that fetch the samples among them. */
-export function commands(pictures, fields, { base, keyed }) {
+/** Returns the commands that send these images with these fields, after those that fetch the samples among them. */
+export function commands(images, fields, { base, keyed }) {
   const folder = "samples";
-  const fetches = pictures.filter(({ path }) => path).map(({ path, file }) =>
+  const fetches = images.filter(({ path }) => path).map(({ path, file }) =>
     `curl -sS --create-dirs -o ${quoted(`${folder}/${file.name}`)} ${quoted(new URL(path, base).href)}`);
-  const [name, path] = pictures.length > 1 ? ["images", "classify/batch"] : ["image", "classify"];
-  const files = pictures.map(({ path, file }) =>
+  const [name, path] = images.length > 1 ? ["images", "classify/batch"] : ["image", "classify"];
+  const files = images.map(({ path, file }) =>
     `-F ${quoted(`${name}=@${fileName(path ? `${folder}/${file.name}` : file.name)}`)}`);
   const long = fields.find(([, value]) => value.length > LONG);
   const texts = fields.map(([name, value]) =>

@@ -8,7 +8,7 @@ const SHOWN_CHARACTERS = 5_000; // all are copied
 const TIMINGS = {
   decode: "Decoding",
   queue: "Waiting for the device",
-  image: "Picture, on the device",
+  image: "Image, on the device",
   text: "Labels",
   total: "In the service",
   here: "Seen from here",
@@ -23,7 +23,7 @@ export function showDone(groups, fields, times) {
   const long = script.length > SHOWN_CHARACTERS;
   $("command").textContent = long ? `${script.slice(0, SHOWN_CHARACTERS)} …` : script;
   const hints = [
-    groups.flat().some(({ path }) => !path) && "Run it in the folder of your pictures.",
+    groups.flat().some(({ path }) => !path) && "Run it in the folder of your images.",
     hasKey() && "It takes the key from API_KEY.",
     long && `Copying takes all of its ${counted(script.length, "character")}.`,
   ];

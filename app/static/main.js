@@ -1,4 +1,4 @@
-// The page: pictures and a question in, scores out.
+// The page: images and a question in, scores out.
 
 import { ask, classify, pause, Problem, untilReady } from "./api.js";
 import { faultOf, grouped } from "./asking.js";
@@ -7,13 +7,13 @@ import { showDone, takeCopies } from "./done.js";
 import { $, counted, problemShown, shown } from "./elements.js";
 import { askForKey, takeKeys } from "./key.js";
 import { showModel } from "./model.js";
-import { takePictures } from "./pictures.js";
+import { takeImages } from "./images.js";
 import { asked, offer, takeQuestions, unshown } from "./question.js";
 
 let info;
 let starting; // until all is known that a request needs
 let running = new AbortController();
-let cards = new Map(); // by picture
+let cards = new Map(); // by image
 
 /** Returns once it is known what is served. A start that has failed is tried again by who needs it next. */
 function started() {
@@ -34,17 +34,17 @@ async function start() {
   offer((await ask("label-sets")).answer.label_sets, info.limits);
 }
 
-/** Takes pictures in the place of those before. */
-function choose(pictures) {
+/** Takes images in the place of those before. */
+function choose(images) {
   running.abort();
   for (const card of cards.values()) card.discard();
-  cards = new Map(pictures.map((picture) => [picture, new Card(picture)]));
+  cards = new Map(images.map((image) => [image, new Card(image)]));
   $("cards").replaceChildren(...[...cards.values()].map((card) => card.element));
   $("status").textContent = "";
   $("ask").requestSubmit();
 }
 
-/** Asks about all pictures, in the place of what is still being asked. */
+/** Asks about all images, in the place of what is still being asked. */
 async function run() {
   running.abort();
   running = new AbortController();
@@ -52,8 +52,8 @@ async function run() {
   const fields = asked();
   $("problem").replaceChildren();
   $("status").textContent = cards.size
-    ? `Classifying ${counted(cards.size, "picture")} …`
-    : "Choose a picture first: one of yours, or a sample.";
+    ? `Classifying ${counted(cards.size, "image")} …`
+    : "Choose an image first: one of yours, or a sample.";
   if (!cards.size) return;
   for (const card of cards.values()) card.wait();
   showDone([], fields, {});
@@ -77,19 +77,19 @@ async function run() {
   }
 }
 
-async function askAbout(pictures, fields, signal) {
+async function askAbout(images, fields, signal) {
   const sound = [];
-  for (const picture of pictures) {
-    const fault = await faultOf(picture.file, fields, info.limits);
+  for (const image of images) {
+    const fault = await faultOf(image.file, fields, info.limits);
     signal.throwIfAborted();
-    if (fault) cards.get(picture).show({ error: fault });
-    else sound.push(picture);
+    if (fault) cards.get(image).show({ error: fault });
+    else sound.push(image);
   }
   const groups = grouped(sound, fields, info.limits);
   const times = {};
   let answered = [];
   for (const group of groups) {
-    if (groups.length > 1) showProgress(pictures.length - sound.length + answered.length, pictures.length);
+    if (groups.length > 1) showProgress(images.length - sound.length + answered.length, images.length);
     const begun = performance.now();
     const { results, timings } = await classify(group.map(({ file }) => file), fields, signal);
     for (const [name, ms] of Object.entries({ ...timings, here: performance.now() - begun })) {
@@ -98,13 +98,13 @@ async function askAbout(pictures, fields, signal) {
     results.forEach((result, index) => cards.get(group[index]).show(result));
     answered = answered.concat(results);
   }
-  $("status").textContent = conclusion(pictures.length, answered);
+  $("status").textContent = conclusion(images.length, answered);
   showDone(groups, fields, times);
 }
 
 function showProgress(done, all) {
   Object.assign($("progress"), { hidden: false, value: done, max: all });
-  $("status").textContent = `${done.toLocaleString("en")} of ${counted(all, "picture")} …`;
+  $("status").textContent = `${done.toLocaleString("en")} of ${counted(all, "image")} …`;
 }
 
 /** Returns the answer in a sentence. */
@@ -112,9 +112,9 @@ function conclusion(count, results) {
   const good = results.filter(({ error }) => !error);
   if (count > 1) {
     const bad = count - good.length;
-    return `${counted(count, "picture")}${bad ? `, ${bad.toLocaleString("en")} of them not usable` : ""}.${unshown()}`;
+    return `${counted(count, "image")}${bad ? `, ${bad.toLocaleString("en")} of them not usable` : ""}.${unshown()}`;
   }
-  if (good.length === 0) return "The picture cannot be used.";
+  if (good.length === 0) return "The image cannot be used.";
   const [first] = good[0].scores;
   if (!first) return "No label reaches the threshold.";
   return `Best: ${first.label}. Sigmoid ${shown(first.sigmoid)}, softmax ${shown(first.softmax)}.${unshown()}`;
@@ -130,7 +130,7 @@ $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-takePictures(choose, fail);
+takeImages(choose, fail);
 takeQuestions();
 takeCopies();
 takeKeys(() => (cards.size ? $("ask").requestSubmit() : started().catch(fail)));

@@ -11,7 +11,7 @@ export function showModel(info) {
       "Revision": info.revision ?? "none named",
       "SHA-256": info.sha256,
       "Runs on": `${info.device}, ${info.engine}, ${info.dtype}`,
-      "Picture": info.preprocessing,
+      "Image": info.preprocessing,
       "Text": `${info.canonicalisation}; ${info.context_length} tokens of ${info.vocab_size.toLocaleString("en")}`,
       "Logit": `${info.scale.toPrecision(5)} × cosine ${bias}`,
       "Formats": info.limits.image_formats.join(", "),

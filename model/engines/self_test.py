@@ -2,7 +2,7 @@
 
 Any checkpoint: its tensors are finite, its embeddings finite and of unit length, and an input's embedding depends
 neither on when it is asked for nor on its neighbours in the batch. The embedded checkpoint, known by its tensors, must
-also give stored answers at every stage, from an RGB picture and texts to the embeddings.
+also give stored answers at every stage, from an RGB image and texts to the embeddings.
 
 `training/answers.py` stores ours; `tests/parity/test_self_test.py` compares them with the reference's.
 """
@@ -55,7 +55,7 @@ def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> 
     if names := encoder.not_finite():
         raise SelfTestFailed(f"self-test: not all numbers are finite in {', '.join(names[:5])}")
     given = reference or test_inputs(encoder)
-    check_rows(encoder, "a picture", encoder.encode_images, given["images"], given.get("image_embeddings"))
+    check_rows(encoder, "an image", encoder.encode_images, given["images"], given.get("image_embeddings"))
     check_rows(encoder, "a text", encoder.encode_texts, given["token_ids"], given.get("text_embeddings"))
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     if encoder.info.sha256 == golden["sha256"]:
@@ -64,11 +64,11 @@ def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> 
 
 def test_inputs(encoder: Encoder) -> dict[str, np.ndarray]:
     """Returns prepared `images` [3, S, S, 3], so that a batch of them is padded to four, and `token_ids` [K, L]."""
-    pixels = encoder.prepare_image(picture())
+    pixels = encoder.prepare_image(test_image())
     return {"images": np.stack([pixels, pixels[::-1], 255 - pixels]), "token_ids": encoder.prepare_text(TEXTS)}
 
 
-def picture() -> np.ndarray:
+def test_image() -> np.ndarray:
     """Returns an image made by a formula, [61, 97, 3] uint8: of odd sides, and with edges for the resizing to show."""
     y, x = np.mgrid[:61, :97]
     return np.stack([3 * x + 5 * y, x * y // 2, x * x + y], axis=-1).astype(np.uint8)
@@ -99,7 +99,7 @@ def check_golden(encoder: Encoder, golden: dict[str, Any]) -> None:
     """Raises `SelfTestFailed` unless pixels, token ids, scale, bias and embeddings are the stored ones."""
     found = answers(encoder, golden["texts"])
     if found["pixels_sha256"] != golden["pixels_sha256"]:
-        raise SelfTestFailed("self-test: pictures are resized to other pixels than those that the checkpoint knows")
+        raise SelfTestFailed("self-test: images are resized to other pixels than those that the checkpoint knows")
     for text, ours, theirs in zip(golden["texts"], found["token_ids"], golden["token_ids"], strict=True):
         if ours != theirs:
             raise SelfTestFailed(f"self-test: {text!r} gives the tokens {ours}, and not {theirs}")
@@ -122,8 +122,8 @@ def compare(encoder: Encoder, name: str, found: np.ndarray, expected: np.ndarray
 
 
 def answers(encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
-    """Returns what an encoder makes of the test picture and of texts at every stage, as JSON values."""
-    pixels, token_ids = encoder.prepare_image(picture()), encoder.prepare_text(texts)
+    """Returns what an encoder makes of the test image and of texts at every stage, as JSON values."""
+    pixels, token_ids = encoder.prepare_image(test_image()), encoder.prepare_text(texts)
     text_embeddings = np.concatenate([encoder.encode_texts(row[None]) for row in token_ids])
     return {
         "sha256": encoder.info.sha256,

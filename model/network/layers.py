@@ -24,7 +24,7 @@ class Dense(keras.layers.Layer):
     """x W^T + b, all rows of [B, N, D] as one matrix.
 
     W is [out, in], as in the checkpoint; Keras' own Dense has [in, out]. Rows of that would be whole pages of memory,
-    12 KiB in Base's MLP and 4 and 16 all over Large, which a CPU goes through slowly for a picture alone
+    12 KiB in Base's MLP and 4 and 16 all over Large, which a CPU goes through slowly for an image alone
     (benchmarks/levers.py).
     """
 

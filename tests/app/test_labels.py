@@ -17,9 +17,9 @@ from app.labels import (
     read_labels,
 )
 from model.zero_shot import prompts
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
-IMAGE = base64.b64encode(encoded(picture())).decode()
+IMAGE = base64.b64encode(encoded(plain_image())).decode()
 labels_ = st.lists(st.text(max_size=300), max_size=12)
 templates_ = st.lists(st.text(alphabet=st.sampled_from("a{}0:_.!$% \n\u202e"), max_size=20), max_size=4)
 

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from tests.app.conftest import Process, serve
-from tests.app.pictures import RED, encoded, picture
+from tests.app.image_files import RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
 HERE = Path(__file__).parent
-RED_PNG = encoded(picture(RED))
+RED_PNG = encoded(plain_image(RED))
 LABELS = ["cat", "dog", "bird"]
 HUBS = ["0.25.2", "0.26.5", "0.28.1"]
 CLIENTS = [*HUBS, "js"]
@@ -62,7 +62,7 @@ def ask(client: str, service: httpx.Client, image: Path, **changes: Any) -> dict
 
 
 def logits(template: str = "This is a photo of {}.") -> dict[str, float]:
-    return {label: FakeEncoder().logit(picture(RED), template.replace("{}", label)) for label in LABELS}
+    return {label: FakeEncoder().logit(plain_image(RED), template.replace("{}", label)) for label in LABELS}
 
 
 def answered(service: httpx.Client, status: int) -> int:
@@ -125,7 +125,7 @@ NO_TEXT = "parameters/candidate_labels/1: input should be a valid string."
             for client in CLIENTS
             for row in (
                 ({"labels": ["cat", " "]}, RED_PNG, 422, "Label 2 has 0 characters; it must have 1 to 256."),
-                ({}, RED_PNG[:50], 422, "The PNG is truncated: the file ends before the picture does."),
+                ({}, RED_PNG[:50], 422, "The PNG is truncated: the file ends before the image does."),
                 ({}, b"no image", 415, "These bytes are no image in an accepted format"),
                 (
                     {"token": "wrong"},

@@ -97,7 +97,7 @@ def test_a_model_that_is_no_demonstration_is_not_called_one(visit: Visit) -> Non
         expect(page.get_by_text("This is a demonstration.")).to_be_hidden()
 
 
-def test_a_chosen_picture_is_shown_upright_with_its_notes_and_times(page: Page) -> None:
+def test_a_chosen_image_is_shown_upright_with_its_notes_and_times(page: Page) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     jpeg = BytesIO()
@@ -109,7 +109,7 @@ def test_a_chosen_picture_is_shown_upright_with_its_notes_and_times(page: Page) 
     assert page.locator("#timings dt").all_text_contents() == [
         "Decoding",
         "Waiting for the device",
-        "Picture, on the device",
+        "Image, on the device",
         "Labels",
         "In the service",
         "Seen from here",
@@ -138,10 +138,10 @@ def test_labels_are_text_whatever_they_look_like(page: Page) -> None:
     assert page.locator("#cards img").count() == 1
 
 
-def test_without_labels_or_a_picture_the_page_says_what_is_missing(page: Page) -> None:
+def test_without_labels_or_a_image_the_page_says_what_is_missing(page: Page) -> None:
     classify_button = page.get_by_role("button", name="Classify")
     classify_button.click()
-    expect(page.locator("#status")).to_have_text("Choose a picture first: one of yours, or a sample.")
+    expect(page.locator("#status")).to_have_text("Choose an image first: one of yours, or a sample.")
     page.fill("#labels", " , ,")
     classify_button.click()
     expect(page.locator("#labels")).to_be_focused()
@@ -206,10 +206,10 @@ def test_ten_thousand_labels_are_one_request_and_the_best_of_them_are_shown(page
     assert not page.locator("#labels").evaluate("field => field.checkValidity()")
 
 
-# Several pictures
+# Several images
 
 
-def test_several_pictures_are_a_grid_in_one_request(page: Page) -> None:
+def test_several_images_are_a_grid_in_one_request(page: Page) -> None:
     sent = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.get_by_role("button", name="all of these samples").click()
@@ -218,7 +218,7 @@ def test_several_pictures_are_a_grid_in_one_request(page: Page) -> None:
     assert page.locator(".card h3").all_text_contents() == [f"{name}.png" for name in NAMES]
     best = [table(page, card)[0][0] for card in range(6)]
     assert [best[index] for index in (0, 2, 3, 4, 5)] == [NAMES[index] for index in (0, 2, 3, 4, 5)]
-    expect(page.locator("#status")).to_have_text("6 pictures.")
+    expect(page.locator("#status")).to_have_text("6 images.")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_several_pictures_are_a_grid_in_one_request(page: Page) -> None:
         ("IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
     ],
 )
-def test_a_picture_that_cannot_be_used_is_told_on_its_card(
+def test_a_image_that_cannot_be_used_is_told_on_its_card(
     visit: Visit, service: httpx.Client, name: str, content: bytes, told: str
 ) -> None:
     page = visit(str(service.base_url), failures=["415", "422"])
@@ -238,21 +238,21 @@ def test_a_picture_that_cannot_be_used_is_told_on_its_card(
     alone = page.locator(".card .problem p").first.text_content() or ""
     detail = service.post("/classify", files={"image": content}, data={"labels": ["cat"]}).json()["detail"]
     assert detail in alone
-    expect(page.locator("#status")).to_have_text("The picture cannot be used.")
+    expect(page.locator("#status")).to_have_text("The image cannot be used.")
     choose(page, file("cat.png", sample("cat")), file(name, content))
-    expect(page.locator("#status")).to_have_text("2 pictures, 1 of them not usable.")
+    expect(page.locator("#status")).to_have_text("2 images, 1 of them not usable.")
     assert table(page, 0)[0][0] == "cat"
     expect(page.locator(".card").nth(1)).to_contain_text(detail)
 
 
-def test_more_pictures_than_a_request_takes_go_in_several(visit: Visit, tmp_path: Path) -> None:
+def test_more_images_than_a_request_takes_go_in_several(visit: Visit, tmp_path: Path) -> None:
     with serve(FakeEncoder(), max_images=2) as client:
         page = visit(str(client.base_url), failures=["422"])
         sent = []
         page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
         names = [*NAMES[:4], "empty"]
         choose(page, *(file(f"{name}.png", sample(name) if name != "empty" else b"") for name in names))
-        expect(page.locator("#status")).to_have_text("5 pictures, 1 of them not usable.")
+        expect(page.locator("#status")).to_have_text("5 images, 1 of them not usable.")
         assert [url.removeprefix(str(client.base_url)) for url in sent] == ["/classify/batch"] * 2 + ["/classify"]
         assert [len(table(page, card)) for card in range(5)] == [6, 6, 6, 6, 0]
         expect(page.locator("#progress")).to_be_hidden()
@@ -264,7 +264,7 @@ def test_more_pictures_than_a_request_takes_go_in_several(visit: Visit, tmp_path
         assert third["error_type"] == "invalid_image"
 
 
-def test_bytes_too_make_several_requests_and_a_picture_too_large_for_one_is_not_sent(visit: Visit) -> None:
+def test_bytes_too_make_several_requests_and_a_image_too_large_for_one_is_not_sent(visit: Visit) -> None:
     with serve(FakeEncoder(), max_body_bytes=30_000) as client:
         page = visit(str(client.base_url))
         sent = []
@@ -275,7 +275,7 @@ def test_bytes_too_make_several_requests_and_a_picture_too_large_for_one_is_not_
         assert [url.removeprefix(str(client.base_url)) for url in sent] == ["/classify"] * 3
         expect(page.locator(".card").first).to_contain_text("and a request 30,000 at most. Not sent.")
         assert [row[0][0] for row in (table(page, card) for card in (1, 2, 3))]
-        expect(page.locator("#status")).to_have_text("4 pictures, 1 of them not usable.")
+        expect(page.locator("#status")).to_have_text("4 images, 1 of them not usable.")
 
 
 def test_how_far_it_is_shows_while_it_goes_on(visit: Visit) -> None:
@@ -284,12 +284,12 @@ def test_how_far_it_is_shows_while_it_goes_on(visit: Visit) -> None:
         held: list[Any] = []
         page.route("**/classify", lambda route: held.append(route))  # noqa: PLW0108 (it marks what it calls)
         page.set_input_files("#files", [file(f"{name}.png", sample(name)) for name in NAMES[:3]])
-        expect(page.locator("#status")).to_have_text("2 of 3 pictures …")
-        expect(page.get_by_role("progressbar", name="Pictures classified")).to_have_js_property("value", 2)
+        expect(page.locator("#status")).to_have_text("2 of 3 images …")
+        expect(page.get_by_role("progressbar", name="Images classified")).to_have_js_property("value", 2)
         assert [len(table(page, card)) for card in range(3)] == [6, 6, 0]
         held[0].continue_()
         finish(page)
-        expect(page.locator("#status")).to_have_text("3 pictures.")
+        expect(page.locator("#status")).to_have_text("3 images.")
 
 
 # The command
@@ -336,10 +336,10 @@ def test_a_command_too_long_for_an_argument_is_copied_whole_and_runs(
         assert as_shown(answer["scores"]) == table(page)
 
 
-# Pictures by hand
+# Images by hand
 
 
-def test_a_picture_is_pasted(page: Page) -> None:
+def test_a_image_is_pasted(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate(
         "async () => navigator.clipboard.write([new ClipboardItem({'image/png': "
@@ -359,13 +359,13 @@ def test_text_is_pasted_where_the_reader_types(page: Page) -> None:
     expect(page.locator("#labels")).to_have_value("tea, coffee")
 
 
-def test_pictures_are_dropped_anywhere(page: Page) -> None:
+def test_images_are_dropped_anywhere(page: Page) -> None:
     page.evaluate(
         """async () => {
           const dataTransfer = new DataTransfer();
           for (const name of ["guitar", "car"]) {
-            const picture = await (await fetch(`page/samples/${name}.png`)).blob();
-            dataTransfer.items.add(new File([picture], `${name}.png`, { type: "image/png" }));
+            const image = await (await fetch(`page/samples/${name}.png`)).blob();
+            dataTransfer.items.add(new File([image], `${name}.png`, { type: "image/png" }));
           }
           const options = { dataTransfer, bubbles: true, cancelable: true };
           const footer = document.querySelector("footer");
@@ -379,7 +379,7 @@ def test_pictures_are_dropped_anywhere(page: Page) -> None:
     expect(page.locator(".dragging")).to_have_count(0)
 
 
-def test_the_bytes_of_pictures_are_let_go_once_they_are_shown(visit: Visit, service: httpx.Client) -> None:
+def test_the_bytes_of_images_are_let_go_once_they_are_shown(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["ERR_FILE_NOT_FOUND"])
     pick(page, "cat")
     address = page.locator(".card img").get_attribute("src") or ""
@@ -460,7 +460,7 @@ def test_while_the_model_loads_the_page_says_the_stage_and_goes_on_by_itself(vis
         expect(stage).to_have_text("The model is not ready: compiling. This page goes on by itself.")
         expect(page.locator("#model")).to_be_hidden()
         page.get_by_role("button", name="Sample cat").click()
-        expect(page.locator("#status")).to_have_text("Classifying 1 picture …")
+        expect(page.locator("#status")).to_have_text("Classifying 1 image …")
         loaded.set()
         finish(page)
         expect(stage).to_be_hidden()

@@ -1,4 +1,4 @@
-"""How the page looks and who can use it: by axe-core, by keyboard, dark, on a phone; and the README's picture of it."""
+"""How the page looks and who can use it: by axe-core, by keyboard, dark, on a phone; and the README's image of it."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from tests.clients.hands import ROOT, choose, file, finish, forward, pick, sampl
 from tests.fakes import FakeEncoder
 
 AXE = ROOT / "tests" / "clients" / "node_modules" / "axe-core" / "axe.min.js"
-PICTURE = ROOT / "docs" / "page.png"
-MAX_PICTURE_BYTES = 200_000
+SCREENSHOT = ROOT / "docs" / "page.png"
+MAX_SCREENSHOT_BYTES = 200_000
 PHONE = {"width": 360, "height": 740}
 SCHEMES = ["light", "dark"]
 
@@ -28,12 +28,12 @@ def nothing(page: Page) -> None:
     expect(page.locator("#model")).to_be_visible()
 
 
-def one_picture(page: Page) -> None:
+def one_image(page: Page) -> None:
     pick(page, "cat")
     page.locator("#model summary").click()
 
 
-def pictures_and_an_error(page: Page) -> None:
+def images_and_an_error(page: Page) -> None:
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Label set").select_option("pets")
     choose(page, file("cat.png", sample("cat")), file("broken.png", b"broken"), file("dog.png", sample("dog")))
@@ -51,7 +51,7 @@ def long_words(page: Page) -> None:
     choose(page, file("W" * 200 + ".png", sample("cat")))
 
 
-STATES = [nothing, one_picture, pictures_and_an_error, a_problem, long_words]
+STATES = [nothing, one_image, images_and_an_error, a_problem, long_words]
 
 
 def judged(page: Page) -> list[str]:
@@ -108,12 +108,12 @@ def test_all_is_reached_and_done_by_keyboard_and_the_focus_is_seen(page: Page) -
         reached.append(name)
         if name == "Metrics":
             break
-    pictures = [f"Sample {name}" for name in ("cat", "dog", "car", "guitar", "pizza", "rainbow")]
+    images = [f"Sample {name}" for name in ("cat", "dog", "car", "guitar", "pizza", "rainbow")]
     assert reached == [
         "To the scores",
         "Model: SigLIPTinyP16 pictograms_64",
         "files",
-        *pictures,
+        *images,
         "or all of these samples",
         "label-set",
         "labels",
@@ -204,8 +204,8 @@ def test_on_a_phone_the_field_for_a_key_comes_into_view_when_it_is_needed(visit:
         expect(page.get_by_label("API key")).to_be_in_viewport()
 
 
-def test_the_picture_in_the_readme_is_of_this_page(visit: Visit, service: httpx.Client) -> None:
-    """Run with UPDATE_PICTURE=1 to take it again, best where the font Cantarell is installed."""
+def test_the_image_in_the_readme_is_of_this_page(visit: Visit, service: httpx.Client) -> None:
+    """Run with UPDATE_SCREENSHOT=1 to take it again, best where the font Cantarell is installed."""
     page = visit("about:blank", viewport={"width": 1200, "height": 900}, color_scheme="light")
     forward(page, "http://localhost:8000/", f"{service.base_url}/")
     page.goto("http://localhost:8000/")
@@ -213,10 +213,10 @@ def test_the_picture_in_the_readme_is_of_this_page(visit: Visit, service: httpx.
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     taken = page.screenshot(full_page=True)
-    if os.environ.get("UPDATE_PICTURE"):
-        PICTURE.write_bytes(taken)
-    assert PICTURE.stat().st_size <= MAX_PICTURE_BYTES
-    with Image.open(PICTURE) as kept, Image.open(BytesIO(taken)) as now:
+    if os.environ.get("UPDATE_SCREENSHOT"):
+        SCREENSHOT.write_bytes(taken)
+    assert SCREENSHOT.stat().st_size <= MAX_SCREENSHOT_BYTES
+    with Image.open(SCREENSHOT) as kept, Image.open(BytesIO(taken)) as now:
         assert kept.width == now.width == 1200
         assert kept.height == pytest.approx(now.height, rel=0.05)
         # Small enough to be blind for letters, which another machine's fonts draw otherwise.

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
-from model.engines.self_test import GOLDEN, picture
+from model.engines.self_test import GOLDEN, test_image
 
 
 def test_the_stored_answers_are_those_of_transformers():
@@ -17,7 +17,7 @@ def test_the_stored_answers_are_those_of_transformers():
     processor = AutoProcessor.from_pretrained(GOLDEN.parent)
     batch = processor(
         text=golden["texts"],
-        images=Image.fromarray(picture()),
+        images=Image.fromarray(test_image()),
         padding="max_length",
         truncation=True,
         return_tensors="pt",

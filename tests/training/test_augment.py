@@ -1,4 +1,4 @@
-"""Pictures that are varied stay pictures: same shape, reproducible, and plain at first."""
+"""Images that are varied stay images: same shape, reproducible, and plain at first."""
 
 import numpy as np
 import pytest
@@ -8,27 +8,27 @@ from training.augment import augment, sketch
 
 @pytest.fixture
 def square() -> np.ndarray:
-    """A red square in the middle of a transparent picture, [4, 96, 96, 4]."""
+    """A red square in the middle of a transparent image, [4, 96, 96, 4]."""
     rgba = np.zeros((4, 96, 96, 4), np.uint8)
     rgba[:, 24:72, 24:72] = (255, 0, 0, 255)
     return rgba
 
 
-def test_without_difficulty_the_picture_is_only_made_smaller_and_laid_on_white(square: np.ndarray) -> None:
-    pictures = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0))
-    assert pictures.shape == (4, 64, 64, 3)
-    assert pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures[:, 32, 32], [[255, 0, 0]] * 4)
-    np.testing.assert_array_equal(pictures[:, 4, 4], [[255, 255, 255]] * 4)
+def test_without_difficulty_the_image_is_only_made_smaller_and_laid_on_white(square: np.ndarray) -> None:
+    images = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0))
+    assert images.shape == (4, 64, 64, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images[:, 32, 32], [[255, 0, 0]] * 4)
+    np.testing.assert_array_equal(images[:, 4, 4], [[255, 255, 255]] * 4)
 
 
 def test_transparent_colour_does_not_bleed_into_the_edges(square: np.ndarray) -> None:
     square[:, :24] = (0, 255, 0, 0)  # invisible green above the square
-    pictures = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0)).astype(int)
-    assert (pictures[..., 1] - pictures[..., 2]).max() <= 1, "no pixel is greener than it is blue"
+    images = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0)).astype(int)
+    assert (images[..., 1] - images[..., 2]).max() <= 1, "no pixel is greener than it is blue"
 
 
-def test_at_full_difficulty_the_same_chance_gives_the_same_pictures_and_another_gives_others(
+def test_at_full_difficulty_the_same_chance_gives_the_same_images_and_another_gives_others(
     square: np.ndarray,
 ) -> None:
     first, same, other = (augment(square, np.ones(4, bool), 1.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -37,8 +37,8 @@ def test_at_full_difficulty_the_same_chance_gives_the_same_pictures_and_another_
 
 
 def test_a_sketch_is_dark_where_colours_meet_and_white_elsewhere() -> None:
-    picture = np.ones((1, 64, 64, 3), np.float32)
-    picture[:, 20:40, 20:40] = (1, 0, 0)
-    lines = sketch(picture)
+    image = np.ones((1, 64, 64, 3), np.float32)
+    image[:, 20:40, 20:40] = (1, 0, 0)
+    lines = sketch(image)
     assert lines[0, 30, 19].max() < 0.1
     np.testing.assert_array_equal(lines[0, [5, 30], [5, 30]], np.ones((2, 3), np.float32))

@@ -44,7 +44,7 @@ def test_a_text_belongs_to_every_concept_that_it_may_name(corpus: Corpus) -> Non
     }
 
 
-def test_every_picture_and_text_that_belong_together_are_a_positive_pair(corpus: Corpus) -> None:
+def test_every_image_and_text_that_belong_together_are_a_positive_pair(corpus: Corpus) -> None:
     batches = Batches(corpus, numbered, batch_size=3, steps=20, seed=0)
     members = {0: {0}, 1: {1}, 2: {2}, 3: {0, 1}}
     seen = set()

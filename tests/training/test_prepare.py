@@ -102,19 +102,19 @@ def test_line_art_is_valid_svg_that_looks_different_from_the_flat_art(transform)
 
 
 def test_an_outline_is_black_outside_and_keeps_the_colour_inside():
-    picture = render.render(art.outlined(TWO_SHAPES).svg())
+    image = render.render(art.outlined(TWO_SHAPES).svg())
     middle = render.IMAGE_SIZE // 2
-    edge = np.flatnonzero(picture[middle, :, 3])[1]
-    assert picture[middle, edge].tolist() == [0, 0, 0, 255]
-    assert picture[middle, edge + 8].tolist() == [255, 204, 0, 255]
+    edge = np.flatnonzero(image[middle, :, 3])[1]
+    assert image[middle, edge].tolist() == [0, 0, 0, 255]
+    assert image[middle, edge + 8].tolist() == [255, 204, 0, 255]
 
 
 def test_line_art_is_black_and_white_with_dark_shapes_left_dark():
-    picture = render.render(art.line_art(TWO_SHAPES).svg())
+    image = render.render(art.line_art(TWO_SHAPES).svg())
     middle = render.IMAGE_SIZE // 2
-    edge = np.flatnonzero(picture[middle, :, 3])[0]
-    assert picture[middle, edge + 8].tolist() == [255, 255, 255, 255]
-    assert picture[middle, middle].tolist() == [0, 0, 0, 255]
+    edge = np.flatnonzero(image[middle, :, 3])[0]
+    assert image[middle, edge + 8].tolist() == [255, 255, 255, 255]
+    assert image[middle, middle].tolist() == [0, 0, 0, 255]
 
 
 def test_what_clips_masks_shades_or_is_not_painted_gets_no_outline():
@@ -132,20 +132,20 @@ def test_an_outline_is_as_wide_inside_an_enlarged_group():
     assert path.get("stroke-width") == "1"
 
 
-def test_art_is_centred_and_fills_nine_tenths_of_the_picture():
-    picture = render.render('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M1 1h4v2H1z"/></svg>')
-    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
-    assert (picture.shape, picture.dtype) == ((96, 96, 4), np.uint8)
+def test_art_is_centred_and_fills_nine_tenths_of_the_image():
+    image = render.render('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M1 1h4v2H1z"/></svg>')
+    rows, columns = (np.flatnonzero(image[..., 3].any(axis=axis)) for axis in (1, 0))
+    assert (image.shape, image.dtype) == ((96, 96, 4), np.uint8)
     assert (columns[0], columns[-1]) == (5, 90)
     assert (rows[0], rows[-1]) == (26, 68)
 
 
 @pytest.mark.parametrize("svg", ["<svg", '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'])
-def test_invalid_and_blank_art_is_no_picture(svg):
+def test_invalid_and_blank_art_is_no_image(svg):
     assert render.render(svg) is None
 
 
-def test_art_that_kills_its_process_costs_no_other_picture():
+def test_art_that_kills_its_process_costs_no_other_image():
     nested = "<g clip-path='none'>" * 1000 + "<path d='M0 0h9v9H0z' opacity='.5'/>" + "</g>" * 1000
     killer = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{nested}</svg>'
     first, second = render.render_all([TWO_SHAPES.svg(), killer])

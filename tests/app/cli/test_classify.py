@@ -20,7 +20,7 @@ import pytest
 from app.cli import CommandError
 from app.cli.classify import main
 from app.settings import Settings
-from tests.app.pictures import BLUE, RED, encoded, picture
+from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import INFO, FakeEncoder
 
 ROOT = Path(__file__).parents[3]
@@ -35,12 +35,12 @@ def _no_settings(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Two pictures, a damaged one, and a text."""
+    """Two images, a damaged one, and a text."""
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)
-    (photos / "red.png").write_bytes(encoded(picture(RED)))
-    (photos / "more/blue.jpg").write_bytes(encoded(picture(BLUE), "BMP"))
-    (photos / "more/bad.png").write_bytes(encoded(picture(RED))[:60])
+    (photos / "red.png").write_bytes(encoded(plain_image(RED)))
+    (photos / "more/blue.jpg").write_bytes(encoded(plain_image(BLUE), "BMP"))
+    (photos / "more/bad.png").write_bytes(encoded(plain_image(RED))[:60])
     (photos / "notes.txt").write_text("hello")
     return photos
 
@@ -66,7 +66,7 @@ def test_the_scores_of_a_folder_are_a_table_and_a_bad_file_is_told_and_ends_with
     assert [line for line in lines if line.startswith("/")] == [f"{folder}/more/blue.jpg", f"{folder}/red.png"]
     assert sorted(line.split()[-1] for line in lines[2:4]) == ["cat", "dog"]
     assert told.splitlines() == [
-        f"{folder}/more/bad.png: The PNG is truncated: the file ends before the picture does.",
+        f"{folder}/more/bad.png: The PNG is truncated: the file ends before the image does.",
         "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
         "without scores: 1 of 3",
     ]

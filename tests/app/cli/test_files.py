@@ -4,7 +4,7 @@ import re
 import pytest
 
 from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotAnImage, NotScored, files_below, image_files
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
 
 def found(*paths) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_read_is_told_as_the_system_tells_it(tmp_path):
 
 
 def test_an_image_is_told_by_its_content(tmp_path):
-    content = encoded(picture(), "BMP") + bytes(HEAD_BYTES)
+    content = encoded(plain_image(), "BMP") + bytes(HEAD_BYTES)
     (tmp_path / "notes.txt").write_bytes(content)
     assert ImageFile(str(tmp_path / "notes.txt")).read() == content
 
@@ -82,7 +82,7 @@ def test_a_file_that_has_gone_is_told_as_the_system_tells_it(tmp_path):
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "huge.bmp").open("wb") as file:
-        file.write(encoded(picture(), "BMP"))
+        file.write(encoded(plain_image(), "BMP"))
         file.truncate(MAX_FILE_BYTES + 1)  # which takes no room on the disk
     with pytest.raises(NotScored, match=r"The file has 1,000,000,001 bytes; at most 1,000,000,000 are read\."):
         ImageFile(str(tmp_path / "huge.bmp")).read()

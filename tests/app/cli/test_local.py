@@ -7,7 +7,7 @@ from app.cli.local import embed_definition, encode, results_of_model
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
 SETTINGS = Settings(max_batch=4)
@@ -16,9 +16,9 @@ COLOURS = [(number * 20, 40, 90) for number in range(9)]
 
 @pytest.fixture
 def files(tmp_path) -> list[ImageFile]:
-    """Nine pictures, of which the fourth is damaged, and a file that is none."""
+    """Nine images, of which the fourth is damaged, and a file that is none."""
     for number, colour in enumerate(COLOURS):
-        (tmp_path / f"{number}.png").write_bytes(encoded(picture(colour))[: 50 if number == 3 else None])
+        (tmp_path / f"{number}.png").write_bytes(encoded(plain_image(colour))[: 50 if number == 3 else None])
     (tmp_path / "notes.txt").write_text("hello")
     return [ImageFile(str(tmp_path / name)) for name in (*(f"{number}.png" for number in range(9)), "notes.txt")]
 
@@ -30,7 +30,7 @@ def classes_of(encoder: FakeEncoder, definition: LabelSetDefinition) -> np.ndarr
     return classes
 
 
-def test_every_picture_gets_its_own_scores_in_order_whatever_is_beside_it(files):
+def test_every_image_gets_its_own_scores_in_order_whatever_is_beside_it(files):
     encoder = FakeEncoder()
     options = ClassifyOptions(labels=["cat"])
     definition = LabelSetDefinition(labels=["cat"], templates=["a {}"])
@@ -38,12 +38,12 @@ def test_every_picture_gets_its_own_scores_in_order_whatever_is_beside_it(files)
     assert [path for path, _ in results] == [file.path for file in files]
     for number, (_, result) in enumerate(results):
         if number == 3:
-            assert str(result) == "The PNG is truncated: the file ends before the picture does."
+            assert str(result) == "The PNG is truncated: the file ends before the image does."
         elif number == 9:
             assert isinstance(result, NotAnImage)
         else:
             assert isinstance(result, ScoredImage)
-            expected = encoder.logit(picture(COLOURS[number]), "a cat")
+            expected = encoder.logit(plain_image(COLOURS[number]), "a cat")
             assert result.scores[0].logit == pytest.approx(expected, abs=1e-5)
     assert max(encoder.image_batches) <= SETTINGS.max_batch
     assert sum(encoder.image_batches) == 8

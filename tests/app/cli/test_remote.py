@@ -8,13 +8,13 @@ from app.cli.files import ImageFile, NotScored
 from app.cli.remote import results_of_service
 from app.schemas import ClassifyOptions, ScoredImage
 from tests.app.cli.stub import Answer, answering
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture
+from tests.app.image_files import BLUE, GREEN, RED, encoded, plain_image
 
 
 @pytest.fixture
 def files(tmp_path) -> list[ImageFile]:
-    """A red picture, a truncated one, a green one, a blue one."""
-    contents = [encoded(picture(colour)) for colour in (RED, BLUE, GREEN, BLUE)]
+    """A red image, a truncated one, a green one, a blue one."""
+    contents = [encoded(plain_image(colour)) for colour in (RED, BLUE, GREEN, BLUE)]
     contents[1] = contents[1][:60]
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.png").write_bytes(content)
@@ -29,10 +29,10 @@ def test_each_file_gets_its_own_answer_in_order_and_a_bad_one_fails_alone(files,
     for (_, result), colour in zip(results, (RED, None, GREEN, BLUE), strict=True):
         if colour is None:
             assert isinstance(result, NotScored)
-            assert str(result) == "The PNG is truncated: the file ends before the picture does."
+            assert str(result) == "The PNG is truncated: the file ends before the image does."
         else:
             assert isinstance(result, ScoredImage)
-            logits = {label: encoder.logit(picture(colour), f"a {label}") for label in ("cat", "[dog")}
+            logits = {label: encoder.logit(plain_image(colour), f"a {label}") for label in ("cat", "[dog")}
             best = max(logits, key=logits.__getitem__)
             assert [(score.label, score.logit) for score in result.scores] == [
                 (best, pytest.approx(logits[best], abs=1e-4))
@@ -57,7 +57,7 @@ def test_another_kind_of_service_is_told(files):
 
 
 def test_a_file_that_is_too_large_for_the_service_fails_alone(files, running, tmp_path):
-    (tmp_path / "1.png").write_bytes(encoded(picture(RED, 1000), "BMP"))
+    (tmp_path / "1.png").write_bytes(encoded(plain_image(RED, 1000), "BMP"))
     with running(max_body_bytes=10_000) as client, Service(str(client.base_url), []) as service:
         results = [result for _, result in results_of_service(service, files, ClassifyOptions(labels=["cat"]))]
     assert str(results.pop(1)) == "The body is larger than the 10,000 bytes that this service accepts."

@@ -3,9 +3,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 LIMIT_BYTES = 20_000_000
 HEAD = b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 

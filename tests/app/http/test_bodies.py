@@ -7,9 +7,9 @@ import pytest
 from starlette.datastructures import ImmutableMultiDict
 
 from app.http.bodies import fields
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
-IMAGE = encoded(picture())
+IMAGE = encoded(plain_image())
 BASE64 = base64.b64encode(IMAGE).decode()
 SECRET = "sesame" * 20
 
@@ -205,10 +205,10 @@ END = b"--x--\r\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
-def test_a_large_picture_in_a_form_touches_no_disk(spawn):
+def test_a_large_image_in_a_form_touches_no_disk(spawn):
     process = spawn()
     resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # no byte into any file
-    image = encoded(picture(side=1200), "BMP")
+    image = encoded(plain_image(side=1200), "BMP")
     assert len(image) > 4_000_000
     answer = process.client.post("/classify", files={"image": image}, data={"labels": "cat"})
     assert answer.status_code == 200, answer.text

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from model.engines.cpu import available_cpus
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 LIMIT_BYTES = 20_000_000
 HEAD = b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 
@@ -85,7 +85,7 @@ def held(running) -> Iterator[tuple[httpx.Client, threading.Event]]:
 
 
 def padded(size: int) -> bytes:
-    """Returns a picture in so many bytes: what follows a PNG is ignored."""
+    """Returns an image in so many bytes: what follows a PNG is ignored."""
     return PNG + bytes(size - len(PNG))
 
 

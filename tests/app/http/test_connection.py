@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.http.wire import address, read_all
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Slow: "])
@@ -100,7 +100,7 @@ def test_chunk_extensions_and_trailers_are_ignored(spawn):
 
 
 WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 
 
 def wishing(start: bytes, fields: bytes = b"") -> bytes:

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture
+from tests.app.image_files import BLUE, GREEN, RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
 
 def post(colour=RED, **headers: str) -> dict:
     return {
-        "content": encoded(picture(colour)),
+        "content": encoded(plain_image(colour)),
         "params": {"labels": "cat"},
         "headers": {"Content-Type": "image/png"} | headers,
     }
@@ -80,8 +80,8 @@ def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(client, given):
 
 
 def leave(client, before_leaving: Callable[[], object]) -> None:
-    """Sends a request for a blue picture and closes the connection without waiting for the answer."""
-    body = encoded(picture(BLUE))
+    """Sends a request for a blue image and closes the connection without waiting for the answer."""
+    body = encoded(plain_image(BLUE))
     with connected(client) as connection:
         connection.sendall(
             b"POST /classify?labels=bird HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from app.errors import ServiceError
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 TOO_MANY_PIXELS = encoded(Image.new("1", (10_000, 6_000)))
 
 

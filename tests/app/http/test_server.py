@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.app.http.wire import address, head, read_all
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
 CLASSIFY = {
     "method": "POST",
     "url": "/classify",
     "params": {"labels": "cat"},
-    "content": encoded(picture()),
+    "content": encoded(plain_image()),
     "headers": {"Content-Type": "image/png"},
 }
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.http.telemetry import route_template
 from app.observability.logs import JSONFormatter, TextFormatter
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def line_of(caplog: pytest.LogCaptureFixture, route: str) -> logging.LogRecord:
 
 
 def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
-    image = encoded(picture())
+    image = encoded(plain_image())
     with caplog.at_level(logging.INFO, "app"):
         headers = {"Content-Type": "image/png", "X-Secret": "sesame"}
         answer = client.post("/classify", params={"labels": "sesame"}, content=image, headers=headers)

@@ -17,7 +17,7 @@ from app.images.headers import (
     MAX_SEGMENTS,
     MAX_TAGS,
 )
-from tests.app.pictures import BLUE, RED, encoded
+from tests.app.image_files import BLUE, RED, encoded
 
 NAMES = [form.name for form in FORMATS]
 TOO_LARGE, NOT_ACCEPTED, NOT_USABLE = (413, "image_too_large"), (415, "unsupported_media_type"), (422, "invalid_image")
@@ -203,7 +203,7 @@ HOSTILE = {
         lambda: bmp(32_000, MAX_RUN_LENGTH_PIXELS // 32_000 + 1, 1, b"\1\1\0\0" * 1_500), TOO_LARGE, "run-length"
     ),
     "TIFF of overlapping strips": Hostile(
-        lambda: grey_tiff(t273=[8, 9] * 1_000, t278=[4]), NOT_USABLE, "strips or tiles than its picture needs"
+        lambda: grey_tiff(t273=[8, 9] * 1_000, t278=[4]), NOT_USABLE, "strips or tiles than its image needs"
     ),
     "TIFF with a tile of 400 megapixels": Hostile(
         lambda: tiff(
@@ -221,7 +221,7 @@ HOSTILE = {
             zlib.compress(bytes(4_000_000)),
         ),
         NOT_USABLE,
-        "strips or tiles than its picture needs",
+        "strips or tiles than its image needs",
     ),
     "TIFF of tiles that share one stream": Hostile(
         lambda: tiff(

@@ -6,8 +6,8 @@ from PIL import Image
 from app.errors import InvalidImage
 from app.images.avif import boxes, coded_size, item_places, read_avif, sequence_size
 from app.images.headers import Header
+from tests.app.image_files import encoded
 from tests.app.images.hostile import NAMES
-from tests.app.pictures import encoded
 
 pytestmark = pytest.mark.skipif("AVIF" not in NAMES, reason="this Pillow has no AVIF")
 
@@ -25,7 +25,7 @@ SIZE = [(11, 4), (8, 4), (3_999, 12), (299, 9)]
 ONE_POINT = [(0, 1), (0, 5), (0, 12), (0, 5)]
 
 SEQUENCES = {
-    "still picture, reduced": [(0, 3), (1, 1), (1, 1), (0, 5), *SIZE],
+    "still image, reduced": [(0, 3), (1, 1), (1, 1), (0, 5), *SIZE],
     "video": [(0, 3), (0, 1), (0, 1), (0, 1), *ONE_POINT, *SIZE],
     "video with timing": [(0, 3), (0, 1), (0, 1), (1, 1), (7, 64), (0, 1), (0, 1), *ONE_POINT, *SIZE],
     "video of equal intervals": [(0, 3), (0, 1), (0, 1), (1, 1), (7, 64), (1, 1), (5, 5), (0, 1), *ONE_POINT, *SIZE],
@@ -51,7 +51,7 @@ def test_box_and_stream_of_an_honest_file_agree(options):
     assert read_avif(encoded(BLANK, "AVIF", **options)) == Header(40, 30)
 
 
-def test_an_alpha_is_a_stream_beside_the_picture():
+def test_an_alpha_is_a_stream_beside_the_image():
     assert read_avif(encoded(Image.new("RGBA", (3_000, 20), (1, 2, 3, 4)), "AVIF", speed=10)) == Header(3_000, 20)
 
 
@@ -91,13 +91,13 @@ def test_an_item_that_is_not_in_the_file_itself_has_no_place():
 
 
 @pytest.mark.parametrize("stream", [b"\x32\x01\0" * 17, b"\x12\0" * 1_001])
-def test_a_picture_of_many_frames_or_pieces_is_refused(stream):
+def test_a_image_of_many_frames_or_pieces_is_refused(stream):
     with pytest.raises(InvalidImage, match="too many frames"):
         coded_size(stream)
 
 
 def test_obus_may_have_extensions_long_lengths_or_none():
-    sequence = bits(*SEQUENCES["still picture, reduced"])
+    sequence = bits(*SEQUENCES["still image, reduced"])
     assert coded_size(b"\x0c\0" + sequence) == (4_000, 300)
     assert coded_size(b"\x0e\0" + bytes([0x80 | len(sequence), 0]) + sequence) == (4_000, 300)
 

@@ -1,7 +1,7 @@
-"""However a picture is stored, it gets the scores of the upright 8-bit RGB original: over HTTP, by the real model.
+"""However an image is stored, it gets the scores of the upright 8-bit RGB original: over HTTP, by the real model.
 
 What is lossless must give the very same logits, also where half-clear pixels are laid on white. What is lossy may
-differ by about twice what was measured on this picture. Its logits lie 10 apart, and reading it mirrored, the mildest
+differ by about twice what was measured on this image. Its logits lie 10 apart, and reading it mirrored, the mildest
 mistake, moves one by 0.3: the last test holds that mistakes would be seen.
 """
 
@@ -18,8 +18,8 @@ from app.images.colours import UPRIGHT
 from app.images.formats import FORMATS
 from model.engines.load import load_encoder
 from tests.app.conftest import serve
+from tests.app.image_files import encoded
 from tests.app.images.hostile import png
-from tests.app.pictures import encoded
 
 LABELS = ["cat", "dog", "car", "pizza", "guitar", "rainbow"]
 EXACT = 0.0
@@ -36,7 +36,7 @@ RAMP = Image.linear_gradient("L").resize(RGB.size)  # alpha: every value
 
 
 class Form(NamedTuple):
-    """A picture as a file, the picture that it must score like, and by how much a logit may differ."""
+    """An image as a file, the image that it must score like, and by how much a logit may differ."""
 
     file: bytes
     original: Image.Image
@@ -44,7 +44,7 @@ class Form(NamedTuple):
 
 
 def on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Returns the picture on white, computed in float."""
+    """Returns the image on white, computed in float."""
     share = np.asarray(alpha)[..., None] / 255
     values = np.asarray(image.convert("RGB")) * share + 255 * (1 - share)
     return Image.fromarray(np.rint(values).astype(np.uint8))
@@ -57,7 +57,7 @@ def with_alpha(image: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def turned(image_format: str, orientation: int, **options: object) -> bytes:
-    """Returns the picture stored the other way round, with the tag that makes it upright."""
+    """Returns the image stored the other way round, with the tag that makes it upright."""
     stored = RGB.transpose(UPRIGHT[{6: 8, 8: 6}.get(orientation, orientation)]) if orientation > 1 else RGB
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -86,7 +86,7 @@ def rgb_16_tiff() -> bytes:
 
 
 def one_colour_clear() -> Form:
-    """Returns an RGB picture whose most frequent colour is transparent."""
+    """Returns an RGB image whose most frequent colour is transparent."""
     pixels = np.asarray(RGB)
     colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
     colour = colours[counts.argmax()]
@@ -95,7 +95,7 @@ def one_colour_clear() -> Form:
 
 
 def palette_alpha(alphas: bytes) -> Form:
-    """Returns a palette picture with an alpha for each entry."""
+    """Returns a palette image with an alpha for each entry."""
     alpha = Image.fromarray(np.frombuffer(alphas, np.uint8)[np.asarray(PALETTE)])
     return Form(encoded(PALETTE, transparency=alphas), on_white(PALETTE, alpha))
 
@@ -175,7 +175,7 @@ def logits() -> Iterator[Logits]:
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_picture_scores_the_same_however_it_is_stored(logits: Logits, form: Form) -> None:
+def test_a_image_scores_the_same_however_it_is_stored(logits: Logits, form: Form) -> None:
     original = logits(encoded(form.original.convert("RGB")))
     assert np.abs(logits(form.file) - original).max() <= form.tolerance
 

@@ -6,8 +6,8 @@ from PIL import ExifTags, Image
 
 from app.images import decode
 from app.images.colours import UPRIGHT
+from tests.app.image_files import RED, encoded, pixels_of, quarters
 from tests.app.images.hostile import png, png_chunk
-from tests.app.pictures import RED, encoded, pixels_of, quarters
 
 MAX_PIXELS = 1_000_000
 GREY = np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)
@@ -142,7 +142,7 @@ def test_a_cmyk_jpeg_is_read_with_adobes_inverted_inks():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_strips_meet_without_a_seam_whichever_way_the_picture_is_turned(orientation):
+def test_strips_meet_without_a_seam_whichever_way_the_image_is_turned(orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     pixels = np.random.default_rng(0).integers(0, 256, (1_100, 2_000, 3)).astype(np.uint8)  # two strips and a bit

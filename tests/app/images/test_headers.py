@@ -7,8 +7,8 @@ from PIL import Image
 
 from app.images import headers
 from app.images.headers import Header
+from tests.app.image_files import encoded
 from tests.app.images.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
-from tests.app.pictures import encoded
 
 BLANK = Image.new("RGB", (40, 30))
 MORE = {"save_all": True, "append_images": [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]}

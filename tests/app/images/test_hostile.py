@@ -12,12 +12,12 @@ import pytest
 
 from app.settings import Settings
 from tests.app.conftest import Running
+from tests.app.image_files import encoded, plain_image
 from tests.app.images.hostile import HOSTILE, NAMES, Hostile, mutated, noise
-from tests.app.pictures import encoded, picture
 from tests.fakes import FakeEncoder
 
 # What refusing may cost on top of the file itself: the texts of a PNG are unpacked up to 16 MB to see how long they
-# are, zlib doubles its buffer to get there, and the rest is slack of the allocator. A 50-megapixel picture that is
+# are, zlib doubles its buffer to get there, and the rest is slack of the allocator. A 50-megapixel image that is
 # welcome takes 350 MB and more (benchmarks/decode_memory.py); nothing here may come near that.
 MAX_GROWTH_BYTES = 64_000_000
 
@@ -78,7 +78,7 @@ def test_a_damaged_file_is_decoded_or_refused_and_nothing_else(client: httpx.Cli
 
 
 @pytest.mark.parametrize("image_format", NAMES)
-def test_what_follows_a_picture_is_passed_over(client: httpx.Client, image_format: str) -> None:
+def test_what_follows_a_image_is_passed_over(client: httpx.Client, image_format: str) -> None:
     whole, followed = (post(client, noise(image_format) + tail) for tail in (b"", b"PK\3\4 and a poem" * 100))
     assert (whole.status_code, followed.status_code) == (200, 200)
     assert whole.json()["scores"] == followed.json()["scores"]
@@ -90,7 +90,7 @@ def test_bad_images_cost_the_good_ones_beside_them_nothing(running: Running) -> 
     colours = [tuple(colour) for colour in np.random.default_rng(0).integers(0, 256, (24, 3)).tolist()]
     bad = [data for image_format in NAMES for data in (noise(image_format)[:40], noise(image_format)[:-400])]
     with running(encoder) as client, ThreadPoolExecutor(len(colours) + len(bad)) as threads:
-        scored = [threads.submit(post, client, encoded(picture(colour))) for colour in colours]
+        scored = [threads.submit(post, client, encoded(plain_image(colour))) for colour in colours]
         refused = [threads.submit(post, client, data) for data in bad]
         # The device is held: whoever is refused is refused without it.
         assert {answer.result(30).status_code for answer in refused} <= {415, 422}
@@ -99,7 +99,7 @@ def test_bad_images_cost_the_good_ones_beside_them_nothing(running: Running) -> 
     prompt = "This is a photo of cat."
     for colour, answer in zip(colours, answers, strict=True):
         (score,) = answer.json()["scores"]
-        assert score["logit"] == pytest.approx(encoder.logit(picture(colour), prompt), abs=1e-4)
+        assert score["logit"] == pytest.approx(encoder.logit(plain_image(colour), prompt), abs=1e-4)
     assert sum(encoder.image_batches) == len(colours)
     assert max(encoder.image_batches) > 1, "they were computed together"
 

@@ -6,8 +6,8 @@ from app.errors import ImageTooLarge, InvalidImage
 from app.images import decode
 from app.images.colours import UPRIGHT
 from app.images.headers import MAX_FRAMES
+from tests.app.image_files import BLUE, GREEN, RED, encoded, pixels_of, plain_image, quarters
 from tests.app.images.hostile import announced_jpeg, gif, jpeg, png
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, pixels_of, quarters
 
 MAX_PIXELS = 1_000_000
 LOSSLESS = [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})]
@@ -25,7 +25,7 @@ def test_a_lossless_file_gives_back_its_pixels(image_format, options):
 def test_a_lossy_file_gives_back_about_its_pixels(image_format):
     if image_format == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
-    image = decode(encoded(picture(GREEN), image_format), MAX_PIXELS)
+    image = decode(encoded(plain_image(GREEN), image_format), MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - GREEN).max() <= 4
     assert image.format == image_format
 
@@ -52,15 +52,15 @@ def test_exif_orientation_is_applied(image_format, orientation):
     ("image_format", "options"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})]
 )
 def test_of_several_frames_the_first_is_used(image_format, options):
-    others = [Image.fromarray(picture(colour)) for colour in (GREEN, BLUE)]
-    data = encoded(picture(RED), image_format, save_all=True, append_images=others, **options)
+    others = [Image.fromarray(plain_image(colour)) for colour in (GREEN, BLUE)]
+    data = encoded(plain_image(RED), image_format, save_all=True, append_images=others, **options)
     image = decode(data, MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - RED).max() <= 2
     assert image.notes == ["first_frame_of_3"]
 
 
 def test_the_limit_of_pixels_holds_to_the_pixel():
-    assert pixels_of(decode(encoded(picture(side=1000)), MAX_PIXELS)).shape == (1000, 1000, 3)
+    assert pixels_of(decode(encoded(plain_image(side=1000)), MAX_PIXELS)).shape == (1000, 1000, 3)
     with pytest.raises(ImageTooLarge, match=r"1001 x 1000 pixels\. At most 1,000,000"):
         decode(png(0, 1, b"", (1001, 1000)), MAX_PIXELS)
 
@@ -74,14 +74,14 @@ def test_the_limit_of_frames_holds_to_the_frame():
 @pytest.mark.parametrize(
     "exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0\0\0\0\0"]
 )
-def test_exif_that_is_damaged_or_says_nonsense_does_not_cost_the_picture(exif):
-    image = decode(encoded(picture(GREEN), "JPEG", exif=exif), MAX_PIXELS)
+def test_exif_that_is_damaged_or_says_nonsense_does_not_cost_the_image(exif):
+    image = decode(encoded(plain_image(GREEN), "JPEG", exif=exif), MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - GREEN).max() <= 4
     assert image.notes == []
 
 
-def test_the_second_picture_of_a_pair_is_passed_over():
-    pair = encoded(picture(RED), "MPO", save_all=True, append_images=[Image.fromarray(picture(BLUE))])
+def test_the_second_image_of_a_pair_is_passed_over():
+    pair = encoded(plain_image(RED), "MPO", save_all=True, append_images=[Image.fromarray(plain_image(BLUE))])
     image = decode(pair, MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - RED).max() <= 4
     assert (image.format, image.notes) == ("JPEG", [])
@@ -105,7 +105,7 @@ def test_decoding_leaves_pillow_and_the_warnings_as_they_were():
 
 
 def waves(width: int, height: int) -> np.ndarray:
-    """Returns a smooth picture whose corners differ, [height, width, 3] uint8, under a fine grain."""
+    """Returns a smooth image whose corners differ, [height, width, 3] uint8, under a fine grain."""
     down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j].astype(np.float32)
     grain = np.random.default_rng(0).normal(0, 8, (height, width)).astype(np.float32)
     channels = [200 * across + 20, 200 * down + 20, 120 + 80 * np.sin(9 * across) * down]
@@ -122,7 +122,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options
     image = decode(data, 12_000_000, least_side=448)
     assert (image.width, image.height) == (4000, 3000)
     assert pixels_of(image).shape == (750, 1000, 3)
-    # of 255: the tolerance for a picture at half of what was decoded
+    # of 255: the tolerance for an image at half of what was decoded
     assert np.abs(resized(pixels_of(image), 224) - resized(pixels_of(decode(data, 12_000_000)), 224)).max() <= 4
 
 

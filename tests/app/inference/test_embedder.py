@@ -13,8 +13,8 @@ from app.inference.embedder import MAX_TEXTS_AT_ONCE
 from app.inference.engine import Engine
 from app.observability.record import RequestRecord
 from tests import fakes
+from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.app.inference.engines import make_engine
-from tests.app.pictures import BLUE, RED, encoded, picture
 from tests.fakes import FakeEncoder
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def engine(encoder) -> AsyncIterator[Engine]:
 
 async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarray:
     """Returns the logits of one request's way through the engine."""
-    file = encoded(picture(colour))
+    file = encoded(plain_image(colour))
     classes, image = await asyncio.gather(
         engine.embedder.embed_labels(labels, templates), engine.embedder.embed_image(file, RequestRecord("1"))
     )
@@ -44,13 +44,13 @@ async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarra
 
 async def test_a_classification_scores_the_labels_in_their_order(engine, encoder):
     logits = await classify(engine, encoder, RED, ["cat", "dog"], ["a {}"])
-    expected = [encoder.logit(picture(RED), prompt) for prompt in ("a cat", "a dog")]
+    expected = [encoder.logit(plain_image(RED), prompt) for prompt in ("a cat", "a dog")]
     assert logits == pytest.approx(expected, abs=1e-5)
 
 
 async def test_without_templates_siglips_own_is_used(engine, encoder):
     (logit,) = await classify(engine, encoder, RED, ["cat"])
-    assert logit == pytest.approx(encoder.logit(picture(RED), "This is a photo of cat."), abs=1e-5)
+    assert logit == pytest.approx(encoder.logit(plain_image(RED), "This is a photo of cat."), abs=1e-5)
 
 
 async def test_known_texts_are_not_encoded_again(engine, encoder):
@@ -131,7 +131,7 @@ async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
         await request
     free.set()
     (logit,) = await classify(engine, encoder, BLUE, ["cat"])
-    assert logit == pytest.approx(encoder.logit(picture(BLUE), "This is a photo of cat."), abs=1e-5)
+    assert logit == pytest.approx(encoder.logit(plain_image(BLUE), "This is a photo of cat."), abs=1e-5)
 
 
 async def test_a_full_queue_of_texts_refuses(engine, encoder):
@@ -159,7 +159,7 @@ class FaultyEncoder(FakeEncoder):
 async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered():
     encoder, engine = FaultyEncoder(), make_engine()
     await engine.load(lambda: encoder)
-    file = encoded(picture())
+    file = encoded(plain_image())
     for embed in (
         lambda: engine.embedder.embed_texts(["cat"]),
         lambda: engine.embedder.embed_image(file, RequestRecord("1")),

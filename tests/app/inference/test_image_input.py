@@ -7,14 +7,14 @@ import pytest
 from app.errors import InvalidImage
 from app.inference.image_input import file_bytes, prepare_image
 from app.settings import Settings
-from tests.app.pictures import GREEN, encoded, picture, quarters
+from tests.app.image_files import GREEN, encoded, plain_image, quarters
 from tests.fakes import FakeEncoder
 
 SETTINGS = Settings()
 
 
 @pytest.mark.parametrize("data", [encoded(quarters()), base64.b64encode(encoded(quarters())).decode()])
-def test_a_picture_is_read_from_its_bytes_or_their_base64(data):
+def test_a_image_is_read_from_its_bytes_or_their_base64(data):
     encoder = FakeEncoder()
     read = prepare_image(data, encoder, SETTINGS)
     assert (read.pixels == encoder.prepare_image(quarters())).all()
@@ -39,8 +39,8 @@ class ShapeKeeper(FakeEncoder):
 
 
 def test_a_large_jpeg_is_decoded_smaller_where_that_is_asked_for_and_its_facts_are_the_file_s():
-    data, encoder = encoded(picture(GREEN, 400), "JPEG"), ShapeKeeper()
-    pictures = [prepare_image(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
+    data, encoder = encoded(plain_image(GREEN, 400), "JPEG"), ShapeKeeper()
+    images = [prepare_image(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
     assert encoder.shapes == [(400, 400, 3), (50, 50, 3)]
-    for read in pictures:
+    for read in images:
         assert (read.facts.width, read.facts.height, read.facts.notes) == (400, 400, [])

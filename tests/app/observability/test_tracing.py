@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from app.observability.tracing import stages, start_tracing
 from app.settings import SettingsError
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -87,7 +87,7 @@ def attributes(span: Span) -> dict[str, object]:
 
 
 def test_a_request_is_a_span_in_the_callers_trace_with_its_stages_inside(running, collector, caplog):
-    image = encoded(picture())
+    image = encoded(plain_image())
     headers = {"Content-Type": "image/png", "traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "X-Request-Id": "mine"}
     with caplog.at_level(logging.INFO, "app"), running(tracing=start_tracing()) as client:
         answer = client.post("/classify?labels=a", content=image, headers=headers)
@@ -118,7 +118,7 @@ def test_nothing_of_a_request_but_its_line_leaves(running, collector, monkeypatc
     headers = {"X-API-Key": "sesame", "User-Agent": "sesame", "Referer": "sesame", "Cookie": "sesame=sesame"}
     headers |= {"Authorization": "Bearer sesame", "baggage": "secret=sesame", "Content-Type": "image/png"}
     with running(tracing=start_tracing()) as client:
-        client.post("/classify?labels=sesame", content=encoded(picture()), headers=headers)
+        client.post("/classify?labels=sesame", content=encoded(plain_image()), headers=headers)
         client.post("/classify", data={"labels": "sesame"}, files={"image": b"sesame"})
         client.get("/nowhere?sesame", headers=headers)
     assert [span.name for span in collector.requests()] == ["POST /classify", "POST /classify", "GET unknown"]
@@ -135,7 +135,7 @@ def test_a_refused_request_is_a_span_that_says_so(running, collector):
 
 def test_an_error_of_the_service_is_an_error_of_the_span(running, collector):
     with running(FakeEncoder(before_batch=fail), tracing=start_tracing()) as client:
-        client.post("/classify?labels=a", content=encoded(picture()), headers={"Content-Type": "image/png"})
+        client.post("/classify?labels=a", content=encoded(plain_image()), headers={"Content-Type": "image/png"})
     (request,) = collector.requests()
     assert attributes(request)["http.response.status_code"] == 500
     assert request.status.code == Status.STATUS_CODE_ERROR

@@ -9,10 +9,10 @@ import pytest
 
 from app.errors import MethodNotAllowed, PreconditionFailed, ServiceError
 from app.schemas import BatchResponse, ClassifyResponse
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
+from tests.app.image_files import BLUE, GREEN, RED, encoded, plain_image, quarters
 from tests.fakes import FakeEncoder
 
-RED_PNG = encoded(picture(RED))
+RED_PNG = encoded(plain_image(RED))
 LABELS = ["cat", "dog", "bird"]
 DEFAULT_TEMPLATE = "This is a photo of {}."
 
@@ -41,7 +41,7 @@ def logits(answer: httpx.Response) -> dict[str, float]:
 @pytest.mark.parametrize("body", [as_form, as_json, as_raw])
 def test_the_three_bodies_mean_the_same(client, encoder, body):
     answer = client.post("/classify", **body(RED_PNG, labels=LABELS))
-    assert logits(answer) == pytest.approx(expected_logits(encoder, picture(RED), LABELS), abs=1e-5)
+    assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(RED), LABELS), abs=1e-5)
     assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
     assert answer.json()["image"] == {"width": 24, "height": 24, "format": "PNG", "notes": []}
     ClassifyResponse.model_validate_json(answer.content, strict=True)
@@ -87,12 +87,12 @@ def test_labels_are_trimmed(client):
 @pytest.mark.parametrize("label", ["x" * 256, "ネコ", "🐈", "قط", "a\nb", "{}", "{0.__class__}", "[", "é", "e\u0301"])
 def test_a_label_may_be_any_text(client, encoder, label):
     answer = client.post("/classify", **as_json(RED_PNG, labels=[label]))
-    assert logits(answer) == pytest.approx(expected_logits(encoder, picture(RED), [label]), abs=1e-5)
+    assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(RED), [label]), abs=1e-5)
 
 
 def test_templates_are_averaged_as_normalised_embeddings(client, encoder):
     scores = client.post("/classify", **as_json(RED_PNG, labels=["cat"], templates=["a {}", "no {}"])).json()["scores"]
-    cosines = [(encoder.logit(picture(RED), text) - encoder.bias) / encoder.scale for text in ("a cat", "no cat")]
+    cosines = [(encoder.logit(plain_image(RED), text) - encoder.bias) / encoder.scale for text in ("a cat", "no cat")]
     assert scores[0]["logit"] != pytest.approx(encoder.scale * np.mean(cosines) + encoder.bias)  # shorter than 1
     assert np.sign(scores[0]["logit"] - encoder.bias) == np.sign(np.mean(cosines))
 
@@ -124,7 +124,7 @@ def test_ten_thousand_labels_are_answered(client, encoder):
         answer = client.post("/classify", **body(RED_PNG, labels=labels))
         assert len(answer.json()["scores"]) == 10_000
         sample = answer.json()["scores"][5000]
-        expected = expected_logits(encoder, picture(RED), [sample["label"]])
+        expected = expected_logits(encoder, plain_image(RED), [sample["label"]])
         assert sample["logit"] == pytest.approx(expected[sample["label"]], abs=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_many_callers_at_once_each_get_their_own_answer(running):
     with running(encoder) as client:
 
         def ask(number: int) -> None:
-            rgb = picture(tuple(colours[number]))
+            rgb = plain_image(tuple(colours[number]))
             labels = ["shared", f"own {number}", f"group {number % 7}"]
             answer = client.post("/classify", **(as_json, as_form)[number % 2](encoded(rgb), labels=labels))
             assert logits(answer) == pytest.approx(expected_logits(encoder, rgb, labels), abs=1e-5)
@@ -148,7 +148,7 @@ def test_many_callers_at_once_each_get_their_own_answer(running):
 
 
 def test_bad_images_among_good_ones_fail_alone(client, encoder):
-    good = {colour: encoded(picture(colour), "BMP") for colour in (RED, GREEN, BLUE)}
+    good = {colour: encoded(plain_image(colour), "BMP") for colour in (RED, GREEN, BLUE)}
 
     def ask(number: int) -> None:
         colour = (RED, GREEN, BLUE)[number % 3]
@@ -156,7 +156,7 @@ def test_bad_images_among_good_ones_fail_alone(client, encoder):
             assert client.post("/classify", **as_json(good[colour][:60], labels=LABELS)).status_code == 422
         else:
             answer = client.post("/classify", **as_json(good[colour], labels=LABELS))
-            assert logits(answer) == pytest.approx(expected_logits(encoder, picture(colour), LABELS), abs=1e-5)
+            assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(colour), LABELS), abs=1e-5)
 
     with ThreadPoolExecutor(16) as callers:
         list(callers.map(ask, range(200)))
@@ -181,14 +181,14 @@ def batch_json(images: list[bytes], **fields) -> dict:
 
 @pytest.mark.parametrize("body", [batch_form, batch_json])
 def test_a_batch_answers_each_image_in_order_and_a_bad_one_fails_alone(client, encoder, body):
-    images = [RED_PNG, b"no image", encoded(picture(BLUE)), RED_PNG[:60]]
+    images = [RED_PNG, b"no image", encoded(plain_image(BLUE)), RED_PNG[:60]]
     answer = client.post("/classify/batch", **body(images, labels=LABELS))
     red, unknown, blue, truncated = answer.json()["results"]
     assert answer.status_code == 200
     assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
     for result, colour in ((red, RED), (blue, BLUE)):
         found = {score["label"]: score["logit"] for score in result["scores"]}
-        assert found == pytest.approx(expected_logits(encoder, picture(colour), LABELS), abs=1e-5)
+        assert found == pytest.approx(expected_logits(encoder, plain_image(colour), LABELS), abs=1e-5)
         assert result["image"]["format"] == "PNG"
     assert (unknown["error"]["status"], unknown["error"]["error_type"]) == (415, "unsupported_media_type")
     assert (truncated["error"]["status"], truncated["error"]["error_type"]) == (422, "invalid_image")
@@ -242,7 +242,7 @@ def test_more_images_than_there_are_permits_wait_for_their_turn(running):
 
 @dataclass
 class SmallEncoder(FakeEncoder):
-    """Has no memory for more than two rows, and none at all for one picture."""
+    """Has no memory for more than two rows, and none at all for one image."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         if len(images) > 2 or (images == BLUE).all(axis=-1).any():
@@ -253,7 +253,7 @@ class SmallEncoder(FakeEncoder):
 def test_a_batch_without_memory_is_halved_and_only_what_fails_alone_is_an_error(running):
     encoder, colours = SmallEncoder(), [RED, GREEN, BLUE, (1, 2, 3), (4, 5, 6), (7, 8, 9)]
     with running(encoder) as client:
-        images = [encoded(picture(colour)) for colour in colours]
+        images = [encoded(plain_image(colour)) for colour in colours]
         results = client.post("/classify/batch", **batch_json(images, labels=["cat"])).json()["results"]
         counted = client.get("/metrics").text
         assert client.get("/health/live").status_code == 200
@@ -261,6 +261,6 @@ def test_a_batch_without_memory_is_halved_and_only_what_fails_alone_is_an_error(
         if colour == BLUE:
             assert (result["error"]["status"], result["error"]["error_type"]) == (500, "internal_error")
         else:
-            expected = expected_logits(encoder, picture(colour), ["cat"])
+            expected = expected_logits(encoder, plain_image(colour), ["cat"])
             assert result["scores"][0]["logit"] == pytest.approx(expected["cat"], abs=1e-5)
     assert 'siglip_forward_failures_total{tower="image"} 0.0' not in counted

@@ -3,10 +3,10 @@ import base64
 import numpy as np
 import pytest
 
-from tests.app.pictures import RED, encoded, picture
+from tests.app.image_files import RED, encoded, plain_image
 from tests.fakes import embed
 
-RED_PNG = encoded(picture(RED))
+RED_PNG = encoded(plain_image(RED))
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_an_images_embedding_is_one_normalised_row(client, encoder, body):
     answer = client.post("/embed/image", **body)
     assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
     (row,) = answer.json()["embeddings"]
-    assert row == pytest.approx(embed(encoder.prepare_image(picture(RED))).tolist(), abs=1e-6)
+    assert row == pytest.approx(embed(encoder.prepare_image(plain_image(RED))).tolist(), abs=1e-6)
     assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
 
 

@@ -10,17 +10,17 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 
-from tests.app.pictures import RED, encoded, picture
+from tests.app.image_files import RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
-RED_PNG = encoded(picture(RED))
+RED_PNG = encoded(plain_image(RED))
 BASE64 = base64.b64encode(RED_PNG).decode()
 LABELS = ["cat", "dog", "bird"]
 TEMPLATE = "This is a photo of {}."
 
 
 def logits(encoder: FakeEncoder, template: str = TEMPLATE) -> dict[str, float]:
-    return {label: encoder.logit(picture(RED), template.replace("{}", label)) for label in LABELS}
+    return {label: encoder.logit(plain_image(RED), template.replace("{}", label)) for label in LABELS}
 
 
 @pytest.mark.parametrize("path", ["/", "/hf"])
@@ -175,7 +175,7 @@ def shown(address: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=
         ),
         (
             {"image": RED_PNG[:50]},
-            "The PNG is truncated: the file ends before the picture does.",
+            "The PNG is truncated: the file ends before the image does.",
         ),
         ({"labels": ["cat", ""]}, "Label 2 has 0 characters; it must have 1 to 256."),
         ({"template": "x"}, "Template 1 must contain {} for the label, at most 4 times."),

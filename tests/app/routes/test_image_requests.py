@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from model.preprocess import ImageLike
-from tests.app.pictures import BLUE, GREEN, RED, encoded, picture, quarters
+from tests.app.image_files import BLUE, GREEN, RED, encoded, plain_image, quarters
 from tests.fakes import FakeEncoder
 
 TURNED = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
@@ -25,7 +25,7 @@ LARGE = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint
 
 @dataclass
 class CountingEncoder(FakeEncoder):
-    """Counts the pictures that were decoded, and how many are and are not yet resized to the model's pixels at once."""
+    """Counts the images that were decoded, and how many are and are not yet resized to the model's pixels at once."""
 
     lock: Any = field(default_factory=threading.Lock)
     decoded: int = 0
@@ -67,9 +67,9 @@ def cache(client: httpx.Client) -> tuple[float, ...]:
     return tuple(float(re.search(rf"^siglip_image_cache_{name} (\S+)$", text, re.MULTILINE)[1]) for name in names)  # type: ignore[index]
 
 
-def test_of_many_pictures_only_as_many_are_held_decoded_as_there_are_processors(running):
+def test_of_many_images_only_as_many_are_held_decoded_as_there_are_processors(running):
     encoder = CountingEncoder()
-    requests = [[encoded(picture(RED, side)) for side in range(start, 260, 8)] for start in range(100, 108)]
+    requests = [[encoded(plain_image(RED, side)) for side in range(start, 260, 8)] for start in range(100, 108)]
 
     def send(files: list[bytes]) -> int:
         form = [("images", image) for image in files]
@@ -80,20 +80,20 @@ def test_of_many_pictures_only_as_many_are_held_decoded_as_there_are_processors(
     assert encoder.most <= (os.cpu_count() or 1)
 
 
-def test_a_known_picture_with_other_labels_is_neither_decoded_nor_computed_again(running):
+def test_a_known_image_with_other_labels_is_neither_decoded_nor_computed_again(running):
     encoder = CountingEncoder()
     with running(encoder) as client:
         asked = [("cat",), ("dog", "tree"), ("dog", "cat")]
-        answers = [client.post("/classify", **as_file(encoded(picture(RED)), *labels)) for labels in asked]
+        answers = [client.post("/classify", **as_file(encoded(plain_image(RED)), *labels)) for labels in asked]
         assert (encoder.decoded, encoder.image_batches) == (1, [1])
         assert cache(client)[:3] == (2, 1, 0)
     for labels, answer in zip(asked, answers, strict=True):
-        expected = {label: encoder.logit(picture(RED), f"This is a photo of {label}.") for label in labels}
+        expected = {label: encoder.logit(plain_image(RED), f"This is a photo of {label}.") for label in labels}
         assert logits(answer) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("image", [TURNED, LARGE], ids=["small", "large"])
-def test_the_answer_for_a_known_picture_is_the_same_byte_for_byte_whichever_way_it_came(running, image):
+def test_the_answer_for_a_known_image_is_the_same_byte_for_byte_whichever_way_it_came(running, image):
     encoder = CountingEncoder()
     with running(encoder) as client:
         answers = {client.post("/classify", **way(image, "cat")).text for way in (as_file, as_form, as_json, as_file)}
@@ -104,9 +104,9 @@ def test_the_answer_for_a_known_picture_is_the_same_byte_for_byte_whichever_way_
     assert [{"model": batch["model"]} | result for result in batch["results"]] == [json.loads(answer)] * 3
 
 
-def test_a_known_picture_took_no_time_and_its_line_says_that_it_was_known(running, caplog):
+def test_a_known_image_took_no_time_and_its_line_says_that_it_was_known(running, caplog):
     with caplog.at_level(logging.INFO, "app"), running() as client:
-        answers = [client.post("/classify", **as_file(encoded(picture()), "cat")) for _ in range(2)]
+        answers = [client.post("/classify", **as_file(encoded(plain_image()), "cat")) for _ in range(2)]
     timings = [dict(part.split(";dur=") for part in a.headers["Server-Timing"].split(", ")) for a in answers]
     assert set(timings[0]) == set(timings[1]) == {"decode", "queue", "image", "text", "total"}
     assert [timings[1][stage] for stage in ("decode", "queue", "image")] == ["0.0"] * 3
@@ -114,11 +114,11 @@ def test_a_known_picture_took_no_time_and_its_line_says_that_it_was_known(runnin
     assert [line["image_cache_hits"] for line in lines] == [0, 1]
 
 
-def test_pictures_that_are_known_and_unknown_are_never_mixed(running):
+def test_images_that_are_known_and_unknown_are_never_mixed(running):
     encoder = FakeEncoder()
     colours = [(shade, 255 - shade, 7) for shade in range(40)]
-    files = [encoded(picture(colour)) for colour in colours]
-    expected = [encoder.logit(picture(colour), PROMPT) for colour in colours]
+    files = [encoded(plain_image(colour)) for colour in colours]
+    expected = [encoder.logit(plain_image(colour), PROMPT) for colour in colours]
     with running(encoder, max_images=200) as client, ThreadPoolExecutor(8) as others:
 
         def alone(index: int) -> float:
@@ -132,11 +132,11 @@ def test_pictures_that_are_known_and_unknown_are_never_mixed(running):
     assert sum(encoder.image_batches) == 40
 
 
-def test_the_picture_used_longest_ago_is_forgotten_when_the_bytes_are_full(running):
+def test_the_image_used_longest_ago_is_forgotten_when_the_bytes_are_full(running):
     encoder = FakeEncoder()
     with running(encoder, image_cache_bytes=2_500) as client:  # two of some 1,200 bytes
         for colour in (RED, GREEN, RED, BLUE, RED, GREEN):  # blue drives out green
-            client.post("/classify", **as_file(encoded(picture(colour)), "cat"))
+            client.post("/classify", **as_file(encoded(plain_image(colour)), "cat"))
         hits, misses, evictions, held = cache(client)
     assert sum(encoder.image_batches) == 4
     assert (hits, misses, evictions) == (2, 4, 2)
@@ -147,7 +147,7 @@ def test_without_memory_for_it_nothing_is_kept(running):
     encoder = FakeEncoder()
     with running(encoder, image_cache_bytes=0) as client:
         for way in (as_file, as_json):
-            logits(client.post("/classify", **way(encoded(picture()), "cat")))
+            logits(client.post("/classify", **way(encoded(plain_image()), "cat")))
         assert cache(client) == (0, 0, 0, 0)
     assert sum(encoder.image_batches) == 2
 
@@ -166,12 +166,12 @@ class Gate:
 
 @pytest.fixture
 def held(running: Callable[..., Any]) -> Iterator[tuple[httpx.Client, FakeEncoder, Gate, ThreadPoolExecutor]]:
-    """A service whose device is held inside a batch of another picture's."""
+    """A service whose device is held inside a batch of another image's."""
     gate, encoder = Gate(), FakeEncoder()
     with running(encoder) as client, ThreadPoolExecutor(8) as others:
         client.post("/embed/text", json={"texts": [PROMPT]})  # known, and so not held
         encoder.before_batch = gate
-        before = others.submit(client.post, "/embed/image", **as_file(encoded(picture(GREEN))))
+        before = others.submit(client.post, "/embed/image", **as_file(encoded(plain_image(GREEN))))
         gate.entered.wait()
         yield client, encoder, gate, others
         gate.free.set()
@@ -184,18 +184,18 @@ def until(client: httpx.Client, series: str) -> None:
         pass
 
 
-def test_a_picture_that_many_ask_for_at_once_is_computed_once(held):
+def test_a_image_that_many_ask_for_at_once_is_computed_once(held):
     client, encoder, gate, others = held
-    waiting = [others.submit(client.post, "/classify", **as_file(encoded(picture()), "cat")) for _ in range(5)]
+    waiting = [others.submit(client.post, "/classify", **as_file(encoded(plain_image()), "cat")) for _ in range(5)]
     until(client, "siglip_queue_depth 6.0")
     gate.free.set()
     assert len({request.result().content for request in waiting}) == 1
     assert sum(encoder.image_batches) == 2  # green and red
 
 
-def test_a_caller_who_leaves_does_not_take_the_picture_from_those_who_wait(held):
+def test_a_caller_who_leaves_does_not_take_the_image_from_those_who_wait(held):
     client, encoder, gate, others = held
-    image = encoded(picture())
+    image = encoded(plain_image())
     head = f"POST /embed/image HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     with socket.create_connection((client.base_url.host, client.base_url.port)) as first:
         first.sendall(head.encode() + image)
@@ -204,16 +204,16 @@ def test_a_caller_who_leaves_does_not_take_the_picture_from_those_who_wait(held)
         until(client, "siglip_queue_depth 3.0")
     until(client, 'siglip_rejected_total{reason="departed"} 1.0')
     gate.free.set()
-    assert logits(second.result()) == pytest.approx({"cat": encoder.logit(picture(), PROMPT)}, abs=1e-5)
+    assert logits(second.result()) == pytest.approx({"cat": encoder.logit(plain_image(), PROMPT)}, abs=1e-5)
     assert sum(encoder.image_batches) == 2
 
 
-def test_a_picture_that_nobody_waits_for_any_more_is_not_computed_and_may_be_asked_for_again(held):
+def test_a_image_that_nobody_waits_for_any_more_is_not_computed_and_may_be_asked_for_again(held):
     client, encoder, gate, _ = held
-    request = as_file(encoded(picture()), "cat", **{"X-Request-Timeout-Ms": "200"})
+    request = as_file(encoded(plain_image()), "cat", **{"X-Request-Timeout-Ms": "200"})
     assert client.post("/classify", **request).status_code == 504
     gate.free.set()
-    logits(client.post("/classify", **as_file(encoded(picture()), "cat")))
+    logits(client.post("/classify", **as_file(encoded(plain_image()), "cat")))
     assert sum(encoder.image_batches) == 2
     assert 'siglip_dropped_rows_total{tower="image"} 1.0' in client.get("/metrics").text
 
@@ -227,14 +227,14 @@ def test_a_failure_of_the_device_is_not_remembered(running):
 
     encoder = FakeEncoder(fail_once)
     with running(encoder) as client:
-        request = as_file(encoded(picture()))
+        request = as_file(encoded(plain_image()))
         assert [client.post("/embed/image", **request).status_code for _ in range(3)] == [500, 200, 200]
         assert cache(client)[:2] == (1, 2)
 
 
 @dataclass
 class NaNOnceEncoder(FakeEncoder):
-    """Gives no numbers for its first picture."""
+    """Gives no numbers for its first image."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         first = not self.image_batches
@@ -245,14 +245,14 @@ class NaNOnceEncoder(FakeEncoder):
 def test_an_embedding_that_is_no_number_is_not_remembered(running):
     encoder = NaNOnceEncoder()
     with running(encoder) as client:
-        request = as_file(encoded(picture()))
+        request = as_file(encoded(plain_image()))
         assert [client.post("/embed/image", **request).status_code for _ in range(2)] == [500, 200]
 
 
 def test_the_same_broken_file_twice_is_told_at_each_of_its_places_and_counted_twice(running):
     broken = LARGE[:-50_000]
     with running() as client:
-        files = [("images", image) for image in (broken, encoded(picture()), broken)]
+        files = [("images", image) for image in (broken, encoded(plain_image()), broken)]
         results = client.post("/classify/batch", files=files, data={"labels": "cat"}).json()["results"]
         assert [result["error"]["errors"][0]["pointer"] for result in results[::2]] == ["/images/0", "/images/2"]
         again = client.post("/classify", **as_form(broken, "cat")).json()

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from app.label_sets.definition import LabelSetDefinition
+from tests.app.image_files import RED, encoded, plain_image
 from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, serve
-from tests.app.pictures import RED, encoded, picture
 from tests.fakes import FakeEncoder, embed
 
-RED_PNG = encoded(picture(RED))
+RED_PNG = encoded(plain_image(RED))
 PETS = {"labels": ["cat", {"label": "dog", "prompts": ["a dog", "ein Hund", "un chien"]}, "cat"], "templates": ["a {}"]}
 
 
@@ -103,9 +103,9 @@ def test_a_set_is_asked_for_by_name_in_all_bodies_and_costs_no_text(client, enco
     answer = client.post("/classify", **request_)
     assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # of the PUT
     dog = encoder.encode_texts(encoder.prepare_text(["a dog", "ein Hund", "un chien"])).mean(axis=0)
-    cosine = embed(encoder.prepare_image(picture(RED))) @ dog / np.linalg.norm(dog)
+    cosine = embed(encoder.prepare_image(plain_image(RED))) @ dog / np.linalg.norm(dog)
     expected = sorted(
-        [("cat", encoder.logit(picture(RED), "a cat"))] * 2 + [("dog", encoder.scale * cosine + encoder.bias)],
+        [("cat", encoder.logit(plain_image(RED), "a cat"))] * 2 + [("dog", encoder.scale * cosine + encoder.bias)],
         key=lambda score: -score[1],
     )
     scores = [(score["label"], score["logit"]) for score in answer.json()["scores"]]
@@ -236,10 +236,13 @@ def test_of_many_who_read_the_same_only_one_writes(client):
 
 
 def expected_top(encoder: FakeEncoder, definition: LabelSetDefinition) -> tuple[str, float]:
-    """Returns a set's best label for the red picture, where each label has one prompt."""
+    """Returns a set's best label for the red image, where each label has one prompt."""
     (prompts,) = zip(*definition.prompts, strict=True)
     return max(
-        ((name, encoder.logit(picture(RED), prompt)) for name, prompt in zip(definition.names, prompts, strict=True)),
+        (
+            (name, encoder.logit(plain_image(RED), prompt))
+            for name, prompt in zip(definition.names, prompts, strict=True)
+        ),
         key=lambda score: score[1],
     )
 

@@ -5,12 +5,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from app.observability.metrics import Metrics
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
 
 def test_every_metric_is_there_after_some_traffic(client):
-    client.post("/classify?labels=a", content=encoded(picture()), headers={"Content-Type": "image/png"})
+    client.post("/classify?labels=a", content=encoded(plain_image()), headers={"Content-Type": "image/png"})
     client.get("/nowhere")
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -10,18 +10,18 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.app.pictures import BLUE, RED, encoded, picture
+from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
 LABELS = ["cat", "dog", "bird"]
 TEMPLATE = "This is a photo of {}."
 MODEL = "FakeSigLIP"
-FILES = {colour: encoded(picture(colour)) for colour in (RED, BLUE)}
+FILES = {colour: encoded(plain_image(colour)) for colour in (RED, BLUE)}
 
 
 def logits(encoder: FakeEncoder, colour, template: str = TEMPLATE) -> list[float]:
-    """Returns what must be answered for one picture, in the order of the labels."""
-    return [encoder.logit(picture(colour), template.replace("{}", label)) for label in LABELS]
+    """Returns what must be answered for one image, in the order of the labels."""
+    return [encoder.logit(plain_image(colour), template.replace("{}", label)) for label in LABELS]
 
 
 def tensor(name: str, elements: Sequence[bytes | str], *, binary: bool, shape: list[int] | None = None):
@@ -109,7 +109,7 @@ def test_templates_are_an_input_and_tensors_may_have_two_dimensions(server, enco
 @pytest.mark.parametrize(
     ("files", "labels", "sentence", "status"),
     [
-        ([FILES[RED], FILES[RED][:50]], LABELS, "The PNG is truncated: the file ends before the picture does.", "422"),
+        ([FILES[RED], FILES[RED][:50]], LABELS, "The PNG is truncated: the file ends before the image does.", "422"),
         ([b"no image"], LABELS, "These bytes are no image", "415"),
         ([FILES[RED]], ["cat", ""], "Label 2 has 0 characters; it must have 1 to 256.", "422"),
         ([FILES[RED]] * 65, LABELS, "There are 65 images; send 1 to 64.", "400"),

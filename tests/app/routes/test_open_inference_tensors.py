@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 BASE64 = base64.b64encode(PNG).decode()
 URL = "/v2/models/FakeSigLIP/infer"
 IMAGE = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [BASE64]}

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from tests.app.pictures import encoded, picture
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
-PNG = encoded(picture())
+PNG = encoded(plain_image())
 BASE64 = base64.b64encode(PNG).decode()
 OURS = {"image": BASE64, "labels": ["cat", "dog"]}
 THEIRS = {"inputs": BASE64, "parameters": {"candidate_labels": ["cat", "dog"]}}

@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from tests.app.pictures import BLUE, RED, encoded, picture
+from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
-FILES = {colour: base64.b64encode(encoded(picture(colour))).decode() for colour in (RED, BLUE)}
+FILES = {colour: base64.b64encode(encoded(plain_image(colour))).decode() for colour in (RED, BLUE)}
 PREDICT = "/v1/endpoints/7/deployedModels/42:predict"
 HEALTH = "/v1/endpoints/7/deployedModels/42"
 ROUTES = {"aip_predict_route": PREDICT, "aip_health_route": HEALTH}
@@ -22,7 +22,7 @@ def vertex(running):
 
 
 def expected(colour, labels, template="This is a photo of {}."):
-    return {label: FakeEncoder().logit(picture(colour), template.replace("{}", label)) for label in labels}
+    return {label: FakeEncoder().logit(plain_image(colour), template.replace("{}", label)) for label in labels}
 
 
 def logits(prediction):

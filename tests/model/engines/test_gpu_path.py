@@ -75,7 +75,7 @@ def test_the_embedding_is_normalised_in_float32(graph):
     assert embedding.dtype == tf.float32
 
 
-def test_pictures_reach_the_tower_as_bytes(encoder):
+def test_images_reach_the_tower_as_bytes(encoder):
     graph = encoder.image_tower.get_concrete_function().graph
     assert graph.inputs[0].dtype == tf.uint8
     consumers = graph.inputs[0].consumers()

@@ -99,7 +99,7 @@ def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
         np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize(("tower", "name"), [("image", "a picture"), ("text", "a text")])
+@pytest.mark.parametrize(("tower", "name"), [("image", "an image"), ("text", "a text")])
 def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, own_cache):
     cache = own_cache("int8")
     (golden,) = cache.glob(f"int8-*/{GOLDEN}")

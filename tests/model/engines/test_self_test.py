@@ -105,14 +105,14 @@ def test_a_checkpoint_without_stored_answers_is_tested_too(generation, request):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (OtherFilter, "pictures are resized to other pixels"),
+        (OtherFilter, "images are resized to other pixels"),
         (CaseSensitive, r"'A PHOTO, of CATS!' gives the tokens \[.*\], and not \[260, "),
-        (MixedRows, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
+        (MixedRows, "an image at the end of a batch, beside itself alone, is embedded as something else"),
         (FirstRowForAll, "a text at the end of a batch, beside itself alone, is embedded as something else"),
         (Neighbourly, "a text at the end of a batch, beside itself alone, is embedded as something else"),
         (Unnormalised, "the embedding of a text has the length 2, and not 1"),
-        (NotANumber, "the embedding of a picture is not finite"),
-        (Unsteady, "a picture at the end of a batch, beside itself alone, is embedded as something else"),
+        (NotANumber, "the embedding of an image is not finite"),
+        (Unsteady, "an image at the end of a batch, beside itself alone, is embedded as something else"),
     ],
 )
 def test_wrong_behaviour_is_caught(embedded, kind, message):

@@ -11,15 +11,15 @@ from app.images import DecodedImage
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 180, 60), (10, 40, 220), (255, 255, 255)
 
 
-def picture(colour: tuple[int, int, int] = RED, side: int = 24) -> np.ndarray:
+def plain_image(colour: tuple[int, int, int] = RED, side: int = 24) -> np.ndarray:
     """Returns [side, side, 3] uint8 of one colour."""
     return np.full((side, side, 3), colour, np.uint8)
 
 
 def quarters(side: int = 16) -> np.ndarray:
-    """Returns a wide picture whose four quarters differ, [side, 2 * side, 3] uint8: any turn or flip shows."""
-    top = np.hstack([picture(RED, side)[: side // 2], picture(GREEN, side)[: side // 2]])
-    bottom = np.hstack([picture(BLUE, side)[: side // 2], picture(WHITE, side)[: side // 2]])
+    """Returns a wide image whose four quarters differ, [side, 2 * side, 3] uint8: any turn or flip shows."""
+    top = np.hstack([plain_image(RED, side)[: side // 2], plain_image(GREEN, side)[: side // 2]])
+    bottom = np.hstack([plain_image(BLUE, side)[: side // 2], plain_image(WHITE, side)[: side // 2]])
     return np.vstack([top, bottom])
 
 

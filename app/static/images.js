@@ -1,12 +1,12 @@
-// The ways in which a reader gives pictures: by choosing, as samples, by pasting, by dropping.
+// The ways in which a reader gives images: by choosing, as samples, by pasting, by dropping.
 
 import { sample } from "./api.js";
 import { $ } from "./elements.js";
 
 /** Hands on what the reader gives, as `{ file, path }`, the path of a sample alone; and what went wrong. */
-export function takePictures(onPictures, onProblem) {
+export function takeImages(onImages, onProblem) {
   function take(files) {
-    if (files.length) onPictures([...files].map((file) => ({ file })));
+    if (files.length) onImages([...files].map((file) => ({ file })));
   }
 
   $("files").addEventListener("change", () => {
@@ -17,7 +17,7 @@ export function takePictures(onPictures, onProblem) {
   for (const button of document.querySelectorAll("#samples button")) {
     const paths = button.value.split(" ").map((name) => `page/samples/${name}.png`);
     button.addEventListener("click", () => {
-      Promise.all(paths.map(async (path) => ({ file: await sample(path), path }))).then(onPictures, onProblem);
+      Promise.all(paths.map(async (path) => ({ file: await sample(path), path }))).then(onImages, onProblem);
     });
   }
 
