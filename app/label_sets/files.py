@@ -1,12 +1,12 @@
-"""Label sets on disk: definitions as JSON that people can read, and their embeddings, which can be made again.
+"""Label sets on disk: definitions as readable JSON, and their embeddings, which can be computed again.
 
     label-sets/NAME.json                       {"format": 1, "labels": [...], "templates": [...]}
     embeddings/ENCODER/DIGEST.npy              [K, E] float32; DIGEST is the definition's
 
-Embeddings are written first, then the definition is renamed into its place: a kill at any moment leaves the old set or
-the new one, whole. Two names with one definition share their embeddings, another encoder has its own.
+Embeddings are written first, then the definition is renamed into place. If the process is killed, either the old set
+or the new one is complete. Sets with equal definitions share their embeddings. Each encoder has its own folder.
 
-The folder belongs to one process, and this room knows no locks: its caller makes one change at a time.
+The folder belongs to one process. This module has no locks: its caller makes one change at a time.
 """
 
 import json
@@ -27,17 +27,17 @@ from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.validation import validated
 
 FORMAT = 1
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # for fullmatch: it is a file's name, too
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # for fullmatch; a set's name is also a file name
 
 log = logging.getLogger("app")
 
 
 class LabelSetFiles:
-    """What is stored below one folder for one encoder.
+    """The stored definitions, and their embeddings by one encoder.
 
     Args:
-        data_dir: The folder; it is made at the first write.
-        encoder: Names whatever embeddings depend on beside their texts.
+        data_dir: The folder. It is created at the first write.
+        encoder: Identifies everything that embeddings depend on, except the texts.
         embed_dim: E.
     """
 
@@ -46,35 +46,35 @@ class LabelSetFiles:
         self._all_embeddings = data_dir.expanduser() / "embeddings"
         self._embeddings = self._all_embeddings / encoder
         self._embed_dim = embed_dim
-        self._damaged = False  # whether there is a definition that cannot be read
+        self._has_unreadable = False  # whether a definition could not be read
 
     def definitions(self, max_labels: int) -> dict[str, LabelSetDefinition]:
         """Returns the stored definitions by name.
 
-        A limit on labels is for what clients send: a set that was stored under a higher one is served, with a warning.
-        A damaged file is logged and left where it is, and so are all embeddings, since some may be its own.
+        `max_labels` limits new sets. A stored set with more labels is still served, and a warning is logged.
+        A file that cannot be read is logged and kept. All embeddings are then kept too, because some may belong to it.
         """
         found = {}
         for path in listed(self._definitions, ".json"):
             try:
                 found[path.stem] = check_label_set(read_definition(path), sys.maxsize)
             except (OSError, ValueError, ServiceError) as error:
-                log.error("the label set in %s is damaged and not served: %s", path, error)  # noqa: TRY400 (a line)
-                self._damaged = True
+                log.error("the label set in %s cannot be read and is not served: %s", path, error)  # noqa: TRY400 (a line)
+                self._has_unreadable = True
         larger = [f"{name} ({len(kept.labels):,})" for name, kept in found.items() if len(kept.labels) > max_labels]
         if larger:
             log.warning(
-                "these label sets have more than SIGLIP_MAX_LABELS (%d) labels; they are served, and cannot be stored "
-                "again as they are: %s",
+                "these label sets have more than SIGLIP_MAX_LABELS (%d) labels; they are served, but a PUT with that "
+                "many labels is rejected: %s",
                 max_labels,
                 ", ".join(larger),
             )
         return found
 
     def embeddings(self, definition: LabelSetDefinition) -> np.ndarray | None:
-        """Returns the definition's class embeddings [K, E] float32, mapped from their file; None if they are not there.
+        """Returns the definition's class embeddings [K, E] float32, memory-mapped, or None if missing or damaged.
 
-        Files are replaced and never changed, so what is mapped stays as it is.
+        Files are replaced and never changed in place, so a mapped array stays valid.
         """
         path = self._embeddings_path(definition)
         try:
@@ -82,54 +82,55 @@ class LabelSetFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, EOFError) as error:
-            log.warning("the embeddings in %s are damaged: %s", path, error)
+            log.warning("the embeddings in %s are damaged and will be computed again: %s", path, error)
             return None
         if (
             embeddings.dtype != np.float32
             or embeddings.shape != (len(definition.labels), self._embed_dim)
             or not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-2)
         ):
-            log.warning("the embeddings in %s are not those of its labels", path)
+            log.warning("the embeddings in %s do not match their label set and will be computed again", path)
             return None
         return embeddings
 
     def write(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> np.ndarray:
-        """Stores a set in the place of the one of this name; returns its embeddings mapped from their file.
+        """Stores a set, and replaces the one with this name. Returns its embeddings, memory-mapped.
 
         Raises:
-            OSError: It could not be stored; what was stored before still is.
+            OSError: The set could not be stored. The old one stays.
         """
-        array = BytesIO()  # numpy, given the file, would not say why it could not write
+        array = BytesIO()  # np.save into a file would not report why a write failed
         np.save(array, embeddings, allow_pickle=False)
-        write_file(self._embeddings_path(definition), array.getbuffer())
+        with array.getbuffer() as content:  # released here: Python 3.12 crashes if the garbage collector has to do it
+            write_file(self._embeddings_path(definition), content)
         stored = mapped(self._embeddings_path(definition))
         text = json.dumps({"format": FORMAT} | definition.model_dump(), ensure_ascii=False, indent=1)
         write_file(self._definitions / f"{name}.json", text.encode())
         return stored
 
     def delete(self, name: str) -> None:
-        """Removes the definition of this name, if there is one.
+        """Removes the definition with this name, if it exists.
 
         Raises:
-            OSError: It could not be removed.
+            OSError: The definition could not be removed.
         """
         (self._definitions / f"{name}.json").unlink(missing_ok=True)
         with suppress(OSError):
             sync_folder(self._definitions)
 
     def tidy(self, digests: Collection[str]) -> None:
-        """Removes the embeddings of other definitions and other encoders, and what a kill has left half-written."""
+        """Removes embeddings of other definitions and encoders, and temporary files that a killed process has left."""
         kept = {self._embeddings / f"{digest}.npy" for digest in digests}
         folders = listed(self._all_embeddings)
         unused = [path for folder in folders for path in listed(folder, ".npy") if path not in kept]
-        if self._damaged:
+        if self._has_unreadable:
             unused = []
-        half_written = [path for folder in (self._definitions, *folders) for path in listed(folder, ".tmp")]
-        for path in (*unused, *half_written):
+        temporary = [path for folder in (self._definitions, *folders) for path in listed(folder, ".tmp")]
+        for path in (*unused, *temporary):
             with suppress(OSError):  # the next start tries again
                 path.unlink()
         for folder in folders:
-            with suppress(OSError):  # one is not empty
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
     def _embeddings_path(self, definition: LabelSetDefinition) -> Path:
@@ -137,32 +138,32 @@ class LabelSetFiles:
 
 
 def read_definition(path: Path) -> LabelSetDefinition:
-    """Returns what a definition file says.
+    """Returns the definition in a file.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: Its name is none for a label set, it is not JSON, or it is of another format.
+        OSError: The file cannot be read.
+        ValueError: The file's name is not valid for a label set, or the content is not JSON or has another format.
         InvalidRequest: A field is unknown, missing or of the wrong type.
     """
     if not NAME.fullmatch(path.stem):
-        raise ValueError("its name is none for a label set")
+        raise ValueError("its name is not valid for a label set")
     try:
         content = json.loads(path.read_bytes())
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise ValueError(f"it is not of format {FORMAT}")
+        raise ValueError(f'its field "format" is not {FORMAT}')
     return validated(LabelSetDefinition, content, strict=True)
 
 
 def mapped(path: Path) -> np.ndarray:
-    """Returns an array whose values stay in their file until they are looked at, and do not fill the memory."""
+    """Returns a memory-mapped array, whose values are read from the file when they are used."""
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
 def listed(folder: Path, suffix: str = "") -> list[Path]:
-    """Returns what a folder holds, in order, or only what ends so; nothing if it is missing or cannot be read."""
+    """Returns the paths in a folder that end with `suffix`, sorted; [] if the folder is missing or cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(suffix))
     except (FileNotFoundError, NotADirectoryError):
@@ -173,27 +174,27 @@ def listed(folder: Path, suffix: str = "") -> list[Path]:
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Puts a new file at the path, or in the place of the old one, at once and for good; on failure the old one stays.
+    """Writes a file atomically and durably. It replaces an old file, which stays if the write fails.
 
-    The new file's content is on the disk before it gets its name; a power cut cannot leave a name without content.
+    The content is on the disk before the file gets its name, so a power failure cannot leave a file without content.
     """
     make_folder(path.parent)
-    half_written = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with half_written.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        half_written.replace(path)
+        temporary.replace(path)
     except BaseException:
-        half_written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # some file systems cannot; the file is in its place all the same
+    with suppress(OSError):  # some file systems do not support this; the file is in place anyway
         sync_folder(path.parent)
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, for good."""
+    """Creates a folder and its parents durably."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -202,7 +203,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sees to it that the names in a folder are on the disk."""
+    """Flushes the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
