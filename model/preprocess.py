@@ -1,32 +1,32 @@
-"""One RGB image to the pixels that the image tower takes.
+"""Resizes an RGB image to the input of the image tower.
 
-Oracle: `transformers.SiglipImageProcessorPil`: the whole image squashed to S x S (no crop, no padding) by Pillow's
-antialiased filter on uint8, bicubic for the first SigLIP and bilinear for SigLIP 2. Scaling to [-1, 1] happens inside
-the tower. Other libraries' filters of these names differ.
+Oracle: `transformers.SiglipImageProcessorPil`. It squashes the whole image to S x S (no crop, no padding) with Pillow's
+antialiased filter on uint8: bicubic for SigLIP 1, bilinear for SigLIP 2. Filters of the same names in other libraries
+give other pixels. The tower itself scales the pixels to [-1, 1].
 """
 
 import numpy as np
 from PIL import Image
 
-# By the numbers that Pillow and Hugging Face's `resample` have for them; nearest, 0, does not antialias.
+# By Pillow's numbers, which Hugging Face's `resample` uses too. Nearest, 0, is not supported: it does not antialias.
 FILTERS = {1: "Lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "Hamming"}
 BILINEAR, BICUBIC = 2, 3
 
-ImageLike = np.ndarray | Image.Image  # [H, W, 3] uint8, or a Pillow image, of which no copy is made
+ImageLike = np.ndarray | Image.Image  # [H, W, 3] uint8, or a Pillow image, which is not copied
 
 
 def resize(rgb: ImageLike, image_size: tuple[int, int], resample: int = BICUBIC) -> np.ndarray:
     """Returns the image at the tower's size, [S, S, 3] uint8.
 
     Raises:
-        ValueError: An array is not [H, W, 3] uint8, a Pillow image not RGB; values are never rescaled by guessing.
+        ValueError: An array is not [H, W, 3] uint8, or a Pillow image is not RGB. Values are never rescaled.
     """
     height, width = image_size
     return np.asarray(as_image(rgb).resize((width, height), Image.Resampling(resample)))
 
 
 def as_image(rgb: ImageLike) -> Image.Image:
-    """Returns an image as Pillow's.
+    """Returns the image as a Pillow image.
 
     Raises:
         ValueError: As `resize`.
@@ -41,7 +41,7 @@ def as_image(rgb: ImageLike) -> Image.Image:
 
 
 def preprocessing(image_size: tuple[int, int], resample: int) -> str:
-    """Returns what is done to an image, in words."""
+    """Returns a description of the preprocessing, for `/info`."""
     height, width = image_size
     return (
         f"whole image squashed to {height} x {width} by Pillow's antialiased {FILTERS[resample]} on uint8, "

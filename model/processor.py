@@ -1,8 +1,7 @@
-"""Texts and images as people have them to what the model takes.
+"""Converts texts and image files to model inputs.
 
-Oracle: `transformers.SiglipProcessor` with the tokenizers that `model.text.tokenizer` names and
-`SiglipImageProcessorPil`.
-For trusted files: sizes and formats are not limited here.
+Oracle: `transformers.SiglipProcessor` with `SiglipImageProcessorPil` and the tokenizers that `model.text.tokenizer`
+names. Only for trusted files: nothing here limits their size or format.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,17 +18,17 @@ from model.text.tokenizer import SigLIPTokenizer
 
 
 class SigLIPProcessor:
-    """Texts and images to model inputs, by the sizes, the vocabulary and the rules of one checkpoint's files.
+    """Converts texts and images to model inputs, as one checkpoint's files specify.
 
     Args:
         variant: A name of `VARIANTS`.
-        weights: Its weights, a checkpoint directory, or a hub id, as for the model.
-        multilingual: Short for `weights="google_multilingual_256"`, the only one of SigLIP 1 that reads all languages.
-        image_size: (H, W) in pixels, if the model was built with another `input_shape` than its own.
+        weights: A published name, a checkpoint directory, or a hub id, as for the model.
+        multilingual: Short for `weights="google_multilingual_256"`, the only multilingual SigLIP 1.
+        image_size: (H, W) in pixels, needed only if the model was built with an `input_shape`.
         revision: The hub commit, branch or tag.
 
     Raises:
-        CheckpointError: The checkpoint's vocabulary cannot be found, or it wants pixels that are not made here.
+        CheckpointError: The checkpoint has no vocabulary, or requires preprocessing that is not supported.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class SigLIPProcessor:
 
     @property
     def preprocessing(self) -> str:
-        """What is done to an image, in words."""
+        """A description of the preprocessing, for `/info`."""
         return preprocessing(self.image_size, self.resample)
 
     def __call__(
@@ -65,9 +64,9 @@ class SigLIPProcessor:
         image_paths: str | Path | Iterable[str | Path] | None = None,
         images: ImageLike | Iterable[ImageLike] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Returns `{"images": [B, H, W, 3] uint8, "input_ids": [K, L] int32}`, those of the two that were asked for.
+        """Returns `{"images": [B, H, W, 3] uint8, "input_ids": [K, L] int32}`, or one of them for only images or text.
 
-        Texts are taken as they are, without a template. Files are turned upright and converted to RGB.
+        Texts are used without a template. Image files are rotated by their EXIF orientation and converted to RGB.
 
         Args:
             text: One text or several.
@@ -75,8 +74,8 @@ class SigLIPProcessor:
             images: One image or several: Pillow images, or arrays [H, W, 3] uint8; a 4-D array is a batch.
 
         Raises:
-            ValueError: Nothing was given, or both paths and images, or an array is not [H, W, 3] uint8.
-            OSError: A file is not there or is no image.
+            ValueError: There is no input, or both paths and images, or an array is not [H, W, 3] uint8.
+            OSError: A file does not exist or is not an image.
         """
         if image_paths is not None and images is not None:
             raise ValueError("give image_paths or images, not both")
@@ -87,30 +86,30 @@ class SigLIPProcessor:
             paths = [image_paths] if isinstance(image_paths, (str, Path)) else list(image_paths)
             inputs["images"] = self.pixels(read_image(path) for path in paths)
         if images is not None:
-            inputs["images"] = self.pixels(as_rgb(image) for image in several(images))
+            inputs["images"] = self.pixels(as_rgb(image) for image in as_batch(images))
         if text is not None:
             inputs["input_ids"] = self.tokenizer([text] if isinstance(text, str) else list(text))
         return inputs
 
     def pixels(self, rgb: Iterable[ImageLike]) -> np.ndarray:
-        """Returns images at the tower's size, [B, H, W, 3] uint8."""
+        """Returns the images resized to the tower's input size, [B, H, W, 3] uint8."""
         resized = [resize(image, self.image_size, self.resample) for image in rgb]
         return np.stack(resized) if resized else np.empty((0, *self.image_size, 3), np.uint8)
 
 
-def several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    """Returns one image as a list of one, and several as they are."""
+def as_batch(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    """Returns a single image as a list of one, and several images unchanged."""
     if isinstance(images, np.ndarray):
         return [images] if images.ndim == 3 else list(images)
     return [images] if isinstance(images, Image.Image) else images
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """Returns an image file upright and in RGB."""
+    """Returns the image of a file in RGB, rotated by its EXIF orientation."""
     with Image.open(path) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def as_rgb(image: ImageLike) -> ImageLike:
-    """Returns a Pillow image in RGB; like the reference, transparency is dropped."""
+    """Returns a Pillow image in RGB, without transparency as in the reference. Arrays are returned unchanged."""
     return image.convert("RGB") if isinstance(image, Image.Image) else image

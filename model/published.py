@@ -1,4 +1,4 @@
-"""The published variants: their sizes, their weights, where these live, and what a name means. No Keras, no network."""
+"""The published variants: their sizes, weights, hub ids and names. Imports no Keras and opens no connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,9 +12,10 @@ EMBEDDED_DIRECTORY = Path(__file__).parent / "checkpoints"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedWeights:
-    """A named checkpoint: its shape, the hub id that holds it (None: inside this package), the known file hashes.
+    """A named checkpoint: its config, its hub id (None: part of this package), and its known file hashes.
 
-    `generation` is 2 for a SigLIP 2, whose towers may be those of a first one: they differ in how they read text.
+    `generation` is 2 for SigLIP 2. Its towers may have the same sizes as those of SigLIP 1, but its texts are tokenized
+    differently.
     """
 
     config: SigLIPConfig
@@ -28,7 +29,7 @@ LARGE = {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096}
 SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
 GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
 
-# The English and only the English checkpoints share this vocabulary file.
+# All English checkpoints of SigLIP 1 have this vocabulary file; the multilingual one has another.
 C4_EN = {"spiece.model": "1e5036bed065526c3c212dfbe288752391797c4bb1a284aa18c9a0b23fcaf8ec"}
 BASE_224 = {"model.safetensors": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8"}
 SO400M_384 = {"model.safetensors": "ea2abad2b7f8a9c1aa5e49a244d5d57ffa71c56f720c94bc5d240ef4d6e1d94a"}
@@ -60,7 +61,7 @@ def _published_2(
     patch_size: int = 16,
     text_sizes: dict[str, int] | None = None,
 ) -> PublishedWeights:
-    """Returns a SigLIP 2: Gemma's vocabulary, 64 tokens; the giant's text tower is another than its image tower."""
+    """Returns a SigLIP 2: Gemma's vocabulary, 64 tokens. `text_sizes` is for a text tower of other sizes."""
     config = SigLIPConfig(
         vision=VisionConfig(image_size=(image_size, image_size), patch_size=patch_size, **sizes),
         text=TextConfig(vocab_size=256_000, **(text_sizes or sizes)),
@@ -127,17 +128,17 @@ VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
 
 
 def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] | None:
-    """Returns the (variant, weights) names that are meant, or None if `weights` is no name but a directory or hub id.
+    """Returns the names (variant, weights) for these arguments, or None if `weights` is a directory or hub id.
 
-    | variant         | weights         | meant                                             |
+    | variant         | weights         | result                                            |
     |-----------------|-----------------|---------------------------------------------------|
     | None            | None            | the embedded checkpoint                           |
-    | "SigLIPBaseP16" | None            | its first, google_224                             |
-    | None            | "pictograms_64" | the one variant that has it; else CheckpointError |
-    | any             | "some/where"    | None                                              |
+    | "SigLIPBaseP16" | None            | its first weights, google_224                     |
+    | None            | "pictograms_64" | the only variant with it, else CheckpointError    |
+    | any             | "owner/name"    | None                                              |
 
     Raises:
-        CheckpointError: No such variant, no such weights, or weights that several variants have; all known are listed.
+        CheckpointError: The variant or the weights are unknown, or several variants have weights of this name.
     """
     if variant is not None and variant not in VARIANTS:
         raise CheckpointError(f"unknown variant {variant!r}. Known: {', '.join(VARIANTS)}")
@@ -148,27 +149,29 @@ def choose_weights(variant: str | None, weights: str | None) -> tuple[str, str] 
     if len(owners) == 1:
         return owners[0], weights
     if owners:
-        raise CheckpointError(f"{weights!r} names weights of {', '.join(owners)}: name the variant too")
+        raise CheckpointError(
+            f"several variants have the weights {weights!r}: {', '.join(owners)}; name the variant too"
+        )
     if "/" in weights or Path(weights).expanduser().is_dir():
         return None
     known = "; ".join(f"{name}: {', '.join(named)}" for name, named in VARIANTS.items() if variant in (None, name))
     raise CheckpointError(
-        f"unknown weights {weights!r}. Known: {known}; "
-        "or the path of a checkpoint directory, or a hub id such as google/siglip-base-patch16-224"
+        f"unknown weights {weights!r}. Known: {known}. "
+        "A checkpoint directory or a hub id, such as google/siglip-base-patch16-224, is accepted too"
     )
 
 
 def variant_of(config: SigLIPConfig, generation: int = 1) -> str | None:
-    """Returns the variant of that generation that has these towers, whatever the image size and vocabulary, or None."""
+    """Returns the variant with this generation and these `tower_sizes`, or None."""
     for variant, named in VARIANTS.items():
         first = next(iter(named.values()))
-        if first.generation == generation and towers(first.config) == towers(config):
+        if first.generation == generation and tower_sizes(first.config) == tower_sizes(config):
             return variant
     return None
 
 
-def towers(config: SigLIPConfig) -> SigLIPConfig:
-    """Returns what makes a variant: the config without image size, vocabulary and context length."""
+def tower_sizes(config: SigLIPConfig) -> SigLIPConfig:
+    """Returns the config without what differs within a variant: image size, vocabulary size and context length."""
     return replace(
         config,
         vision=replace(config.vision, image_size=(0, 0)),

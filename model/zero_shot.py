@@ -1,6 +1,6 @@
-"""Labels to scores, in NumPy: the one recipe that the library, the service and the tests share.
+"""Prompts, class embeddings and scores, in NumPy. The library, the service and the tests all use this module.
 
-This room may not import Keras or TensorFlow: a [K, E] x [E] product is nothing beside a tower.
+It must not import Keras or TensorFlow: compared with a tower, a [K, E] x [E] product costs nothing.
 
 Oracle: Hugging Face's `zero-shot-image-classification` pipeline for one template; for several templates
 big_vision's evaluator `discriminative_classifier` (mean of normalised embeddings, normalised again).
@@ -15,7 +15,7 @@ DEFAULT_TEMPLATES = ("This is a photo of {}.",)
 
 
 class Scores(NamedTuple):
-    """What SigLIP says about one image, per label; each field is [K] float32."""
+    """The scores of one image for K labels; each field is [K] float32."""
 
     logits: np.ndarray
     sigmoid: np.ndarray
@@ -23,9 +23,9 @@ class Scores(NamedTuple):
 
 
 def prompts(labels: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES) -> list[str]:
-    """Returns K * T prompts, label-major: all templates of the first label, then of the second.
+    """Returns K * T prompts, label-major: first all prompts of the first label, then those of the second.
 
-    `{}` is replaced literally, never formatted, so a template cannot reach into Python:
+    `{}` is replaced literally, not by `str.format`, so a template cannot read Python attributes:
 
     | label | template            | prompt              |
     |-------|---------------------|---------------------|
@@ -37,13 +37,13 @@ def prompts(labels: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES)
 
 
 def class_embeddings(text_embeddings: np.ndarray) -> np.ndarray:
-    """Returns one normalised embedding a label, the mean over its templates.
+    """Returns one normalised embedding per label, the mean over its templates.
 
     Args:
         text_embeddings: [K, T, E] float32, L2-normalised along E.
 
     Returns:
-        [K, E] float32, L2-normalised. One template is returned as it is.
+        [K, E] float32, L2-normalised. With one template they are its embeddings, unchanged.
     """
     if text_embeddings.shape[1] == 1:
         return text_embeddings[:, 0]
@@ -53,10 +53,10 @@ def class_embeddings(text_embeddings: np.ndarray) -> np.ndarray:
 
 
 def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: float, bias: float) -> Scores:
-    """Returns logit, sigmoid and softmax of one image for K labels.
+    """Returns the logits, sigmoids and softmax of one image for K labels.
 
-    `logit = scale * cos + bias`. The sigmoid answers "does this label fit?" for each label alone and does not sum
-    to 1; the softmax answers "which of these labels?" and does, and the bias cancels in it.
+    `logit = scale * cos + bias`. The sigmoid answers "does this label fit?" for each label independently; sigmoids do
+    not sum to 1. The softmax answers "which of these labels?"; it sums to 1, and the bias cancels in it.
 
     Args:
         image_embedding: [E] float32, L2-normalised.
@@ -64,7 +64,7 @@ def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: flo
         scale: The temperature, already exponentiated.
         bias: Added after scaling.
     """
-    # Not a matrix product, whose last bit depends on a row's place: the same label twice must score the same.
+    # Not a matrix product: its last bit depends on the row's index, but a repeated label must get the same score.
     cosines = np.vecdot(class_embeddings, image_embedding)
     logits = np.float32(scale) * cosines + np.float32(bias)
     exponentials = np.exp(logits - logits.max())
@@ -72,6 +72,6 @@ def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: flo
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Returns 1 / (1 + exp(-logits)), without overflow at either end."""
+    """Returns 1 / (1 + exp(-logits)), without overflow for any logit."""
     probabilities: np.ndarray = np.exp(-np.logaddexp(0, -logits))
     return probabilities

@@ -1,4 +1,4 @@
-"""What a document says: its fenced blocks, and whether what came is what it shows."""
+"""The fenced code blocks of a document, and the comparison of shown output with actual output."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 FENCED = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-ANY = "..."  # in an answer: whatever comes, such as an id
-# Another processor adds in another order.
+ANY = "..."  # in a shown response: matches any value, for example an id
+# Other CPUs add in another order, so numbers differ by rounding.
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 
 class Block(NamedTuple):
-    """A fenced block; `mark` is the comment directly above it, or ""."""
+    """A fenced block. `mark` is the comment directly above it, or ""."""
 
     line: int
     mark: str
@@ -24,7 +24,7 @@ class Block(NamedTuple):
 
 
 def blocks(path: Path) -> list[Block]:
-    """Returns the blocks of a document in their order."""
+    """Returns the fenced blocks of a document, in order."""
     text = path.read_text(encoding="utf-8")
     return [
         Block(text.count("\n", 0, found.start()) + 1, found["mark"] or "", found["language"], found["content"])
@@ -32,12 +32,15 @@ def blocks(path: Path) -> list[Block]:
     ]
 
 
-def same(block: Block, came: str) -> bool:
-    """Returns whether a block shows what came: as JSON, else word by word; numbers as near as computing them is."""
+def shows(block: Block, actual: str) -> bool:
+    """Returns whether a block shows the actual output, with a tolerance for numbers.
+
+    JSON blocks are compared as JSON, others word by word.
+    """
     if block.language == "json":
-        return alike(json.loads(block.content), json.loads(came))
-    shown, found = ([number(word) for word in text.split()] for text in (block.content, came))
-    return alike(shown, found)
+        return matches(json.loads(block.content), json.loads(actual))
+    shown, printed = ([number(word) for word in text.split()] for text in (block.content, actual))
+    return matches(shown, printed)
 
 
 def number(word: str) -> float | str:
@@ -47,14 +50,14 @@ def number(word: str) -> float | str:
         return word
 
 
-def alike(shown: Any, came: Any) -> bool:
-    """Returns whether two JSON values are the same but for roundings and for what is shown as "..."."""
+def matches(shown: Any, actual: Any) -> bool:
+    """Returns whether two JSON values are equal within rounding. A shown "..." matches any value."""
     if shown == ANY:
         return True
-    if isinstance(shown, dict) and isinstance(came, dict):
-        return list(shown) == list(came) and all(alike(shown[key], came[key]) for key in shown)
-    if isinstance(shown, list) and isinstance(came, list):
-        return len(shown) == len(came) and all(map(alike, shown, came))
-    if isinstance(shown, float) and isinstance(came, float | int):
-        return math.isclose(shown, came, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
-    return bool(shown == came)
+    if isinstance(shown, dict) and isinstance(actual, dict):
+        return list(shown) == list(actual) and all(matches(shown[key], actual[key]) for key in shown)
+    if isinstance(shown, list) and isinstance(actual, list):
+        return len(shown) == len(actual) and all(map(matches, shown, actual))
+    if isinstance(shown, float) and isinstance(actual, float | int):
+        return math.isclose(shown, actual, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return bool(shown == actual)

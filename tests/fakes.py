@@ -1,4 +1,4 @@
-"""An encoder whose every embedding can be computed from its input, so that a swapped answer fails."""
+"""A fake encoder. Tests can compute each embedding from its input, so they detect swapped results."""
 
 import hashlib
 import threading
@@ -33,7 +33,7 @@ INFO = EncoderInfo(
 
 
 def embed(row: np.ndarray) -> np.ndarray:
-    """Returns the embedding of one prepared image or text, [E] float32, L2-normalised: its digest as chance."""
+    """Returns the embedding of one prepared image or text, [E] float32, L2-normalised: random, seeded by its digest."""
     seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[:8], "little")
     values = np.random.default_rng(seed).standard_normal(EMBED_DIM)
     return (values / np.linalg.norm(values)).astype(np.float32)
@@ -41,7 +41,10 @@ def embed(row: np.ndarray) -> np.ndarray:
 
 @dataclass
 class FakeEncoder:
-    """Keeps what it was given; `before_batch` may block or raise in a batch, the other two at a stage of the start."""
+    """Records batch sizes and thread names. The `before_*` functions run first in a stage and may block or raise.
+
+    `before_batch` runs before each batch, `before_warm_up` and `before_self_test` during the start.
+    """
 
     before_batch: Callable[[], None] = lambda: None
     before_warm_up: Callable[[], None] = lambda: None
@@ -67,7 +70,7 @@ class FakeEncoder:
         return np.broadcast_to(mean, (SIDE, SIDE, 3)).copy()
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns a digest a text, [K, L] int32; upper and lower case are one, as they are for SigLIP."""
+        """Returns a digest of each text, [K, L] int32. Case is ignored, as in SigLIP."""
         digests = [hashlib.sha256(text.lower().encode()).digest()[:CONTEXT_LENGTH] for text in texts]
         return np.array([list(digest) for digest in digests], np.int32)
 
@@ -84,6 +87,6 @@ class FakeEncoder:
         return np.stack([embed(row) for row in batch])
 
     def logit(self, rgb: ImageLike, prompt: str) -> float:
-        """Returns what the service must answer for one image and one prompt."""
+        """Returns the logit that the service must give for one image and one prompt."""
         image = embed(self.prepare_image(rgb))
         return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias

@@ -1,7 +1,7 @@
-"""A Hugging Face hub on the loopback, for the real client: model info, listing, small files, tensors from a CDN.
+"""A fake Hugging Face hub on localhost, for the real client: model info, file listing, small files, tensors from a CDN.
 
-Source: what huggingface_hub 2.4.0 asks for, and the headers that it reads (`_snapshot_download.py`,
-`file_download.py`); an answer that the real hub gives in another way shows in neither.
+Source: the requests that huggingface_hub 2.4.0 sends and the headers that it reads (`_snapshot_download.py`,
+`file_download.py`). Tests with this hub cannot detect that the real hub responds differently.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from pathlib import Path
 from types import TracebackType
 
 HUB_ID, COMMIT = "someone/siglip-fine-tune", "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"
-CHUNK_BYTES = 10 * 2**20  # the client takes note of what came in whole chunks
+CHUNK_BYTES = 10 * 2**20  # the client stores received bytes in whole chunks of this size
 REVISIONS = {"main": COMMIT, "v1.0": COMMIT, COMMIT: COMMIT}
 
 
 @dataclass
 class Hub:
-    """One repository with one commit, `main` and `v1.0`; a context manager, which serves.
+    """A hub with one repository, which has one commit: `main` and `v1.0`. It serves inside its `with` block.
 
     Args:
-        directory: Its files.
-        token: Without it, the repository is gated; None: it is public.
-        break_after_bytes: The first answer with more bytes than this is cut off there.
-        hold: While it is not set, large files stop after `CHUNK_BYTES`.
-        gone_after_break: Whether the storage of large files is down from then on.
+        directory: The files of the repository.
+        token: Requests without this token get the error for a gated repository. None means a public repository.
+        break_after_bytes: The first response body longer than this is cut off there.
+        hold: Until this event is set, large files stop after `CHUNK_BYTES`.
+        gone_after_break: Whether requests for large files fail after that first cut.
     """
 
     directory: Path
@@ -58,11 +58,11 @@ class Hub:
 
     @property
     def cdn_url(self) -> str:
-        """The same server under another name, which the client takes for another host, as the real hub's storage is."""
+        """The same server under another host name, because the real hub stores large files on another host."""
         return f"http://localhost:{self.server.server_port}"
 
     def environment(self, home: Path, **variables: str) -> dict[str, str]:
-        """Returns the environment of a process that has this hub and a cache in `home`, and no others."""
+        """Returns the environment of a process that uses only this hub and the cache in `home`."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SIGLIP_"))}
         settings = {
             "HF_ENDPOINT": self.url,
@@ -73,8 +73,8 @@ class Hub:
         }
         return ours | settings | variables
 
-    def asked(self, method: str, pattern: str) -> list[dict[str, str]]:
-        """Returns the headers of the requests that were such."""
+    def headers_of(self, method: str, pattern: str) -> list[dict[str, str]]:
+        """Returns the headers of all received requests with this method and a path that matches the pattern."""
         return [headers for verb, path, headers in self.requests if verb == method and re.search(pattern, path)]
 
     def listing(self) -> list[dict[str, object]]:
@@ -82,34 +82,34 @@ class Hub:
         return [self.entry(path) for path in sorted(self.directory.rglob("*")) if path.is_file()]
 
     def entry(self, path: Path) -> dict[str, object]:
-        """Returns one file of the listing; only large ones have `lfs`."""
+        """Returns the listing's entry for one file. Only large files have `lfs`."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         lfs = {"oid": digest, "size": path.stat().st_size, "pointerSize": 133}
-        about = {
+        entry = {
             "type": "file",
             "path": path.relative_to(self.directory).as_posix(),
             "size": path.stat().st_size,
             "oid": digest[:40],
         }
-        return about | ({"lfs": lfs} if path.suffix == ".safetensors" else {})
+        return entry | ({"lfs": lfs} if path.suffix == ".safetensors" else {})
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """The hub's paths: `/api/models/...`, `/<id>/resolve/...`, and `/cdn/...` for large files."""
+    """Serves the hub's paths: `/api/models/...`, `/<id>/resolve/...`, and `/cdn/...` for large files."""
 
     hub: Hub
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        self.answer()
+        self.respond()
 
     def do_GET(self) -> None:
-        self.answer()
+        self.respond()
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Writes no log."""
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         self.hub.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         path = self.path.split("?")[0]
         api, resolve = f"/api/models/{HUB_ID}/", f"/{HUB_ID}/resolve/"
@@ -130,8 +130,8 @@ class HubHandler(BaseHTTPRequestHandler):
         if revision not in REVISIONS:
             self.send(404, b"", **{"X-Error-Code": "RevisionNotFound"})
             return
-        answer = {"id": HUB_ID, "sha": REVISIONS[revision]} if what == "revision" else self.hub.listing()
-        self.send(200, json.dumps(answer).encode())
+        content = {"id": HUB_ID, "sha": REVISIONS[revision]} if what == "revision" else self.hub.listing()
+        self.send(200, json.dumps(content).encode())
 
     def resolve(self, _revision: str, name: str) -> None:
         entry = self.hub.entry(self.hub.directory / name)

@@ -1,4 +1,4 @@
-"""The service as a process of its own, over the fake encoder: `python -m tests.serve_fake [BEHAVIOUR]`."""
+"""Runs the service with the fake encoder: `python -m tests.serve_fake BEHAVIOUR`."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ def end_thread() -> None:
     raise SystemExit
 
 
-def wait_for_ever() -> None:
+def wait_forever() -> None:
     threading.Event().wait()
 
 
@@ -22,8 +22,8 @@ BEHAVIOURS = {
     "works": FakeEncoder(),
     "slow": FakeEncoder(before_batch=lambda: time.sleep(0.3)),
     "dies": FakeEncoder(before_batch=end_thread),
-    "sticks": FakeEncoder(before_batch=wait_for_ever),
-    "never loads": FakeEncoder(before_warm_up=wait_for_ever),
+    "sticks": FakeEncoder(before_batch=wait_forever),
+    "never loads": FakeEncoder(before_warm_up=wait_forever),
 }
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Checkpoint files, where they come from, and how they fill a network."""
+"""Finds, downloads, reads and writes checkpoint files."""

@@ -1,8 +1,9 @@
-"""The small JSON files of a Hugging Face checkpoint directory: what we heed of them, and two of them written.
+"""Reads `config.json` and `tokenizer_config.json` of a Hugging Face checkpoint directory, and makes their contents.
 
-What they say about images is in `model.checkpoint.hf_image_processor`.
+`model.checkpoint.hf_image_processor` reads the image settings.
 
-`HF_*` map our names to theirs; a key that config.json omits takes the default of `transformers.SiglipConfig`.
+`HF_*` map our names to Hugging Face's. A key that is missing in config.json has the default of
+`transformers.SiglipConfig`.
 
 Source: the files of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed.
 """
@@ -28,14 +29,14 @@ HF_VISION = {**HF_TOWER, "patch_size": "patch_size"}
 HF_TEXT = {**HF_TOWER, "vocab_size": "vocab_size", "context_length": "max_position_embeddings"}
 HF_ACTIVATION = "gelu_pytorch_tanh"
 GEMMA_VOCABULARY = 256_000
-NO_CLASS = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # names that transformers has for any tokenizer.json
+GENERIC_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # they can hold any tokenizer
 
 
 def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
-    """Returns the config that a Hugging Face `config.json` describes; `name` is what errors call it.
+    """Returns the config that a Hugging Face `config.json` describes; errors contain `name`.
 
     Raises:
-        CheckpointError: It describes another architecture (NaFlex, CLIP, another activation) or makes no sense.
+        CheckpointError: It describes another architecture (NaFlex, CLIP, another activation), or a value is invalid.
     """
     try:
         check_architecture(values, name)
@@ -55,11 +56,11 @@ def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
 
 
 def check_architecture(values: Mapping[str, Any], name: str) -> None:
-    """Raises a CheckpointError for what looks like a SigLIP and is not ours."""
+    """Raises a CheckpointError if the values describe an unsupported architecture."""
     if values.get("model_type") == "siglip2":
         raise CheckpointError(
-            f"{name}: model_type 'siglip2' is NaFlex, another architecture, which is not supported; SigLIP 2 of fixed "
-            "resolution, such as google/siglip2-base-patch16-224, has the model_type 'siglip' and is"
+            f"{name}: model_type 'siglip2' is NaFlex, which is not supported. Use a SigLIP 2 of fixed resolution, such "
+            "as google/siglip2-base-patch16-224, whose model_type is 'siglip'"
         )
     if values.get("model_type") != "siglip":
         raise CheckpointError(f"{name}: model_type must be 'siglip', not {values.get('model_type')!r}")
@@ -75,7 +76,7 @@ def read_config(directory: Path) -> SigLIPConfig:
     """Returns the architecture of a checkpoint directory.
 
     Raises:
-        CheckpointError: There is no readable SigLIP `config.json`.
+        CheckpointError: It has no valid `config.json` of a SigLIP.
     """
     path = directory / "config.json"
     if not path.is_file():
@@ -84,23 +85,24 @@ def read_config(directory: Path) -> SigLIPConfig:
 
 
 def read_tokenizer_rules(directory: Path) -> TokenizerRules:
-    """Returns how a checkpoint directory's texts are read: by its tokenizer's class, else by its vocabulary file.
+    """Returns a checkpoint directory's text rules: by its tokenizer's class, else by its vocabulary file.
 
-    | `tokenizer_class`    | files                               | rules    |
+    | `tokenizer_class`    | vocabulary file                     | rules    |
     |----------------------|-------------------------------------|----------|
     | `SiglipTokenizer`    | any                                 | SIGLIP   |
     | `GemmaTokenizer` ... | any                                 | SIGLIP_2 |
-    | none                 | `spiece.model`                      | SIGLIP   |
-    | none                 | `tokenizer.model`, `tokenizer.json` | SIGLIP_2 |
-    | none                 | none, 256,000 tokens in config.json | SIGLIP_2 |
+    | missing or generic   | `spiece.model`                      | SIGLIP   |
+    | missing or generic   | `tokenizer.model`, `tokenizer.json` | SIGLIP_2 |
+    | missing or generic   | none, 256,000 tokens in config.json | SIGLIP_2 |
+    | missing or generic   | none, another number of tokens      | SIGLIP   |
 
     Raises:
-        CheckpointError: Texts are meant for another tokenizer.
+        CheckpointError: The tokenizer is not supported.
     """
     path = directory / "tokenizer_config.json"
     values = read_object(path) if path.is_file() else {}
     named, both = values.get("tokenizer_class"), (SIGLIP, SIGLIP_2)
-    if named in NO_CLASS:
+    if named in GENERIC_CLASSES:
         found = [rules for rules in both if rules.vocabulary(directory).is_file()]
         found = found or [SIGLIP_2 if read_config(directory).text.vocab_size == GEMMA_VOCABULARY else SIGLIP]
     else:
@@ -109,17 +111,21 @@ def read_tokenizer_rules(directory: Path) -> TokenizerRules:
         known = ", ".join(name for rules in both for name in rules.classes)
         raise CheckpointError(f"{path}: tokenizer_class must be one of {known}, not {named!r}")
     if found[0] is SIGLIP and values.get("do_lower_case", True) is not True:
-        raise CheckpointError(f"{path}: do_lower_case must be true, as it is for every SigLIP that was published")
+        raise CheckpointError(f"{path}: do_lower_case must be true, as in every published SigLIP")
     return replace(
-        found[0], end=content(values, "eos_token", found[0].end), pad=content(values, "pad_token", found[0].pad)
+        found[0], end=token_text(values, "eos_token", found[0].end), pad=token_text(values, "pad_token", found[0].pad)
     )
 
 
 def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
-    """Returns the architecture of a checkpoint directory, which must be the variant's; None: any.
+    """Returns the architecture of a checkpoint directory.
+
+    Args:
+        variant: The variant that the checkpoint must have; None accepts any.
+        directory: The checkpoint.
 
     Raises:
-        CheckpointError: It is another one.
+        CheckpointError: The checkpoint has another variant, or no valid `config.json`.
     """
     config = read_config(directory)
     if variant is not None:
@@ -129,9 +135,9 @@ def read_config_of(variant: str | None, directory: Path) -> SigLIPConfig:
     return config
 
 
-def content(values: Mapping[str, Any], key: str, otherwise: str) -> str:
-    """Returns a special token's text, which stands there as it is or as the `content` of an object."""
-    token = values.get(key) or otherwise
+def token_text(values: Mapping[str, Any], key: str, default: str) -> str:
+    """Returns the text of a special token, whose value is a string or an object with `content`."""
+    token = values.get(key) or default
     return str(token.get("content") if isinstance(token, dict) else token)
 
 
@@ -153,17 +159,17 @@ def read_json(path: Path) -> Any:
 
 
 def config_json(config: SigLIPConfig) -> dict[str, Any]:
-    """Returns a complete `config.json`.
+    """Returns the values of a complete `config.json`.
 
     Raises:
-        ValueError: The images are not square, which that format cannot say.
+        ValueError: The images are not square, which `config.json` cannot express.
     """
     height, width = config.vision.image_size
     if height != width:
-        raise ValueError(f"a Hugging Face config can only say square images. Received: {height} x {width}")
+        raise ValueError(f"a Hugging Face config.json supports only square images. Received: {height} x {width}")
     vision = {theirs: getattr(config.vision, ours) for ours, theirs in HF_VISION.items()}
     text = {theirs: getattr(config.text, ours) for ours, theirs in HF_TEXT.items()}
-    # The tokenizer says these ids; SiglipTextConfig's own defaults are left over from CLIP.
+    # The tokenizer has these ids. The defaults of SiglipTextConfig are CLIP's, so they are overwritten.
     text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     return {
         "architectures": ["SiglipModel"],
@@ -180,7 +186,7 @@ def config_json(config: SigLIPConfig) -> dict[str, Any]:
 
 
 def tokenizer_json(context_length: int, rules: TokenizerRules = SIGLIP) -> dict[str, Any]:
-    """Returns `tokenizer_config.json` as the published checkpoints have it: no attention mask, an end, no start."""
+    """Returns a `tokenizer_config.json` like the published ones: no attention mask, an end token, no start token."""
     values = {
         "tokenizer_class": rules.classes[0],
         "processor_class": "SiglipProcessor",

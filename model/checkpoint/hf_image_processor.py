@@ -1,4 +1,4 @@
-"""What a Hugging Face checkpoint directory says about its images: one filter is heeded, all else must be as it is here.
+"""Reads the image settings of a Hugging Face checkpoint directory. Only the resize filter may vary.
 
 Source: `preprocessor_config.json` of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed.
 """
@@ -20,28 +20,28 @@ PIXEL_RULES = {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
 }
-UNSUPPORTED = "such pixels are not supported"
-WHY = {"size": "config.json's image_size is what the position embedding was made for"}
+UNSUPPORTED = "other preprocessing is not supported"
+WHY = {"size": "it must match config.json's image_size, for which the position embedding was trained"}
 
 
 def read_resample(directory: Path, image_size: tuple[int, int], rules: TokenizerRules) -> int:
-    """Returns the filter that a checkpoint directory wants its images resized with, by Pillow's number.
+    """Returns Pillow's number of the filter that a checkpoint directory specifies for resizing.
 
-    Transformers 5 saves a processor's image part inside `processor_config.json`, and reads that first. A directory that
-    has no such file gets the filter of its generation; one that does not name a filter, transformers' default.
+    Transformers 5 saves image settings inside `processor_config.json`, and reads that file first. If no file has image
+    settings, the filter is the default of the generation. If the settings name no filter, it is transformers' default.
 
     Raises:
-        CheckpointError: It wants pixels that are not made here, or other sizes than its `config.json` names.
+        CheckpointError: The settings are not supported, or the size differs from `config.json`.
     """
-    path, wanted = image_processor(directory)
-    if wanted is None:
+    path, settings = image_processor(directory)
+    if settings is None:
         return usual_resample(rules)
     size = {"height": image_size[0], "width": image_size[1]}
     for key, ours in {**PIXEL_RULES, "size": size}.items():
-        value = wanted.get(key)
+        value = settings.get(key)
         if value not in (None, ours) and not (key == "size" and value == image_size[0]):
             raise CheckpointError(f"{path}: {key} must be {ours}, not {value}: {WHY.get(key, UNSUPPORTED)}")
-    resample = BICUBIC if wanted.get("resample") is None else wanted["resample"]
+    resample = BICUBIC if settings.get("resample") is None else settings["resample"]
     if resample not in tuple(FILTERS):
         known = ", ".join(f"{number} ({name})" for number, name in FILTERS.items())
         raise CheckpointError(f"{path}: resample must be one of {known}, not {resample!r}: {UNSUPPORTED}")
@@ -49,7 +49,7 @@ def read_resample(directory: Path, image_size: tuple[int, int], rules: Tokenizer
 
 
 def image_processor(directory: Path) -> tuple[Path, dict[str, Any] | None]:
-    """Returns what a directory says about images, None if it says nothing, and the file that does."""
+    """Returns the file with a directory's image settings, and the settings, or None if there are none."""
     path = directory / "processor_config.json"
     if path.is_file() and (nested := read_object(path).get("image_processor")) is not None:
         return path, as_object(nested, f"{path}: image_processor")
@@ -58,12 +58,12 @@ def image_processor(directory: Path) -> tuple[Path, dict[str, Any] | None]:
 
 
 def usual_resample(rules: TokenizerRules) -> int:
-    """Returns the filter that a generation was published with."""
+    """Returns the filter of a generation's published checkpoints."""
     return BILINEAR if rules.generation == 2 else BICUBIC
 
 
 def preprocessor_json(image_size: tuple[int, int], resample: int = BICUBIC) -> dict[str, Any]:
-    """Returns `preprocessor_config.json` as the published checkpoints have it: squash, to [-1, 1]."""
+    """Returns a `preprocessor_config.json` like the published ones: squash the image, scale it to [-1, 1]."""
     return {
         "image_processor_type": "SiglipImageProcessor",
         "processor_class": "SiglipProcessor",

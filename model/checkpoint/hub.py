@@ -1,6 +1,6 @@
-"""Names, directories and hub ids to a local checkpoint directory. The only file that touches the network.
+"""Finds the local directory of a checkpoint, and downloads it if needed. Only this module uses the network.
 
-Downloads go through `huggingface_hub`: its cache, resume, progress bar, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN.
+Downloads use `huggingface_hub`: its cache, resume, progress bar, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ SMALL_FILES = [
     *VOCABULARIES,
 ]
 TENSOR_FILES = ["*.safetensors", "model.safetensors.index.json"]
-NESTED = "*/*"  # a training's checkpoint-500/model.safetensors is gigabytes that nobody reads; `*` matches a slash too
-BYTES_BAR = "huggingface_hub.snapshot_download"  # the client's name for its bar of the bytes that reach the disk
+# Files in subfolders, such as checkpoint-500/model.safetensors of a training, can be gigabytes and are not needed. `*`
+# matches a slash too.
+NESTED = "*/*"
+BYTES_BAR = "huggingface_hub.snapshot_download"  # the client's name for its progress bar of downloaded bytes
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -36,24 +38,24 @@ def checkpoint_directory(
     tensors: bool = True,
     on_stage: Callable[[str], None] | None = None,
 ) -> Path:
-    """Returns the directory that holds a checkpoint, downloaded if it has to be.
+    """Returns the directory of a checkpoint, and downloads it if needed.
 
     Args:
         variant: A name of `VARIANTS`, or None.
-        weights: A name, a directory, a hub id, or None; see `choose_weights`.
-        revision: A commit, branch or tag of the hub repository; None is the published one.
-        tensors: False fetches configuration and vocabulary only.
-        on_stage: Called with "downloading 37 %" as that grows, in place of a progress bar; None draws the bar.
+        weights: A published name, a directory, a hub id, or None; see `choose_weights`.
+        revision: A commit, branch or tag of the hub repository; None is its main branch.
+        tensors: False downloads only the configuration and the vocabulary.
+        on_stage: Called with "downloading 37 %" whenever the percentage grows; None draws a progress bar instead.
 
     Raises:
-        CheckpointError: There is no such checkpoint, the hub cannot be reached, or a file is not what was published.
+        CheckpointError: There is no such checkpoint, the hub cannot be reached, or a file is not the published one.
     """
     names = choose_weights(variant, weights)
     if names is None:
         if weights is not None and Path(weights).expanduser().is_dir():
             return Path(weights).expanduser()
         if weights is None or not HUB_ID.fullmatch(weights):
-            raise CheckpointError(f"there is no directory {weights!r}, and it is no hub id (owner/name) either")
+            raise CheckpointError(f"{weights!r} is neither an existing directory nor a hub id (owner/name)")
         return download(weights, revision, tensors, on_stage)
     published = VARIANTS[names[0]][names[1]]
     if published.hub_id is None:
@@ -65,12 +67,12 @@ def checkpoint_directory(
 
 
 def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callable[[str], None] | None = None) -> Path:
-    """Returns the local snapshot of a hub repository, from the cache where it is already there.
+    """Returns the local snapshot of a hub repository; files that the cache has are not downloaded again.
 
     Raises:
         CheckpointError: It is neither on the hub nor in the cache, or the hub cannot be reached.
     """
-    # Half a second, and an embedded checkpoint does not need it.
+    # Imported here: it takes half a second, and the embedded checkpoint does not need it.
     from huggingface_hub import snapshot_download
 
     def fetch(patterns: list[str]) -> Path:
@@ -84,44 +86,44 @@ def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callabl
     try:
         directory = fetch(SMALL_FILES + (TENSOR_FILES if tensors else []))
         if not any((directory / name).is_file() for name in VOCABULARIES):
-            directory = fetch(["tokenizer.json"])  # 34 MB, where it is not the only vocabulary
-    # huggingface_hub's errors are OSError or ValueError by inheritance, except those of its HTTP library.
+            directory = fetch(["tokenizer.json"])  # 34 MB, so only if it is the only vocabulary file
+    # huggingface_hub's errors are subclasses of OSError or ValueError, but those of its HTTP library are not.
     except Exception as error:
-        raise CheckpointError(f"{hub_id} could not be fetched: {why(error, revision)}") from error
+        raise CheckpointError(f"{hub_id} could not be fetched: {failure_reason(error, revision)}") from error
     return directory
 
 
-def why(error: Exception, revision: str | None) -> str:
-    """Returns a sentence that says why a download failed and what to do; the client's own go on for many lines."""
+def failure_reason(error: Exception, revision: str | None) -> str:
+    """Returns one sentence with the reason and the remedy; the client's own messages have many lines."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, RevisionNotFoundError):
         return f"it has no revision {revision!r}"
     if isinstance(error, GatedRepoError):
-        return "it is gated: accept its conditions on the hub, and set HF_TOKEN to a token of that account"
+        return "it is gated: accept its conditions on the hub, and set HF_TOKEN to an access token of the same account"
     if isinstance(error, RepositoryNotFoundError):
-        return "the hub has no such repository, or a private one: then set HF_TOKEN"
+        return "the hub has no such repository, or it is private; for a private one, set HF_TOKEN"
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     return (
-        f"{reason}. Without a network, give a checkpoint directory instead of a name, or fill the cache (HF_HOME) on "
-        "another machine and copy it here, or use the embedded demonstration weights, pictograms_64"
+        f"{reason}. If this machine has no network, use a checkpoint directory, or fill the cache (HF_HOME) on another "
+        "machine and copy it here, or use the embedded demonstration weights, pictograms_64"
     )
 
 
 def percent_bar(on_stage: Callable[[str], None], total: Callable[[], int]) -> Any:
-    """Returns a class of progress bars that draw nothing and report the whole percents of `total` bytes, once each."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, and in no __all__
+    """Returns a progress bar class that draws nothing and reports each new whole percentage of `total` bytes."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, but not in __all__
 
     class PercentBar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
-            # Its own total grows with every file that is begun, and would be complete after the first small one.
+            # The bar's own total grows with each file that starts, so it would be at 100 % after the first small file.
             self.total_bytes = total() if options.get("name") == BYTES_BAR else 0
             self.bytes, self.percent, self.counting = 0, -1, threading.Lock()
-            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]  # it has no types
+            super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]  # untyped
             self.update(0)
 
         def update(self, n: float | None = 1) -> None:
-            """Counts bytes, of several files at once; fewer than none where a file is begun anew."""
+            """Counts bytes, from several threads; negative if a file is restarted."""
             with self.counting:
                 self.bytes += int(n or 0)
                 if self.total_bytes and (percent := min(100 * self.bytes // self.total_bytes, 100)) > self.percent:
@@ -132,9 +134,9 @@ def percent_bar(on_stage: Callable[[str], None], total: Callable[[], int]) -> An
 
 
 def missing_bytes(hub_id: str, revision: str | None, patterns: list[str]) -> int:
-    """Returns the bytes of those files that the cache lacks, by the listing that the client has just fetched and kept.
+    """Returns the size of the files that match `patterns` and are not cached, by the file list that the client cached.
 
-    0 if it could not keep it: so in a cache that is read-only, where nothing will be missing.
+    Returns 0 if there is no cached list. That is so in a read-only cache, which cannot get new files anyway.
     """
     from huggingface_hub import get_cached_repo_tree, try_to_load_from_cache
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
@@ -149,7 +151,7 @@ def missing_bytes(hub_id: str, revision: str | None, patterns: list[str]) -> int
 
 
 def check_sha256(directory: Path, expected: Mapping[str, str]) -> None:
-    """Compares the files of a directory with their published hashes; files that are not there are not compared.
+    """Compares the files of a directory with their published hashes; missing files are skipped.
 
     Raises:
         CheckpointError: A file differs.
@@ -159,11 +161,11 @@ def check_sha256(directory: Path, expected: Mapping[str, str]) -> None:
         if path.is_file() and (found := sha256(path)) != digest:
             raise CheckpointError(
                 f"{path} is not the published file: sha256 is {found}, not {digest}. Delete it to download it again; "
-                "if the hub has a newer one that you trust, pin its revision"
+                "if the hub has a newer version that you trust, pin its revision"
             )
 
 
 def sha256(path: Path) -> str:
-    """Returns the file's sha256, in hexadecimal."""
+    """Returns the file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

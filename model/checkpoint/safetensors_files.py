@@ -1,4 +1,4 @@
-"""The safetensors files of a checkpoint directory: which there are, what is in them, and their fingerprint."""
+"""The safetensors files of a checkpoint directory: their paths, tensors and fingerprint."""
 
 import hashlib
 import json
@@ -17,22 +17,22 @@ SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 
 
 def checkpoint_files(directory: Path) -> list[Path]:
-    """Returns the safetensors files of a checkpoint directory, one or its shards in order.
+    """Returns the safetensors files of a checkpoint directory: the single file, or the shards in order.
 
     Raises:
-        CheckpointError: There are none, or one that the index names is missing.
+        CheckpointError: There are no such files, or a file that the index lists is missing.
     """
     if (directory / SINGLE_FILE).is_file():
         return [directory / SINGLE_FILE]
     if not (directory / INDEX_FILE).is_file():
-        raise CheckpointError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}")
+        raise CheckpointError(f"{directory} has neither {SINGLE_FILE} nor {INDEX_FILE}")
     try:
         names = sorted(set(json.loads((directory / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{directory / INDEX_FILE} is not a safetensors index: {error!r}") from error
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
-        raise CheckpointError(f"{directory} lacks {', '.join(missing)}, which {INDEX_FILE} names")
+        raise CheckpointError(f"{directory} does not have {', '.join(missing)}, listed in {INDEX_FILE}")
     return [directory / name for name in names]
 
 
@@ -41,7 +41,7 @@ def open_safetensors(path: Path) -> Iterator[Any]:
     """Opens a safetensors file.
 
     Raises:
-        CheckpointError: It is truncated or is no such file.
+        CheckpointError: It is truncated, or is not a safetensors file.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -51,7 +51,7 @@ def open_safetensors(path: Path) -> Iterator[Any]:
 
 
 def tensor_files(directory: Path) -> dict[str, Path]:
-    """Returns the file of every tensor in a checkpoint; `position_ids`, buffers of old exports, are left out."""
+    """Returns the file of each tensor in a checkpoint, except `position_ids`, which are buffers of old exports."""
     found: dict[str, Path] = {}
     for path in checkpoint_files(directory):
         with open_safetensors(path) as file:
@@ -61,13 +61,13 @@ def tensor_files(directory: Path) -> dict[str, Path]:
 
 def read_tensor(path: Path, name: str) -> np.ndarray:
     """Returns a tensor in float32."""
-    # Opened anew for each tensor: an open file keeps every page that was read resident, a second copy of it all.
+    # Opened again for each tensor: while it is open, all pages that were read stay in memory, as a second copy.
     with open_safetensors(path) as file:
         tensor: np.ndarray = file.get_tensor(name)
         return tensor.astype(np.float32, copy=False)
 
 
 def fingerprint(directory: Path) -> str:
-    """Returns the sha256 of the checkpoint's tensors: of the one file, or of its shards' digests in order."""
+    """Returns the sha256 of the single file, or that of the concatenated digests of the shards, in order."""
     digests = [sha256(path) for path in checkpoint_files(directory)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

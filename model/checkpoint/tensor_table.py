@@ -1,8 +1,8 @@
-"""The table: where each tensor of a Hugging Face SigLIP checkpoint lives in our model, and how it is laid out.
+"""The tensor table: the variables and the layout for each tensor of a Hugging Face SigLIP checkpoint.
 
-Reading and writing (`model.checkpoint.weights`) both use it. This file opens no files.
+`model.checkpoint.weights` reads and writes checkpoints with it. This module must not open files.
 
-Source: tensor names as in `transformers.SiglipModel`, specification byte-checked against the published files.
+Source: tensor names of `transformers.SiglipModel`; the specification was byte-checked against the published files.
 """
 
 from typing import Any, NamedTuple
@@ -17,26 +17,26 @@ VOCABULARY_TABLE = "text_model.embeddings.token_embedding.weight"
 
 
 class Slot(NamedTuple):
-    """Where one checkpoint tensor lives: its variables, in order along axis 0, and how their layout differs."""
+    """The variables of one checkpoint tensor, concatenated along its axis 0, and its layout; see `to_keras`."""
 
     layout: str
     variables: tuple[keras.Variable, ...]
 
     def shape(self) -> tuple[int, ...]:
         """Returns the tensor's shape in the checkpoint."""
-        # A broadcast zero has a shape and no memory.
+        # A broadcast zero has a shape but needs no memory.
         parts = [to_checkpoint(self.layout, np.broadcast_to(0, v.shape)).shape for v in self.variables]
         return (len(parts) * parts[0][0], *parts[0][1:])
 
 
 def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
-    """Returns a checkpoint tensor as our variable holds it.
+    """Returns a checkpoint tensor in the layout of our variable.
 
     | layout   | checkpoint   | ours         |
     |----------|--------------|--------------|
     | `conv`   | [D, 3, P, P] | [P, P, 3, D] |
     | `scalar` | [1]          | []           |
-    | `same`   |              |              |
+    | `same`   | any          | unchanged    |
     """
     match layout:
         case "conv":
@@ -48,7 +48,7 @@ def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
-    """Returns a variable's value as the checkpoint holds it; the inverse of `to_keras`."""
+    """Returns a variable's value in the layout of the checkpoint; the inverse of `to_keras`."""
     match layout:
         case "conv":
             return value.transpose(3, 2, 0, 1)
@@ -59,7 +59,7 @@ def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
 
 
 def tensor_table(model: SigLIP) -> dict[str, Slot]:
-    """Returns the table, checkpoint tensor name to slot, for every variable of the model."""
+    """Returns a slot for each checkpoint tensor, by name; together they have every variable of the model."""
     vision, text = model.vision, model.text
     return {
         "logit_scale": Slot("scalar", (model.logit_scale,)),
@@ -108,7 +108,7 @@ def norm_slots(name: str, norm: Any) -> dict[str, Slot]:
 
 
 def fused_attention_slots(name: str, attention: Any) -> dict[str, Slot]:
-    """The pooling head alone keeps query, key and value in one tensor, [3D, D], in this order."""
+    """Only the pooling head has query, key and value in one tensor, [3D, D], in this order."""
     parts = (attention.query, attention.key, attention.value)
     return {
         f"{name}.in_proj_weight": Slot("same", tuple(part.kernel for part in parts)),

@@ -1,8 +1,8 @@
-"""Checkpoint files <-> variables: strict on both sides, read and written by the one `model.checkpoint.tensor_table`.
+"""Reads checkpoint files into a model's variables and writes them, both by `model.checkpoint.tensor_table`.
 
-Reading checks every name, shape and type against the files' headers before the first variable is touched, so a load
-succeeds whole or changes nothing. Tensors are read one at a time and the file is unmapped in between: the peak is the
-model, not the model and the file (`benchmarks/load_memory.py`).
+Before it changes a variable, loading checks all names, shapes and types in the files' headers. If one is wrong, the
+model remains unchanged. Tensors are read one at a time, and the file is unmapped after each, so peak memory is that of
+the model, not of model and file (`benchmarks/load_memory.py`).
 """
 
 import json
@@ -32,23 +32,24 @@ ROWS_AT_ONCE = 8192
 
 
 def load_checkpoint(model: SigLIP, directory: Path | str) -> None:
-    """Fills every variable of the model from a Hugging Face checkpoint directory, F32, F16 or BF16, single or sharded.
+    """Fills a model's variables from a Hugging Face checkpoint directory: F32, F16 or BF16, one file or shards.
 
     If the model was built for another image size than the checkpoint, its position embedding is interpolated.
 
     Raises:
-        CheckpointError: Tensors are missing, surplus, mis-shaped or no floats, all listed; the model is as it was.
+        CheckpointError: Tensors are missing, unexpected, or of a wrong shape or type; the message lists all. The model
+            is unchanged.
     """
     fill(model, Path(directory), tensor_table(model))
 
 
 def check_tensors(directory: Path) -> int:
-    """Returns the number of tensors of a checkpoint, every one there in its shape. No model is made, no tensor is read.
+    """Checks that a checkpoint has all tensors in their shapes, and returns their number. Reads only headers.
 
     Raises:
         CheckpointError: As `load_checkpoint`.
     """
-    with keras.StatelessScope(initialize_variables=False):  # variables have shapes here, and no memory
+    with keras.StatelessScope(initialize_variables=False):  # variables have shapes, but take no memory
         model = SigLIP(read_config(directory))
     return len(checked_files(model, directory))
 
@@ -56,8 +57,9 @@ def check_tensors(directory: Path) -> int:
 def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> SigLIP:
     """Returns a new model with a checkpoint's weights.
 
-    Its token table is read as the variable is made. The multilingual one is half of its file; assigned later, it would
-    be in memory four times, and written in place, TensorFlow copies it at each later use (45 ms).
+    The token table is the initial value of its variable. In the multilingual checkpoint it is half of the file. If it
+    were assigned later, it would be in memory four times; if it were written in place, TensorFlow would copy it at each
+    later use (45 ms).
 
     Raises:
         CheckpointError: As `load_checkpoint`.
@@ -65,7 +67,7 @@ def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> 
     path = tensor_files(directory).get(VOCABULARY_TABLE)
 
     def token_table(shape: tuple[int, ...], dtype: str) -> Any:
-        # One that does not fit is reported by `fill`, among all other faults.
+        # If the table does not fit, `fill` reports that together with all other problems.
         return read_rows(path, VOCABULARY_TABLE, shape, dtype) if path else ops.zeros(shape, dtype)
 
     model = SigLIP(config, dtype=dtype, token_table=token_table)
@@ -74,7 +76,7 @@ def model_from_checkpoint(config: SigLIPConfig, directory: Path, dtype: str) -> 
 
 
 def fill(model: SigLIP, directory: Path, unfilled: Mapping[str, Slot]) -> None:
-    """Checks all of a checkpoint against all of the model, then reads into those slots."""
+    """Checks that the whole checkpoint fits the model, then reads the tensors of `unfilled` into their variables."""
     files = checked_files(model, directory)
     grid, our_grid = read_config(directory).vision.grid, model.config.vision.grid
     for name, slot in unfilled.items():
@@ -86,7 +88,7 @@ def fill(model: SigLIP, directory: Path, unfilled: Mapping[str, Slot]) -> None:
 
 
 def checked_files(model: SigLIP, directory: Path) -> dict[str, Path]:
-    """Returns the file of every tensor, once all of a checkpoint is seen to fit all of the model."""
+    """Returns the file of each tensor, or raises a CheckpointError if the checkpoint does not fit the model."""
     files, grid = tensor_files(directory), read_config(directory).vision.grid
     shapes = {name: slot.shape() for name, slot in tensor_table(model).items()}
     shapes[IMAGE_POSITIONS] = (math.prod(grid), *shapes[IMAGE_POSITIONS][1:])
@@ -96,22 +98,22 @@ def checked_files(model: SigLIP, directory: Path) -> dict[str, Path]:
 
 
 def mismatches(shapes: dict[str, tuple[int, ...]], files: dict[str, Path]) -> list[str]:
-    """Returns a line for every tensor that the files lack, have too many, or have in another shape or type."""
+    """Returns a line for each tensor that is missing, unexpected, or of a wrong shape or type."""
     problems = [f"missing: {name} {list(shape)}" for name, shape in shapes.items() if name not in files]
-    problems += [f"surplus: {name}" for name in files if name not in shapes]
+    problems += [f"unexpected: {name}" for name in files if name not in shapes]
     for path in sorted(set(files.values())):
         with open_safetensors(path) as file:
             for name in (name for name in shapes if files.get(name) == path):
                 tensor = file.get_slice(name)
                 if tuple(tensor.get_shape()) != shapes[name]:
-                    problems.append(f"mis-shaped: {name} is {tensor.get_shape()}, not {list(shapes[name])}")
+                    problems.append(f"wrong shape: {name} is {tensor.get_shape()}, not {list(shapes[name])}")
                 if tensor.get_dtype() not in DTYPES:
                     problems.append(f"wrong type: {name} is {tensor.get_dtype()}, not one of {', '.join(DTYPES)}")
     return problems
 
 
 def read_rows(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    """Returns a table as a tensor of that shape, read a few rows at a time; zeros if the file has another shape."""
+    """Returns a table as a tensor, read in parts of ROWS_AT_ONCE rows; zeros if the file has another shape."""
     parts = []
     for start in range(0, shape[0], ROWS_AT_ONCE):
         with open_safetensors(path) as file:
@@ -119,7 +121,7 @@ def read_rows(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Any:
             if tuple(tensor.get_shape()) != tuple(shape):
                 return ops.zeros(shape, dtype)
             rows = tensor[start : min(start + ROWS_AT_ONCE, shape[0])].astype(np.float32)
-        # Times one: TensorFlow holds an array that was only converted twice, but the result of a computation once.
+        # Times 1.0: TensorFlow keeps two copies of a converted array, but only one of a computed result.
         parts.append(ops.cast(ops.multiply(rows, 1.0), dtype))
     return ops.concatenate(parts)
 
@@ -132,19 +134,19 @@ def save_checkpoint(
     tokenizer: SigLIPTokenizer | None = None,
     resample: int | None = None,
 ) -> None:
-    """Writes a directory that `transformers.SiglipModel.from_pretrained` and `load_checkpoint` both read.
+    """Writes a checkpoint directory that `transformers.SiglipModel.from_pretrained` and `load_checkpoint` can read.
 
     Args:
         model: Any SigLIP for square images.
-        directory: Made if it is not there. Each file is replaced whole or not at all.
-        dtype: "float32" or "float16", of the tensors on disk.
-        tokenizer: Its vocabulary and its rules are put beside them, so that `SigLIPProcessor` and the service can read
-            the directory too. A model alone knows neither how its texts nor how its images are prepared.
-        resample: The filter that its images are resized with, as `SigLIPProcessor.resample`; None is that of the
-            tokenizer's generation.
+        directory: Created if it does not exist. Each file is replaced completely or not at all.
+        dtype: The type of the tensors in the file, "float32" or "float16".
+        tokenizer: If given, its vocabulary and the text and image settings are written too: the model does not contain
+            them, and `SigLIPProcessor` and the service need them.
+        resample: The filter for resizing images, as `SigLIPProcessor.resample`; None is the default of the tokenizer's
+            generation. Ignored without a tokenizer.
 
     Raises:
-        ValueError: The images are not square, which `config.json` cannot say, or `dtype` is another.
+        ValueError: The images are not square, which `config.json` cannot express, or `dtype` is unsupported.
     """
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype must be float32 or float16. Received: {dtype!r}")
@@ -156,7 +158,7 @@ def save_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f"{SINGLE_FILE}.partial"
     partial.touch()
-    mode = partial.stat().st_mode  # by the umask, as for the other files; save_file would let nobody else read
+    mode = partial.stat().st_mode  # by the umask, like the other files; save_file allows only the owner to read
     save_file(tensors, partial, metadata={"format": "pt"})
     partial.chmod(mode)
     os.replace(partial, directory / SINGLE_FILE)

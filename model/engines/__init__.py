@@ -1,1 +1,1 @@
-"""A checkpoint on a device: NumPy in, NumPy out."""
+"""Encoders: a checkpoint on a device, with NumPy arrays as input and output."""

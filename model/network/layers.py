@@ -1,6 +1,6 @@
-"""The layers of SigLIP, each reading as its equation.
+"""The layers of SigLIP; each reads as its equation.
 
-Oracle: `transformers.models.siglip.modeling_siglip`; shape after big_vision `models/vit.py`.
+Oracle: `transformers.models.siglip.modeling_siglip`; structure as in big_vision `models/vit.py`.
 Letters: B batch, N positions (patches or tokens), M queries, D width, H heads, P patch side, V vocabulary, L tokens.
 """
 
@@ -11,20 +11,20 @@ from model.config import TextConfig, TowerConfig, VisionConfig
 
 
 def gelu(x):
-    """Returns 0.5x(1 + tanh(sqrt(2/pi)(x + 0.044715x^3))); Keras' own default is the exact form, SigLIP's is not."""
+    """Returns 0.5x(1 + tanh(sqrt(2/pi)(x + 0.044715x^3))), as SigLIP does; Keras' default is the exact GELU."""
     return keras.activations.gelu(x, approximate=True)
 
 
 def layer_norm(config: TowerConfig, **kwargs) -> keras.layers.LayerNormalization:
-    """Returns LayerNorm with SigLIP's epsilon of 1e-6; Keras' default of 1e-3 moves every score."""
+    """Returns a LayerNorm with SigLIP's epsilon, 1e-6; Keras' default, 1e-3, changes every score."""
     return keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, **kwargs)
 
 
 class Dense(keras.layers.Layer):
-    """x W^T + b, all rows of [B, N, D] as one matrix.
+    """x W^T + b, with all rows of [B, N, D] as one matrix.
 
-    W is [out, in], as in the checkpoint; Keras' own Dense has [in, out]. Rows of that would be whole pages of memory,
-    12 KiB in Base's MLP and 4 and 16 all over Large, which a CPU goes through slowly for an image alone
+    W is [out, in], as in the checkpoint. Keras' Dense has [in, out]: its rows would be multiples of a memory page,
+    12 KiB in Base's MLP and 4 and 16 KiB everywhere in Large. A CPU reads such a matrix slowly for a single image
     (benchmarks/levers.py).
     """
 
@@ -40,12 +40,12 @@ class Dense(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):
-        rows = ops.reshape(x, (-1, x.shape[-1]))  # one product, and a graph that is faster to trace
+        rows = ops.reshape(x, (-1, x.shape[-1]))  # one matrix product; its graph is traced faster
         return ops.reshape(ops.matmul(rows, ops.transpose(self.kernel)) + self.bias, (-1, *x.shape[1:-1], self.units))
 
 
 class Attention(keras.layers.Layer):
-    """softmax(q k^T / sqrt(D/H)) v, over all positions: SigLIP masks nothing, not even padding."""
+    """softmax(q k^T / sqrt(D/H)) v, over all positions: SigLIP has no mask, not even for padding."""
 
     def __init__(self, config: TowerConfig, **kwargs):
         super().__init__(**kwargs)
@@ -60,13 +60,13 @@ class Attention(keras.layers.Layer):
             dense.build(keys_shape)
 
     def call(self, queries, keys):
-        """Returns what each query gathers, [B, M, D], from queries [B, M, D] and keys [B, N, D]."""
+        """Returns the attention output, [B, M, D], for queries [B, M, D] and keys [B, N, D]."""
         q, k, v = (self.split(x) for x in (self.query(queries), self.key(keys), self.value(keys)))
-        gathered = ops.dot_product_attention(q, k, v)  # [B, M, H, D/H], softmax in float32
-        return self.out(ops.reshape(gathered, ops.shape(queries)))  # [B, M, D]
+        y = ops.dot_product_attention(q, k, v)  # [B, M, H, D/H], softmax in float32
+        return self.out(ops.reshape(y, ops.shape(queries)))  # [B, M, D]
 
     def split(self, x):
-        """Returns the heads apart, [B, N, H, D/H]."""
+        """Returns x split into its heads, [B, N, H, D/H]."""
         return ops.reshape(x, (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads))
 
 
@@ -104,7 +104,7 @@ class Block(keras.layers.Layer):
         self.mlp.build(input_shape)
 
     def call(self, x, only_last=False):
-        """Returns [B, N, D], or what the last position alone becomes, [B, 1, D]: it looks at all of them."""
+        """Returns [B, N, D], or if `only_last` the last position, [B, 1, D], which still attends to all positions."""
         y = self.norm1(x)
         rows = slice(-1, None) if only_last else slice(None)
         x = x[:, rows] + self.attention(y[:, rows], y)
@@ -123,7 +123,7 @@ class PatchEmbedding(keras.layers.Layer):
             config.patch_size,
             strides=config.patch_size,
             padding="valid",
-            data_format="channels_last",  # whatever a keras.json says
+            data_format="channels_last",  # a keras.json may have another default
             name="patches",
             dtype=self.dtype_policy,
         )
@@ -164,7 +164,7 @@ class TokenEmbedding(keras.layers.Layer):
 
 
 class MAPHead(keras.layers.Layer):
-    """Multihead attention pooling: a learnt probe looks at all patches; [B, N, D] to pooled [B, D].
+    """Multihead attention pooling: a learned probe attends to all patches; [B, N, D] to pooled [B, D].
 
     y = attention(probe, x); y + mlp(norm(y)). The probe itself is neither normalised nor added back.
     """

@@ -1,8 +1,8 @@
-"""Position embeddings for another grid of patches. Pure NumPy.
+"""Interpolates position embeddings for another grid of patches. Pure NumPy.
 
-Oracle: `SiglipVisionEmbeddings.interpolate_pos_encoding`, that is torch's
+Oracle: `SiglipVisionEmbeddings.interpolate_pos_encoding`, which calls torch's
 `interpolate(mode="bicubic", align_corners=False)`: half-pixel centres, clamped edges, no antialias, a = -0.75.
-Keras' and TensorFlow's own bicubic uses a = -0.5 and differs by up to 0.3.
+The bicubic filter of Keras and TensorFlow has a = -0.5; its results differ by up to 0.3.
 """
 
 import numpy as np

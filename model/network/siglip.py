@@ -13,7 +13,7 @@ from model.network.layers import Block, Dense, MAPHead, PatchEmbedding, TokenEmb
 
 
 class VisionTower(keras.layers.Layer):
-    """Images [B, H, W, 3] in [0, 255] to pooled [B, D]; pixels are scaled to [-1, 1] in here."""
+    """Images [B, H, W, 3] in [0, 255] to pooled [B, D]; the tower scales the pixels to [-1, 1]."""
 
     def __init__(self, config: VisionConfig, **kwargs):
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class VisionTower(keras.layers.Layer):
         if tuple(images.shape[1:]) != (*self.image_size, 3):
             height, width = self.image_size
             raise ValueError(f"images must be [B, {height}, {width}, 3]. Received: {images.shape}")
-        pixels = ops.cast(images, "float32") / 127.5 - 1.0  # a coarser type would blur them before they are looked at
+        pixels = ops.cast(images, "float32") / 127.5 - 1.0  # a coarser dtype would round the pixels first
         x = self.embedding(ops.cast(pixels, self.compute_dtype))  # [B, N, D]
         for block in self.blocks:
             x = block(x)
@@ -40,7 +40,7 @@ class VisionTower(keras.layers.Layer):
 
 
 class TextTower(keras.layers.Layer):
-    """Token ids [B, L] to pooled [B, E]: what the last position, always padding or </s>, has gathered."""
+    """Token ids [B, L] to pooled [B, E], the output at the last position, which is always padding or the end token."""
 
     def __init__(self, config: TextConfig, embed_dim: int, **kwargs):
         super().__init__(**kwargs)
@@ -62,7 +62,7 @@ class TextTower(keras.layers.Layer):
         *blocks, last = self.blocks
         for block in blocks:
             x = block(x)
-        x = last(x, only_last=True)  # [B, 1, D]: nothing else of it is looked at, and it was 7 % of the tower
+        x = last(x, only_last=True)  # [B, 1, D]: the head needs no more; the rest took 7 % of the tower's time
         return self.head(self.norm(x[:, 0]))  # [B, E]
 
 
@@ -70,13 +70,13 @@ class TextTower(keras.layers.Layer):
 class SigLIP(keras.Model):
     """Images and texts to logits: `scale * cos(image, text) + bias`, for every pair.
 
-    An ordinary `keras.Model`: it trains with `fit` and `SigLIPLoss`, and saves and loads as `.keras`.
+    It is a `keras.Model`: train it with `fit` and `SigLIPLoss`, and save and load it as `.keras`.
 
     Args:
         config: The architecture, a `SigLIPConfig` or its `to_dict`.
         dtype: A Keras dtype policy for the towers; normalisation and logits stay in float32.
-        token_table: Where a checkpoint's token table comes from, a Keras initializer. With it the other large variables
-            start from zero, for the same checkpoint to fill: drawing 878 million numbers takes twice as long.
+        token_table: A Keras initializer that returns a checkpoint's token table. If it is given, the kernels start as
+            zeros, because the checkpoint fills them next: drawing 878 million random numbers takes twice as long.
     """
 
     def __init__(self, config: SigLIPConfig | dict, dtype="float32", token_table=None, **kwargs):
@@ -97,7 +97,7 @@ class SigLIP(keras.Model):
             return
         self.vision.build((None, *self.config.vision.image_size, 3))
         self.text.build((None, self.config.text.context_length))
-        # The paper's start: a temperature of 10, and a bias of -10 since almost every pair is a negative one.
+        # As in the paper: a temperature of 10, and a bias of -10, because almost all pairs are negatives.
         start = keras.initializers.Constant
         self.logit_scale = self.add_weight(shape=(), initializer=start(math.log(10.0)), name="logit_scale")
         self.logit_bias = self.add_weight(shape=(), initializer=start(-10.0), name="logit_bias")
@@ -112,7 +112,7 @@ class SigLIP(keras.Model):
         return l2_normalize(self.text(token_ids))
 
     def call(self, inputs):
-        """Returns logits and embeddings of B images and K texts.
+        """Returns the logits and embeddings of B images and K texts.
 
         Args:
             inputs: `{"images": [B, H, W, 3] in [0, 255], "token_ids": [K, L] int32}`.
@@ -136,6 +136,6 @@ class SigLIP(keras.Model):
 
 
 def l2_normalize(pooled):
-    """Returns pooled / |pooled| in float32: a cosine's error comes back a hundredfold in the logit."""
+    """Returns pooled / |pooled| in float32: the scale multiplies a cosine's error by about 100 in the logit."""
     pooled = ops.cast(pooled, "float32")
     return pooled / ops.norm(pooled, axis=-1, keepdims=True)

@@ -1,11 +1,13 @@
-"""Text to token ids: canonicalise, split into pieces, end, pad. How, differs between the two generations of SigLIP.
+"""Converts text to token ids: canonicalise, split into pieces, append the end token, pad.
 
-Oracles, with `padding="max_length", truncation=True`: `transformers.SiglipTokenizer` 5.x for the first generation,
+The two generations of SigLIP have different rules.
+
+Oracles, with `padding="max_length", truncation=True`: `transformers.SiglipTokenizer` 5.x for SigLIP 1, and
 `transformers.Siglip2Tokenizer` 5.x with `add_eos_token=True, padding_side="right"` for SigLIP 2.
 
-Two deviations. Control tokens spelt out, `</s>` or `<start_of_turn>`, are letters here, since texts come from the
-public (`model.text.vocabulary`). And every SigLIP 2 gets lower-case text, as it did in training: transformers opens its
-checkpoints of fixed resolution with `GemmaTokenizer`, which leaves capitals alone (huggingface/transformers#43054).
+There are two deviations. Special tokens typed by a user, such as `</s>` or `<start_of_turn>`, are treated as plain text
+(`model.text.vocabulary`). And SigLIP 2 always gets lower-case text, as in its training; transformers uses
+`GemmaTokenizer` for its checkpoints of fixed resolution, which keeps capitals (huggingface/transformers#43054).
 """
 
 import re
@@ -23,9 +25,9 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def canonicalize(text: str) -> str:
-    """Returns the text as the first SigLIP was trained to see it.
+    """Returns the text as SigLIP 1 saw it in training.
 
-    Punctuation goes before SentencePiece's own NFKC, so full-width marks survive, as in the reference:
+    Punctuation is deleted before SentencePiece applies NFKC, so full-width punctuation is kept, as in the reference:
 
     | text               | canonical       |
     |--------------------|-----------------|
@@ -33,25 +35,32 @@ def canonicalize(text: str) -> str:
     | `snow_leopard`     | `snowleopard`   |
     | `  red\\t fox！ `   | `red fox！`      |
     """
-    # U+2581 is SentencePiece's mark for a space; a user's own one must not pass for it.
+    # U+2581 stands for a space in SentencePiece's pieces; one in a user's text must not be mistaken for it.
     text = text.replace("\u2581", " ").lower().translate(PUNCTUATION)
     return re.sub(r"\s+", " ", text).strip()
 
 
 def lower(text: str) -> str:
-    """Returns the text as SigLIP 2 was trained to see it: in lower case, and otherwise as it is.
+    """Returns the text as SigLIP 2 saw it in training: in lower case, otherwise unchanged.
 
-    Letter by letter, as in the reference: Python alone makes a capital sigma at the end of a word another letter.
+    Each letter is converted independently of its neighbours, as in the reference. Python's `lower` alone would turn a
+    capital sigma at the end of a word into `ς`.
     """
     return text.replace("Σ", "σ").lower()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerRules:
-    """What a generation of SigLIP does with text, besides its vocabulary.
+    """The text rules of a generation of SigLIP, except its vocabulary.
 
-    `pad` and `end` are pieces; `classes` are Hugging Face's names for such a tokenizer, the first of them for writing;
-    `files` are those that may hold the vocabulary, the first that is there does.
+    Attributes:
+        generation: 1 or 2.
+        canonicalize: Applied to each text first.
+        wording: Describes `canonicalize`, for `/info`.
+        end: The piece that ends a text.
+        pad: The piece that fills the remaining positions.
+        classes: Hugging Face's names for such a tokenizer; the first one is written to new checkpoints.
+        files: Names of vocabulary files; the first one that exists is read.
     """
 
     generation: int
@@ -63,7 +72,7 @@ class TokenizerRules:
     files: tuple[str, ...]
 
     def vocabulary(self, directory: Path) -> Path:
-        """Returns the vocabulary file of a checkpoint directory, or where it should be."""
+        """Returns the vocabulary file of a checkpoint directory, or if there is none, the path where it should be."""
         paths = [directory / name for name in self.files]
         return next((path for path in paths if path.is_file()), paths[0])
 
@@ -73,7 +82,7 @@ SIGLIP = TokenizerRules(
     canonicalize=canonicalize,
     wording="lower case, ASCII punctuation deleted, white space collapsed",
     end="</s>",
-    pad="</s>",  # SentencePiece's own <pad> is never used
+    pad="</s>",  # the vocabulary has a <pad>, which SigLIP 1 never uses
     classes=("SiglipTokenizer",),
     files=("spiece.model",),
 )
@@ -89,16 +98,16 @@ SIGLIP_2 = TokenizerRules(
 
 
 class SigLIPTokenizer:
-    """Texts to token ids, always exactly `context_length` of them; thread-safe.
+    """Converts texts to token ids, exactly `context_length` per text; thread-safe.
 
     Args:
         path: The checkpoint's vocabulary file.
         context_length: L, 64 for most checkpoints and 16 for SigLIPSo400mP14 google_224.
-        vocab_size: V, the rows of the embedding; the multilingual file has 100 pieces more than that.
-        rules: The generation's, or a checkpoint's own variety of them.
+        vocab_size: V, the rows of the embedding table. The multilingual file has 100 more pieces than V.
+        rules: The rules of the generation, or a checkpoint's variant of them.
 
     Raises:
-        CheckpointError: The file is missing, is no vocabulary, or lacks the piece that ends or pads a text.
+        CheckpointError: The file is missing, is not a vocabulary, or has no piece to end or to pad a text.
     """
 
     def __init__(self, path: Path | str, context_length: int, vocab_size: int, rules: TokenizerRules = SIGLIP):
@@ -109,19 +118,20 @@ class SigLIPTokenizer:
         self.end_id, self.pad_id = self.id_of(rules.end), self.id_of(rules.pad)
 
     def id_of(self, piece: str) -> int:
-        """Returns the id of a piece that must be there."""
+        """Returns the id of a piece, or raises a CheckpointError if the vocabulary does not have it."""
         number = self.vocabulary.id_of(piece)
         if number is None:
-            raise CheckpointError(f"{self.path} has no piece {piece!r}, which its checkpoint's texts need")
+            raise CheckpointError(f"{self.path} has no piece {piece!r}, which is needed to end or to pad texts")
         return number
 
     @property
     def canonicalisation(self) -> str:
-        """What is done to a text, in words."""
-        return f"{self.rules.wording}; pieces of {self.path.name}; {self.rules.end}; padded with {self.rules.pad}"
+        """A description of the tokenizer's rules, for `/info`."""
+        rules = self.rules
+        return f"{rules.wording}; pieces of {self.path.name}; ends with {rules.end}; padded with {rules.pad}"
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns token ids, [K, L] int32. The end survives truncation; an empty text is the end and padding alone."""
+        """Returns token ids, [K, L] int32. A truncated text still has its end; an empty one is only end and padding."""
         token_ids = np.full((len(texts), self.context_length), self.pad_id, np.int32)
         rows = self.vocabulary.encode([self.rules.canonicalize(text) for text in texts])
         for row, pieces in zip(token_ids, rows, strict=True):

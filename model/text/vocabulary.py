@@ -1,11 +1,11 @@
-"""A checkpoint's vocabulary file: text to pieces, by the libraries that the file was made for.
+"""Reads a checkpoint's vocabulary file and splits texts into its pieces, with the library that the file was made for.
 
-Two kinds: SentencePiece's own (`spiece.model`, `tokenizer.model`), and the `tokenizer.json` of Hugging Face's
-tokenizers, which is all that transformers 5 saves of a Gemma tokenizer.
+There are two kinds of files: SentencePiece models (`spiece.model`, `tokenizer.model`), and the `tokenizer.json` of
+Hugging Face's tokenizers, the only file that transformers 5 saves for a Gemma tokenizer.
 
-What marks structure is never made from text, which comes from the public: it is read as letters, as SentencePiece reads
-its control pieces. Gemma's file has more such marks among its user-defined symbols, and those are made control pieces
-here. Its other symbols, runs of spaces and of line ends and HTML tags, stay what they were in training: one piece.
+Special tokens typed by a user are treated as plain text. SentencePiece does so for its control pieces. In Gemma's file
+further special tokens are user-defined symbols; this module changes those to control pieces. Its other symbols (runs of
+spaces or line ends, HTML tags) remain single pieces, as in training.
 """
 
 import json
@@ -23,17 +23,17 @@ CONTROL = re.compile(r"<(pad|eos|bos|unk|mask|2mass|unused\d+|start_of_turn|end_
 
 
 class Vocabulary(NamedTuple):
-    """Texts to the ids of their pieces, without start or end; and a piece to its id, None if there is no such piece."""
+    """Converts texts to piece ids, without start and end, and a piece to its id; None if there is no such piece."""
 
     encode: Callable[[Sequence[str]], list[list[int]]]
     id_of: Callable[[str], int | None]
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Returns what a vocabulary file does; thread-safe.
+    """Returns the vocabulary of a file; thread-safe.
 
     Raises:
-        CheckpointError: The file is missing, or is not of the kind that its name says.
+        CheckpointError: The file is missing, or its content does not match its name.
     """
     if path.suffix == ".json":
         return read_tokenizer_json(path)
@@ -41,7 +41,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def read_sentencepiece(path: Path) -> Vocabulary:
-    """Returns what a SentencePiece model does."""
+    """Returns the vocabulary of a SentencePiece model."""
     try:
         model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
         for piece in model.pieces:
@@ -49,7 +49,7 @@ def read_sentencepiece(path: Path) -> Vocabulary:
                 piece.type = piece.CONTROL
         pieces = sentencepiece.SentencePieceProcessor()
         pieces.LoadFromSerializedProto(model.SerializeToString())
-    # The parser's DecodeError is no subclass of anything narrower.
+    # The parser's DecodeError has no narrower base class.
     except Exception as error:
         raise CheckpointError(f"{path} is not a readable SentencePiece model: {error}") from error
 
@@ -61,13 +61,13 @@ def read_sentencepiece(path: Path) -> Vocabulary:
 
 
 def read_tokenizer_json(path: Path) -> Vocabulary:
-    """Returns what a `tokenizer.json` does."""
-    from tokenizers import Tokenizer  # here: the published checkpoints have a SentencePiece model
+    """Returns the vocabulary of a `tokenizer.json`."""
+    from tokenizers import Tokenizer  # imported here: published checkpoints have a SentencePiece model instead
 
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_str(json.dumps(without_control(values)))
-    # The library raises nothing narrower.
+    # The library has no narrower exception.
     except Exception as error:
         raise CheckpointError(f"{path} is not a readable tokenizer.json: {error}") from error
     tokenizer.no_truncation()
@@ -80,9 +80,9 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
 
 
 def without_control(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns a `tokenizer.json` in which no text leads to a control piece; the pieces keep their ids."""
+    """Returns a `tokenizer.json` that never makes a control piece from text; all pieces keep their ids."""
     model = dict(values["model"])
-    if "merges" in model:  # each a pair, or in older files one string with a space between
+    if "merges" in model:  # each merge is a pair; in older files a string with a space
         merges = ((merge, merge.split(" ") if isinstance(merge, str) else merge) for merge in model["merges"])
         model["merges"] = [merge for merge, pair in merges if not CONTROL.fullmatch("".join(pair))]
     added = [token for token in values.get("added_tokens", []) if not CONTROL.fullmatch(token["content"])]

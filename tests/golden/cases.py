@@ -1,6 +1,6 @@
-"""What the stored reference, the live one and our model are all given: small configs, weights, texts, images.
+"""Inputs for the stored reference, the live reference and our model: small configs, weights, texts and images.
 
-Everything comes from seeded NumPy, so that only the reference's answers have to be stored.
+All random values come from seeded NumPy, so only the outputs of the reference are stored.
 """
 
 import math
@@ -21,23 +21,24 @@ CONFIGS: Mapping[str, SigLIPConfig] = {
         text=TextConfig(width=32, depth=2, num_heads=4, mlp_dim=64, vocab_size=400, context_length=16),
         embed_dim=32,
     ),
-    # As the So400m: pixels that fill no patch are dropped, and mlp_dim is no multiple of the width.
+    # Like the So400m: pixels that do not fill a patch are dropped, and mlp_dim is not a multiple of the width.
     "dropped_pixels": SigLIPConfig(
         vision=VisionConfig(width=36, depth=3, num_heads=2, mlp_dim=67, image_size=(48, 48), patch_size=14),
         text=TextConfig(width=36, depth=3, num_heads=2, mlp_dim=67, vocab_size=400, context_length=8),
         embed_dim=36,
     ),
-    # As SigLIP 2's giant: the towers differ, and the text head leads to the image tower's width.
+    # Like SigLIP 2's giant: the towers have different sizes, and the text head projects to the image tower's width.
     "unequal_towers": SigLIPConfig(
         vision=VisionConfig(width=48, depth=3, num_heads=3, mlp_dim=96, image_size=(32, 32), patch_size=16),
         text=TextConfig(width=24, depth=2, num_heads=4, mlp_dim=52, vocab_size=400, context_length=16),
         embed_dim=48,
     ),
 }
-# Other image sizes than the config's own, (H, W): larger, smaller, not square, and as many patches in another shape.
+# Image sizes (H, W) that differ from the config's: larger, smaller, not square, and the same number of patches in
+# another shape.
 OTHER_SIZES = {"square": [(64, 64), (16, 24), (40, 24), (16, 64)], "dropped_pixels": [(70, 30)]}
 
-# What a published tokenizer is asked in anger; `\u2581` is SentencePiece's own mark for a space.
+# Difficult texts for a tokenizer. `\u2581` is the character that SentencePiece uses for a space.
 TEXTS = [
     "a photo of a cat", "A PHOTO, of CATS!", "This is a photo of 2 cats.", "", " ", "\t\n  \r\n", "...", "!?",
     "_", "-", "snow_leopard", "golden_retriever dog", "it's", "rock'n'roll", "a/b\\c_d.e,f;g:h?i!",
@@ -53,7 +54,8 @@ TEXTS = [
     "<pad>", "<0x41>", "<extra_id_0>", "[CLS]", "<s>", "2 people 35mm f1.4 2026", "set_001/IMG-20260827.JPG",
 ]  # fmt: skip
 
-# Without the mark that only SigLIP 2's reference obeys, and with what its vocabulary has as one piece.
+# The same without `<pad>`, which the reference of SigLIP 2 reads as a special token. Added are runs of whitespace and
+# HTML tags, which are single pieces in its vocabulary.
 TEXTS_2 = [
     *(text for text in TEXTS if text != "<pad>"), "  two   spaces    four", "line\nend\n\ntwo\n\n\n\nfour",
     31 * " " + "a", 7 * " ", "a <table> b</table>", "<b>bold</b><sup>2</sup>", "<s>struck", "\u2581\u2581\u2581a",
@@ -64,16 +66,16 @@ Weights = dict[str, np.ndarray]
 
 
 def perturbed(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> Weights:
-    """Returns float32 tensors of a trained model's kind, every one of them away from its initial value.
+    """Returns float32 tensors as in a trained model, each away from its initial value.
 
-    A freshly initialised model is a blind test: its biases are zero, its LayerNorms the identity and its scale 1, so
-    that a swapped or forgotten tensor changes nothing. Here cosines spread and each tensor counts.
+    A newly initialised model cannot show a swapped or forgotten tensor: its biases are zero, its LayerNorms are the
+    identity, and its scale is 1. With these tensors the cosines differ, and each tensor changes the output.
     """
     return {name: perturbed_tensor(name, shape, seed) for name, shape in shapes.items()}
 
 
 def perturbed_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Returns one tensor, at a scale that keeps a deep tower's activations sane and its attention selective."""
+    """Returns one tensor, scaled so that a deep tower's activations stay moderate and its attention stays selective."""
     if name == "logit_scale":
         return np.full(shape, 4.77, np.float32)
     if name == "logit_bias":
@@ -85,14 +87,14 @@ def perturbed_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.nda
         return np.float32(0.1) * tensor
     if ("embedding.weight" in name and "patch" not in name) or name.endswith("probe"):
         return tensor
-    # Sharper queries and keys: with plain ones every image gathers the same mean, and all cosines are alike.
+    # Larger queries and keys: otherwise attention averages every image equally, and all cosines are almost equal.
     gain = 2 if any(part in name for part in ("q_proj", "k_proj", "in_proj")) else 0.7
     tensor *= np.float32(gain / math.sqrt(math.prod(shape[1:])))
     return tensor
 
 
 def token_ids(config: SigLIPConfig, count: int, seed: int = 0) -> np.ndarray:
-    """Returns texts of random tokens and all lengths, from none to full, ended and padded with 1; [count, L] int32."""
+    """Returns random token ids, [count, L] int32, of lengths from 0 to full, ended and padded with 1."""
     rng = np.random.default_rng(seed)
     length = config.text.context_length
     ids = rng.integers(2, config.text.vocab_size, (count, length), dtype=np.int32)
@@ -101,7 +103,7 @@ def token_ids(config: SigLIPConfig, count: int, seed: int = 0) -> np.ndarray:
 
 
 def pixels(image_size: tuple[int, int], count: int, seed: int = 0) -> np.ndarray:
-    """Returns images that look alike to nobody, [count, H, W, 3] uint8: noise enlarged from ever finer grids."""
+    """Returns clearly different images, [count, H, W, 3] uint8: enlarged noise, each from a finer grid."""
     rng = np.random.default_rng(seed)
     height, width = image_size
     coarse = [rng.integers(0, 256, (2 + 3 * i, 3 + 2 * i, 3), dtype=np.uint8) for i in range(count)]
@@ -109,7 +111,7 @@ def pixels(image_size: tuple[int, int], count: int, seed: int = 0) -> np.ndarray
 
 
 def photos() -> dict[str, np.ndarray]:
-    """Returns source images of all proportions, [H, W, 3] uint8, by name."""
+    """Returns source images by name, [H, W, 3] uint8, of many aspect ratios."""
     rng = np.random.default_rng(5)
     noise = {
         f"noise {height} x {width}": rng.integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -1,9 +1,9 @@
-"""Makes the stored reference again, where torch and transformers are installed (`make parity` installs them):
+"""Makes the stored reference. It needs torch and transformers, which `make parity` installs:
 
     python -m tests.golden.make
 
-Writes the vocabularies (`*.model`, `tokenizer.json`), `tokens*.json`, `pixels*.npz` and one `towers_*.npz` a config.
-`tests/model/` reads them without torch. Each file says what it was made with.
+It writes the vocabularies (`*.model`, `tokenizer.json`), `tokens*.json`, `pixels*.npz` and one `towers_*.npz` per
+config. `tests/model/` reads these files without torch. Tokens, pixels and towers record the package versions.
 """
 
 import json
@@ -28,7 +28,7 @@ LENGTHS, SIDES = (64, 16), (32, 7)
 
 
 def made_with() -> dict[str, str]:
-    """Returns the versions that the answers are of."""
+    """Returns the versions of Python and of the packages that make the outputs."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 

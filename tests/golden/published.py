@@ -1,4 +1,4 @@
-"""The published checkpoints as the specification's tables (1.1 and 6) have them, and their `config.json`."""
+"""The published checkpoints from tables 1.1 and 6 of the specification, and their `config.json`."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ class Tower(NamedTuple):
     mlp_dim: int
 
     def config_json(self) -> dict:
-        """Returns what the hub has: keys that equal a default are left out."""
+        """Returns the tower's part of config.json on the hub, which omits keys whose value is the default."""
         return {
             "hidden_size": self.width,
             "intermediate_size": self.mlp_dim,
@@ -22,7 +22,7 @@ class Tower(NamedTuple):
 
 
 class Published(NamedTuple):
-    """One row of the tables; `millions` of parameters, to the digits that are published."""
+    """One row of the tables. `millions` is the number of parameters in millions, with the published digits."""
 
     variant: str
     weights: str
@@ -36,7 +36,7 @@ class Published(NamedTuple):
     millions: float
 
     def config_json(self) -> dict:
-        """Returns what the hub has: keys that equal a default are left out."""
+        """Returns config.json as on the hub, which omits keys whose value is the default."""
         vision = {} if self.image_size == 224 else {"image_size": self.image_size}
         text = {} if self.context_length == 64 else {"max_position_embeddings": self.context_length}
         if self.text.width != self.vision.width:

@@ -1,4 +1,4 @@
-"""Our model's answer at every stage that is compared with the reference, and how far apart the two may be."""
+"""The outputs of each stage of our model, and their comparison with the reference."""
 
 from typing import NamedTuple
 
@@ -20,8 +20,12 @@ STAGES = (
 COSINE, LOGIT = 5e-6, 1e-3
 
 
-class Agreement(NamedTuple):
-    """How far two models are apart: worst cosine, logit, and stage in units of its spread; and the ranking."""
+class Difference(NamedTuple):
+    """The largest differences between two models: of cosines, logits and stage outputs, and whether rankings are equal.
+
+    `stage` is in units of the standard deviation of the stage's output. `cosine_spread` is the smaller mean standard
+    deviation of the reference's cosines, over images or over texts.
+    """
 
     cosine: float
     logit: float
@@ -31,7 +35,7 @@ class Agreement(NamedTuple):
 
 
 def our_stages(model: SigLIP, images: np.ndarray, token_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns each stage's answer as NumPy; the embeddings and logits are those of the whole model's call."""
+    """Returns the output of each stage as NumPy. Embeddings and logits come from a call of the whole model."""
     vision, text = model.vision, model.text
     x = tokens = vision.embedding(images.astype(np.float32) / 127.5 - 1)
     for block in vision.blocks:
@@ -49,10 +53,10 @@ def our_stages(model: SigLIP, images: np.ndarray, token_ids: np.ndarray) -> dict
     return {name: np.asarray(stages[name]) for name in STAGES}
 
 
-def agreement(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> Agreement:
-    """Returns how far two answers are apart; the cosines are computed in float64 from the embeddings."""
+def compare_stages(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> Difference:
+    """Returns the differences of two models' stage outputs. Cosines are computed from the embeddings in float64."""
     cosines = [np.float64(s["image_embedding"]) @ np.float64(s["text_embedding"]).T for s in (ours, theirs)]
-    return Agreement(
+    return Difference(
         cosine=float(np.abs(cosines[0] - cosines[1]).max()),
         logit=max(float(np.abs(ours[name] - theirs[name]).max()) for name in ("image_logits", "text_logits")),
         stage=max(float(np.abs(ours[name] - theirs[name]).max() / theirs[name].std()) for name in STAGES),

@@ -1,4 +1,4 @@
-"""Small SentencePiece models of the two published kinds, trained on the spot."""
+"""Trains small SentencePiece models of the two published kinds."""
 
 from pathlib import Path
 
@@ -8,27 +8,37 @@ PHRASE = "a photo of cat dog car bird the mountain view this is 2 in on red blue
 FOREIGN = ["猫と犬", "кошка и собака", "gato y perro", "café déjà vu zürich", "σος οδυσσευς"]
 
 
-# As in Gemma's file: marks of structure first, then runs of line ends and of spaces, then HTML tags.
-MARKS = ["<mask>", "<2mass>", "[@BOS@]", *(f"<unused{i}>" for i in range(4)), "<start_of_turn>", "<end_of_turn>"]
+# In the order of Gemma's file: special tokens, then runs of newlines and of spaces, then HTML tags.
+SPECIAL_TOKENS = [
+    "<mask>",
+    "<2mass>",
+    "[@BOS@]",
+    *(f"<unused{i}>" for i in range(4)),
+    "<start_of_turn>",
+    "<end_of_turn>",
+]
 RUNS = [*("\n" * i for i in range(1, 32)), *("\u2581" * i for i in range(2, 32))]
 TAGS = ["<table>", "</table>", "<b>", "</b>", "<s>", "<sup>"]
 
 
 def sentences() -> list[str]:
-    """Returns what both are trained on."""
+    """Returns the sentences that both vocabularies are trained on."""
     words = PHRASE.split()
     starts = [i * step for step in (1, 3, 7) for i in range(40)]
     return [" ".join(words[(start + j) % len(words)] for j in range(9)) for start in starts] + 9 * FOREIGN
 
 
 def train_vocabulary(path: Path, vocab_size: int = 400) -> Path:
-    """Writes a unigram model as SigLIP's are: <pad> 0, </s> 1, <unk> 2, byte fallback, NFKC; returns its path."""
+    """Trains a unigram model like SigLIP's (<pad> 0, </s> 1, <unk> 2, byte fallback, NFKC) and returns its path."""
     kind = {"model_type": "unigram", "normalization_rule_name": "nmt_nfkc"}
     return train(path, vocab_size=vocab_size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, **kind)
 
 
 def train_gemma_vocabulary(path: Path, vocab_size: int = 560) -> Path:
-    """Writes a byte-pair model as Gemma's is: <pad> 0, <eos> 1, <bos> 2, <unk> 3, text as it is; returns its path."""
+    """Trains a byte-pair model like Gemma's and returns its path.
+
+    Its ids are <pad> 0, <eos> 1, <bos> 2, <unk> 3, and it does not normalise text.
+    """
     return train(
         path,
         vocab_size=vocab_size,
@@ -44,7 +54,7 @@ def train_gemma_vocabulary(path: Path, vocab_size: int = 560) -> Path:
         remove_extra_whitespaces=False,
         split_digits=True,
         allow_whitespace_only_pieces=True,
-        user_defined_symbols=MARKS + RUNS + TAGS,
+        user_defined_symbols=SPECIAL_TOKENS + RUNS + TAGS,
     )
 
 

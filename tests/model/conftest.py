@@ -1,4 +1,4 @@
-"""Small checkpoints on disk, in the published layouts, with the weights that the stored reference had."""
+"""Small checkpoints on disk in the published layouts, with the weights of the stored reference."""
 
 import json
 import os
@@ -25,14 +25,17 @@ SQUARE_2 = replace(SQUARE, text=replace(SQUARE.text, vocab_size=600))
 
 
 def small_weights(config: SigLIPConfig = SQUARE) -> Weights:
-    """Returns perturbed tensors for every name and shape of the table; the stored reference proves those right."""
+    """Returns a perturbed tensor for every name and shape of the tensor table.
+
+    The tests against the stored reference prove that these names and shapes are right.
+    """
     return perturbed({name: slot.shape() for name, slot in tensor_table(SigLIP(config)).items()})
 
 
 def write_checkpoint(
     directory: Path, config: SigLIPConfig = SQUARE, weights: Weights | None = None, rules: TokenizerRules = SIGLIP
 ) -> Path:
-    """Writes a checkpoint directory as the hub has it, without `save_checkpoint`, and returns it."""
+    """Writes a checkpoint directory as on the hub, without using `save_checkpoint`, and returns its path."""
     directory.mkdir(parents=True, exist_ok=True)
     save_file(small_weights(config) if weights is None else weights, directory / "model.safetensors")
     shutil.copyfile(HERE / rules.files[0], directory / rules.files[0])
@@ -47,7 +50,7 @@ def write_checkpoint(
 
 
 def split_into_shards(directory: Path, dtype: np.typing.DTypeLike = np.float32) -> list[Path]:
-    """Puts two files and their index in the place of a checkpoint's one, and returns the files."""
+    """Replaces `model.safetensors` with two shards and an index, and returns the paths of the shards."""
     weights = load_file(directory / "model.safetensors")
     names = list(weights)
     parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
@@ -61,24 +64,24 @@ def split_into_shards(directory: Path, dtype: np.typing.DTypeLike = np.float32) 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of the config `square`; not to be written to."""
+    """A checkpoint of the config `square`. Tests must not change it."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="session")
 def checkpoint_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of SigLIP 2, with a larger vocabulary; not to be written to."""
+    """A SigLIP 2 checkpoint of the same size, with a larger vocabulary. Tests must not change it."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint_2"), SQUARE_2, rules=SIGLIP_2)
 
 
 @pytest.fixture
 def changed_checkpoint(tmp_path: Path) -> Callable[[Weights], Path]:
-    """Writes a checkpoint with other tensors than the model expects."""
+    """Returns a function that writes a checkpoint with the given tensors."""
     return lambda weights: write_checkpoint(tmp_path / "changed", weights=weights)
 
 
 @pytest.fixture(scope="session")
 def engine_cache(tmp_path_factory) -> Path:
-    """Where OpenVINO's graphs of a checkpoint are kept, for all processes of a test session."""
+    """The cache folder of OpenVINO graphs, shared by all processes of a test session."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"

@@ -7,28 +7,28 @@ from model.config import SigLIPConfig, TextConfig, VisionConfig
 from model.published import VARIANTS
 
 
-def test_a_config_survives_json():
+def test_a_config_is_equal_after_a_round_trip_through_json():
     config = VARIANTS["SigLIPSo400mP14"]["google_384"].config.with_image_size(378, 252)
     assert SigLIPConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert config.vision.grid == (27, 18)
 
 
-def test_a_width_must_be_a_multiple_of_the_heads():
+def test_the_width_must_be_a_multiple_of_the_number_of_heads():
     with pytest.raises(ValueError, match=r"multiple of num_heads. Received: 770, 12"):
         TextConfig(width=770)
 
 
-def test_the_image_tower_is_as_wide_as_the_embedding():
+def test_embed_dim_must_equal_the_width_of_the_image_tower():
     with pytest.raises(ValueError, match=r"embed_dim must equal vision.width, .* Received: 512, 768"):
         SigLIPConfig(embed_dim=512)
 
 
 @pytest.mark.parametrize(("side", "patch", "grid"), [(224, 16, (14, 14)), (384, 14, (27, 27)), (100, 16, (6, 6))])
-def test_pixels_that_do_not_fill_a_patch_are_dropped(side, patch, grid):
+def test_the_grid_drops_pixels_that_do_not_fill_a_patch(side, patch, grid):
     assert VisionConfig(image_size=(side, side), patch_size=patch).grid == grid
 
 
-def test_the_same_model_for_other_images_differs_in_the_image_size_only():
+def test_with_image_size_changes_only_the_image_size():
     config = SigLIPConfig()
     other = config.with_image_size(256, 512)
     assert other.vision.image_size == (256, 512)

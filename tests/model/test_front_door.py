@@ -1,4 +1,4 @@
-"""The lines of the documentation, as they stand there."""
+"""The public names of the package `model`, used as the documentation shows them."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def photo(tmp_path):
     return str(path)
 
 
-def test_the_documented_lines_give_one_probability_a_text(checkpoint, photo):
+def test_the_documented_example_gives_one_probability_per_text(checkpoint, photo):
     processor = SigLIPProcessor(weights=checkpoint)
     model = load_model(None, checkpoint)
     inputs = processor(text=["mountains", "tortoise", "cat"], image_paths=photo)
@@ -31,7 +31,7 @@ def test_the_documented_lines_give_one_probability_a_text(checkpoint, photo):
     assert preds.sum() == pytest.approx(1)
 
 
-def test_the_embedded_model_runs_by_name_and_without(photo):
+def test_the_embedded_model_runs_with_and_without_explicit_weights(photo):
     processor = library.SigLIPProcessor(*EMBEDDED)
     inputs = processor(text=["cat", "dog"], image_paths=[photo, photo])
     for model in (
@@ -41,16 +41,16 @@ def test_the_embedded_model_runs_by_name_and_without(photo):
         assert model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"].shape == (2, 2)
 
 
-def test_every_name_of_the_front_door_opens():
+def test_every_public_name_can_be_imported():
     assert [name for name in library.__all__ if getattr(library, name).__name__ != name] == []
     assert EMBEDDED[0] in library.__all__
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'SigLIPHugeP14'"):
         _ = library.SigLIPHugeP14
 
 
-def test_the_numpy_recipe_does_not_import_keras():
+def test_the_numpy_modules_do_not_import_keras():
     code = "import sys, model.zero_shot, model.config, model.processor; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

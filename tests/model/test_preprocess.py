@@ -1,4 +1,4 @@
-"""Pixels, bit-equal to the stored reference."""
+"""Preprocessed pixels, bit-equal to the stored reference."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ STORED = {BICUBIC: np.load(HERE / "pixels.npz"), BILINEAR: np.load(HERE / "pixel
 @pytest.mark.parametrize("name", photos())
 @pytest.mark.parametrize("side", [32, 7])
 @pytest.mark.parametrize("resample", STORED)
-def test_pixels_are_the_reference_s_bit_for_bit(name, side, resample):
+def test_pixels_equal_the_reference_bit_for_bit(name, side, resample):
     np.testing.assert_array_equal(resize(photos()[name], (side, side), resample), STORED[resample][f"{name} to {side}"])
 
 
@@ -23,17 +23,17 @@ def test_a_pillow_image_gives_the_same_pixels_as_its_array():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
-def test_a_pillow_image_of_another_mode_is_refused(mode):
+def test_a_pillow_image_that_is_not_rgb_is_refused(mode):
     with pytest.raises(ValueError, match=f"a Pillow image must be RGB. Received: {mode}"):
         resize(Image.new(mode, (4, 4)), (8, 8))
 
 
 @pytest.mark.parametrize(("resample", "words"), [(BICUBIC, "antialiased bicubic"), (BILINEAR, "antialiased bilinear")])
-def test_what_is_done_to_an_image_is_said_in_words(resample, words):
+def test_preprocessing_describes_the_resize_in_words(resample, words):
     assert preprocessing((24, 32), resample).startswith(f"whole image squashed to 24 x 32 by Pillow's {words} on uint8")
 
 
-def test_the_whole_image_is_squashed_also_to_a_size_that_is_not_square():
+def test_the_whole_image_is_resized_even_to_a_size_that_is_not_square():
     left_red = np.where(np.arange(100)[None, :, None] < 50, [255, 0, 0], [0, 0, 255]).astype(np.uint8).repeat(10, 0)
     resized = resize(left_red, (4, 6))
     assert resized.shape == (4, 6, 3)
@@ -52,6 +52,6 @@ def test_the_whole_image_is_squashed_also_to_a_size_that_is_not_square():
     ],
     ids=lambda image: f"{image.dtype}-{image.ndim}-{image.shape[-1]}",
 )
-def test_what_is_no_rgb_image_of_bytes_is_refused_and_not_guessed_at(image):
+def test_an_array_that_is_not_an_rgb_uint8_image_is_refused(image):
     with pytest.raises(ValueError, match=r"\[H, W, 3\] uint8\. Received"):
         resize(image, (8, 8))

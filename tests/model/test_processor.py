@@ -1,4 +1,4 @@
-"""Texts and images as people have them."""
+"""SigLIPProcessor: texts, arrays, Pillow images and files to model inputs."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ def processor(checkpoint) -> SigLIPProcessor:
     return SigLIPProcessor(weights=checkpoint)
 
 
-def test_sizes_and_vocabulary_are_the_checkpoint_s(processor, checkpoint):
+def test_image_size_and_context_length_come_from_the_checkpoint(processor, checkpoint):
     assert processor.image_size == (32, 32)
     assert processor(text="a cat")["input_ids"].shape == (1, 16)
     assert SigLIPProcessor(weights=str(checkpoint), image_size=(8, 24))(images=RGB)["images"].shape == (1, 8, 24, 3)
 
 
-def test_a_siglip_2_has_its_own_filter_and_padding(checkpoint_2):
+def test_siglip_2_uses_the_bilinear_filter_and_its_padding_token(checkpoint_2):
     processor = SigLIPProcessor(weights=checkpoint_2)
     inputs = processor(text="A CAT", images=RGB)
     np.testing.assert_array_equal(inputs["images"][0], resize(RGB, (32, 32), BILINEAR))
@@ -45,7 +45,7 @@ def test_a_siglip_2_has_its_own_filter_and_padding(checkpoint_2):
     ],
     ids=["array", "list", "batch", "pillow", "mixed", "iterator", "none"],
 )
-def test_images_are_one_or_several_arrays_or_pillow_images(processor, images, count):
+def test_images_may_be_one_or_several_arrays_or_pillow_images(processor, images, count):
     pixels = processor(images=images)["images"]
     assert pixels.shape == (count, 32, 32, 3)
     assert pixels.dtype == np.uint8
@@ -53,7 +53,7 @@ def test_images_are_one_or_several_arrays_or_pillow_images(processor, images, co
         np.testing.assert_array_equal(pixels[0], resize(RGB, (32, 32)))
 
 
-def test_paths_are_one_or_several(processor, tmp_path):
+def test_image_paths_may_be_one_or_several(processor, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(RGB).save(path)
     for paths, count in ((path, 1), (str(path), 1), ([path, str(path)], 2)):
@@ -61,27 +61,27 @@ def test_paths_are_one_or_several(processor, tmp_path):
         np.testing.assert_array_equal(pixels, np.stack([resize(RGB, (32, 32))] * count))
 
 
-def test_only_what_was_asked_for_is_returned(processor):
+def test_only_the_given_inputs_are_returned(processor):
     assert list(processor(text=["a", "b"])) == ["input_ids"]
     assert list(processor(images=RGB)) == ["images"]
-    assert processor(text="a cat")["input_ids"].shape == (1, 16), "one text is not a list of letters"
+    assert processor(text="a cat")["input_ids"].shape == (1, 16), "a string is one text, not a list of characters"
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "YCbCr"])
-def test_every_pillow_mode_becomes_rgb(processor, mode):
+def test_every_pillow_mode_is_converted_to_rgb(processor, mode):
     image = Image.fromarray(RGB).convert(mode)
     np.testing.assert_array_equal(
         processor(images=image)["images"][0], resize(np.asarray(image.convert("RGB")), (32, 32))
     )
 
 
-def test_a_file_is_turned_upright(processor, tmp_path):
+def test_a_file_is_rotated_by_its_exif_orientation(processor, tmp_path):
     image = Image.fromarray(RGB)
     exif = image.getexif()
-    exif[0x0112] = 6  # to be shown turned by a quarter clockwise
-    image.save(tmp_path / "turned.png", exif=exif)
+    exif[0x0112] = 6  # viewers rotate the image by 90 degrees clockwise
+    image.save(tmp_path / "rotated.png", exif=exif)
     expected = resize(np.rot90(RGB, -1).copy(), (32, 32))
-    np.testing.assert_array_equal(processor(image_paths=tmp_path / "turned.png")["images"][0], expected)
+    np.testing.assert_array_equal(processor(image_paths=tmp_path / "rotated.png")["images"][0], expected)
 
 
 @pytest.mark.parametrize(
@@ -93,24 +93,24 @@ def test_a_file_is_turned_upright(processor, tmp_path):
         ({"images": [RGB[..., 0]]}, r"must be \[H, W, 3\] uint8. Received: \[20, 30\] uint8"),
     ],
 )
-def test_unclear_inputs_are_refused(processor, inputs, message):
+def test_ambiguous_or_invalid_inputs_are_refused(processor, inputs, message):
     with pytest.raises(ValueError, match=message):
         processor(**inputs)
 
 
-def test_a_file_that_is_missing_or_no_image_is_an_os_error(processor, tmp_path):
+def test_a_missing_file_or_one_that_is_not_an_image_raises_os_error(processor, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     for path in (tmp_path / "absent.jpg", tmp_path / "text.jpg"):
         with pytest.raises(OSError, match=path.name):
             processor(image_paths=path)
 
 
-def test_multilingual_is_short_for_one_name_and_not_to_be_mixed():
+def test_multilingual_and_weights_cannot_be_given_together():
     with pytest.raises(ValueError, match="give multilingual or weights, not both"):
         SigLIPProcessor(multilingual=True, weights="google_224")
 
 
-def test_a_directory_without_a_vocabulary_is_named(checkpoint, tmp_path):
+def test_the_error_names_the_missing_vocabulary_file(checkpoint, tmp_path):
     (tmp_path / "config.json").write_text((checkpoint / "config.json").read_text())
     with pytest.raises(CheckpointError, match=VOCABULARY.name):
         SigLIPProcessor(weights=tmp_path)

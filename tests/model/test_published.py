@@ -1,4 +1,4 @@
-"""Architectures and names."""
+"""The published architectures, and the names of variants and weights."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.golden.published import PUBLISHED
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
-def test_the_published_checkpoints_are_what_the_specification_says(row):
+def test_published_checkpoints_match_the_specification(row):
     named = VARIANTS[row.variant][row.weights]
     assert named.hub_id == row.hub_id
     assert named.generation == (2 if row.vocab_size == 256_000 else 1)
@@ -27,7 +27,10 @@ def test_the_published_checkpoints_are_what_the_specification_says(row):
 
 
 def parameters(config: SigLIPConfig) -> int:
-    """Returns how many numbers a model has, by the paper's shapes, since a giant one is too large to be built here."""
+    """Returns the number of parameters, computed from the shapes in the paper.
+
+    The giant model is too large to build in a test.
+    """
 
     def mlp(tower: TowerConfig) -> int:
         return 2 * tower.width * tower.mlp_dim + tower.width + tower.mlp_dim
@@ -47,16 +50,16 @@ def parameters(config: SigLIPConfig) -> int:
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
-def test_every_published_checkpoint_has_as_many_parameters_as_were_counted(row):
+def test_every_published_checkpoint_has_the_published_number_of_parameters(row):
     assert round(parameters(VARIANTS[row.variant][row.weights].config) / 1e6, 2) == row.millions
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_model_that_is_small_enough_to_be_built_has_as_many_parameters(name):
+def test_a_small_model_has_the_computed_number_of_parameters(name):
     assert SigLIP(CONFIGS[name]).count_params() == parameters(CONFIGS[name])
 
 
-def test_besides_the_published_ones_there_is_the_embedded_one_alone():
+def test_the_named_weights_are_the_published_ones_and_the_embedded_one():
     named = {(variant, weights) for variant, known in VARIANTS.items() for weights in known}
     assert named == {row[:2] for row in PUBLISHED} | {EMBEDDED}
     assert VARIANTS[EMBEDDED[0]][EMBEDDED[1]].hub_id is None
@@ -75,7 +78,7 @@ def test_besides_the_published_ones_there_is_the_embedded_one_alone():
         ("SigLIPBaseP16", "./somewhere", None),
     ],
 )
-def test_names_are_completed_or_left_as_directory_or_hub_id(variant, weights, meant):
+def test_choose_weights_completes_names_and_returns_none_for_a_directory_or_hub_id(variant, weights, meant):
     assert choose_weights(variant, weights) == meant
 
 
@@ -88,13 +91,13 @@ def test_names_are_completed_or_left_as_directory_or_hub_id(variant, weights, me
         (None, "google_384", [row.variant for row in PUBLISHED if row.weights == "google_384"]),
     ],
 )
-def test_an_unknown_or_ambiguous_name_lists_the_known_ones(variant, weights, known):
+def test_the_error_for_an_unknown_or_ambiguous_name_lists_the_known_ones(variant, weights, known):
     with pytest.raises(CheckpointError) as caught:
         choose_weights(variant, weights)
     assert [name for name in known if name not in str(caught.value)] == []
 
 
-def test_a_variant_is_known_by_its_generation_and_its_towers_whatever_the_image_size_and_vocabulary():
+def test_variant_of_compares_generation_and_towers_but_not_image_size_or_vocabulary():
     config = VARIANTS["SigLIPBaseP16"]["google_224"].config
     tuned = replace(config.with_image_size(512, 256), text=replace(config.text, vocab_size=256_000))
     assert (variant_of(tuned), variant_of(tuned, generation=2)) == ("SigLIPBaseP16", "SigLIP2BaseP16")

@@ -1,4 +1,4 @@
-"""What was published against what is computed, on a checkpoint that was never published."""
+"""Published outputs compared with computed ones, on a small checkpoint that was never published."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def photo(tmp_path):
 
 @pytest.fixture(scope="module")
 def lines_of(checkpoint):
-    """Verifies the small checkpoint against given facts, as if they were about google_224."""
+    """Compares the small checkpoint with the given facts, as if it were google_224."""
     model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
 
     def lines(*facts, images=None, sha256=None) -> list[Line]:
@@ -63,7 +63,7 @@ FACTS = [
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: "-".join(map(str, fact.values()))[:40])
-def test_a_value_passes_within_its_tolerance_and_fails_beyond(fact, lines_of, photo):
+def test_a_value_passes_within_its_tolerance_and_fails_outside_it(fact, lines_of, photo):
     images = {"photo.png": photo}
     actual = computed(lines_of, fact, images=images)
     beyond = [*actual[:-1], actual[-1] + 1]
@@ -76,7 +76,7 @@ def test_a_value_passes_within_its_tolerance_and_fails_beyond(fact, lines_of, ph
     assert (wrong.tolerance, wrong.remark) == ("0.01", "somebody")
 
 
-def test_the_values_are_those_of_the_model(lines_of, checkpoint, photo):
+def test_the_computed_values_come_from_the_model(lines_of, checkpoint, photo):
     model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
     inputs = processor(text=LOGITS["texts"], image_paths=photo)
     output = model({"images": inputs["images"], "token_ids": inputs["input_ids"]})
@@ -86,19 +86,19 @@ def test_the_values_are_those_of_the_model(lines_of, checkpoint, photo):
     assert computed(lines_of, {"kind": "token_ids", "text": ""}) == []
 
 
-def test_an_image_that_was_not_given_is_not_checked_and_says_where_to_get_it(lines_of):
+def test_a_fact_without_its_image_is_not_checked_and_the_remark_has_the_image_url(lines_of):
     (line,) = lines_of(LOGITS | {"expected": [0.0, 0.0]})
     assert (line.verdict, line.actual) == ("not checked", "-")
-    assert line.remark == f"photo.png was not given; it can be had from {URL}"
+    assert line.remark == f"photo.png was not given; download it from {URL}"
 
 
-def test_another_image_than_the_published_one_is_not_checked(lines_of, photo):
+def test_a_fact_with_a_different_image_is_not_checked(lines_of, photo):
     (line,) = lines_of(LOGITS | {"expected": [0.0, 0.0]}, images={"photo.png": photo}, sha256="0" * 64)
     assert line.verdict == "not checked"
-    assert "is not the image of" in line.remark
+    assert "is not the image from" in line.remark
 
 
-def test_the_files_are_compared_by_their_hashes(checkpoint, tmp_path):
+def test_files_are_compared_by_sha256(checkpoint, tmp_path):
     model, processor = load_model(None, checkpoint), SigLIPProcessor(weights=checkpoint)
     nothing = {"facts": [], "images": {}}
     lines = verify(checkpoint, NAMES, model, processor, {}, nothing)
@@ -111,7 +111,7 @@ def test_the_files_are_compared_by_their_hashes(checkpoint, tmp_path):
     assert {line.verdict for line in elsewhere} == {"not checked"}
 
 
-def test_facts_about_other_checkpoints_are_left_out(lines_of):
+def test_facts_about_other_checkpoints_are_ignored(lines_of):
     assert lines_of({"checkpoint": "SigLIPLargeP16 google_384", "kind": "scale", "expected": 118.2}) == []
     assert len(lines_of({"checkpoint": "c4_en", "kind": "token_ids", "text": "a", "expected": [2]})) == 1
 
@@ -129,53 +129,56 @@ def test_every_published_fact_is_complete_and_about_a_known_checkpoint():
     assert checked >= {f"{row.variant} {row.weights}" for row in PUBLISHED_1}, "each of the first nine has a fact"
 
 
-def test_published_numbers_agree_among_themselves():
-    """Of large-384, the demonstration's percentages are the sigmoids of the conversion script's logits."""
+def test_published_logits_and_published_probabilities_agree():
+    """For large-384, the percentages of the demonstration are the sigmoids of the conversion script's logits."""
     facts = [fact for fact in PUBLISHED["facts"] if fact["checkpoint"] == "SigLIPLargeP16 google_384"]
     (logits,) = (f["expected"] for f in facts if f["kind"] == "logits" and f["image"] == "apple-ipod.jpg")
     (shares,) = (f["expected"] for f in facts if f["kind"] == "sigmoid")
     np.testing.assert_allclose(1 / (1 + np.exp(-np.array(logits))), shares, atol=5e-4)
 
 
-def test_the_published_token_ids_are_those_of_the_specification():
+def test_the_published_token_ids_match_the_specification():
     texts = {fact["text"]: fact["expected"] for fact in PUBLISHED["facts"] if fact["kind"] == "token_ids"}
     assert len(texts) == 21
     assert texts["the real mountain view"] == [260, 638, 3293, 870]
-    assert max(map(len, texts.values())) == 63, "a context of 64 less </s>"
+    assert max(map(len, texts.values())) == 63, "a context of 64, minus </s>"
 
 
-def test_an_architecture_tells_which_checkpoint_is_meant():
+def test_published_name_finds_the_checkpoint_by_its_architecture():
     for variant, named in VARIANTS.items():
         for weights, published in named.items():
             if published.generation == 1 and published.hub_id:
                 assert published_name(published.config) == (variant, weights)
-    nobody_s = [SQUARE, VARIANTS["SigLIP2BaseP16"]["google_224"].config]
-    for config in nobody_s:
-        with pytest.raises(CheckpointError, match="nothing was published"):
+    unpublished = [SQUARE, VARIANTS["SigLIP2BaseP16"]["google_224"].config]
+    for config in unpublished:
+        with pytest.raises(CheckpointError, match="no published values"):
             published_name(config)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (100, 30), (7, 200)])
-def test_the_bilinear_resize_is_tensorflow_s(size):
+def test_the_bilinear_resize_matches_tensorflow(size):
     image = pixels((61, 90), 1)[0]
-    theirs = tf.cast(tf.clip_by_value(tf.image.resize(image, size), 0, 255), tf.uint8).numpy()
-    assert np.abs(bilinear(image, size).astype(int) - theirs).max() <= 1
-    assert (bilinear(image, size) != theirs).mean() < 0.001
+    expected = tf.cast(tf.clip_by_value(tf.image.resize(image, size), 0, 255), tf.uint8).numpy()
+    assert np.abs(bilinear(image, size).astype(int) - expected).max() <= 1
+    assert (bilinear(image, size) != expected).mean() < 0.001
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--weights", "google_1024"], "error: unknown weights 'google_1024'. Known: "),
-        (["--weights", "/no/such/directory"], "error: there is no directory '/no/such/directory'"),
+        (
+            ["--weights", "/no/such/directory"],
+            "error: '/no/such/directory' is neither an existing directory nor a hub id",
+        ),
         (["--weights", "google_224", "--images", "/no/such/folder"], "error: [Errno 2] No such file or directory"),
     ],
 )
-def test_the_command_ends_with_2_where_nothing_can_be_compared(arguments, message, capsys):
+def test_the_command_exits_with_2_if_nothing_can_be_compared(arguments, message, capsys):
     assert main(["verify", *arguments]) == 2
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_the_command_refuses_a_checkpoint_that_nobody_published(checkpoint, capsys):
+def test_the_command_refuses_a_checkpoint_that_was_not_published(checkpoint, capsys):
     assert main(["verify", "--weights", str(checkpoint)]) == 2
-    assert "nothing was published about a checkpoint of this architecture" in capsys.readouterr().err
+    assert "there are no published values for a checkpoint of this architecture" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Labels to scores."""
+"""Zero-shot scoring: labels and templates to scores."""
 
 import numpy as np
 import pytest
@@ -22,25 +22,25 @@ UNIT /= np.linalg.norm(UNIT, axis=-1, keepdims=True)
         ([], ["{}"], []),
     ],
 )
-def test_labels_take_their_place_in_the_templates_literally_and_label_by_label(labels, templates, expected):
+def test_prompts_insert_labels_literally_and_are_ordered_by_label(labels, templates, expected):
     assert prompts(labels, templates) == expected
 
 
-def test_one_template_is_its_own_class_embedding():
+def test_with_one_template_the_class_embedding_is_its_text_embedding():
     np.testing.assert_array_equal(class_embeddings(UNIT[:, :1]), UNIT[:, 0])
 
 
-def test_several_templates_are_averaged_and_normalised_again():
+def test_the_embeddings_of_several_templates_are_averaged_and_normalised_again():
     mean = UNIT.mean(axis=1)
     np.testing.assert_allclose(class_embeddings(UNIT), mean / np.linalg.norm(mean, axis=-1, keepdims=True), rtol=1e-6)
 
 
-def test_templates_that_cancel_out_give_no_nan():
+def test_embeddings_that_cancel_out_do_not_give_nan():
     opposite = np.stack([UNIT[:, 0], -UNIT[:, 0]], axis=1)
     assert np.isfinite(class_embeddings(opposite)).all()
 
 
-def test_logits_are_scaled_cosines_and_the_bias_cancels_in_softmax():
+def test_logits_are_scaled_cosines_plus_bias_and_softmax_ignores_the_bias():
     image, classes = UNIT[0, 0], UNIT[:, 1]
     with_bias, without = scores(image, classes, 117.0, -12.9), scores(image, classes, 117.0, 0.0)
     np.testing.assert_allclose(with_bias.logits, 117 * classes @ image - 12.9, rtol=1e-5)
@@ -50,10 +50,10 @@ def test_logits_are_scaled_cosines_and_the_bias_cancels_in_softmax():
     assert all(field.dtype == np.float32 for field in with_bias)
 
 
-def test_a_single_label_has_all_of_the_softmax_and_its_own_sigmoid():
-    alone = scores(UNIT[0, 0], UNIT[:1, 1], 100.0, -10.0)
-    assert alone.softmax.tolist() == [1.0]
-    assert 0 < alone.sigmoid[0] < 1
+def test_a_single_label_has_softmax_1_and_a_sigmoid_below_1():
+    single = scores(UNIT[0, 0], UNIT[:1, 1], 100.0, -10.0)
+    assert single.softmax.tolist() == [1.0]
+    assert 0 < single.sigmoid[0] < 1
 
 
 def test_the_sigmoid_does_not_overflow():
@@ -62,13 +62,13 @@ def test_the_sigmoid_does_not_overflow():
     np.testing.assert_allclose(values, [0, 0.5, 1], atol=1e-30)
 
 
-def test_the_published_cat_is_a_third_sure():
-    """Of base-224, two cats and "a photo of 2 cats": logit -0.7567, "31.9%"."""
+def test_sigmoid_of_a_published_logit_is_the_published_probability():
+    """base-224, an image of two cats and "a photo of 2 cats": logit -0.7567, published as "31.9%"."""
     assert sigmoid(np.array([-0.7567, -10.3354])) == pytest.approx([0.31937, 3.2463e-5], rel=1e-3)
 
 
 @pytest.mark.parametrize(("count", "width"), [(1001, 768), (333, 192), (5, 1152)])
-def test_the_same_class_twice_scores_the_same_wherever_it_stands(count, width):
-    chance = np.random.default_rng(0)
-    image, label = chance.standard_normal((2, width)).astype(np.float32)
+def test_equal_class_embeddings_score_equally_at_every_position(count, width):
+    rng = np.random.default_rng(0)
+    image, label = rng.standard_normal((2, width)).astype(np.float32)
     assert len(np.unique(scores(image, np.tile(label, (count, 1)), 1.0, 0.0).logits)) == 1

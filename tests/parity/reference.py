@@ -1,4 +1,4 @@
-"""The reference: transformers' SigLIP with every tensor perturbed, what its stages give, and its tokenizers."""
+"""The reference: SigLIP of transformers with perturbed tensors, the outputs of its stages, and its tokenizers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,14 @@ from transformers.initialization import no_init_weights
 
 from tests.golden.cases import perturbed_tensor
 
-Tokenizer = Callable[[list[str], int], list[list[int]]]  # texts and a length to rows of that length
+Tokenizer = Callable[[list[str], int], list[list[int]]]  # from texts and a length to rows of ids of that length
 
 torch.set_num_threads(2)
 torch.set_grad_enabled(False)
 
 
 def reference_model(config: dict, directory: Path | None = None, seed: int = 0) -> SiglipModel:
-    """Returns transformers' model of that `config.json`, with no tensor at its initial value, saved in `directory`."""
+    """Returns the model of transformers for a `config.json`, with perturbed tensors, saved in `directory` if given."""
     with no_init_weights():
         model = SiglipModel(SiglipConfig(**config)).eval()
     for name, parameter in model.named_parameters():
@@ -28,12 +28,12 @@ def reference_model(config: dict, directory: Path | None = None, seed: int = 0) 
 
 
 def normalized(images: np.ndarray) -> torch.Tensor:
-    """Returns what the reference takes, [B, 3, H, W] in [-1, 1], of images [B, H, W, 3] uint8."""
+    """Returns the input of the reference, [B, 3, H, W] in [-1, 1], from images [B, H, W, 3] uint8."""
     return torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
 
 
 def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns each stage's answer as NumPy; images of another size than the model's are interpolated to."""
+    """Returns the output of each stage as NumPy. For another image size, the positions are interpolated."""
     pixel_values, input_ids = normalized(images), torch.from_numpy(token_ids).long()
     other_size = images.shape[1] != model.config.vision_config.image_size or images.shape[1] != images.shape[2]
     output = model(input_ids=input_ids, pixel_values=pixel_values, interpolate_pos_encoding=other_size)
@@ -52,12 +52,12 @@ def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarr
 
 
 def siglip_tokenizer(vocabulary: Path) -> Tokenizer:
-    """Returns what the first SigLIP's tokenizer does with a `spiece.model`."""
+    """Returns the tokenizer of the first SigLIP for a `spiece.model`."""
     return padded(SiglipTokenizer(str(vocabulary)))
 
 
 def siglip_2_tokenizer(vocabulary: Path) -> Tokenizer:
-    """Returns what SigLIP 2's tokenizer does with a `tokenizer.model`, set as the hub's files set it."""
+    """Returns the tokenizer of SigLIP 2 for a `tokenizer.model`, with the settings in the hub's files."""
     return padded(Siglip2Tokenizer.from_pretrained(vocabulary.parent, **HUB_SETTINGS))
 
 

@@ -1,4 +1,4 @@
-"""Directories as transformers itself saves a fine-tune: in shards, in bfloat16, with the processor's files of today."""
+"""Fine-tunes saved by transformers: in shards, in bfloat16, with the processor files of its current version."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ SMALL = replace(LARGE_PIXELS, vision=replace(LARGE_PIXELS.vision, image_size=(32
 
 
 def fine_tune(directory: Path, config: SigLIPConfig, rules: TokenizerRules, **image_options: object) -> Path:
-    """Returns a directory that transformers has saved, with all of its own files and no other."""
+    """Saves a fine-tune by transformers, with its files and no others, and returns the directory."""
     model = reference_model(config_json(config)).to(torch.bfloat16)
     model.save_pretrained(directory, max_shard_size="50KB")
     if rules is SIGLIP:
@@ -54,7 +54,7 @@ def fine_tune(directory: Path, config: SigLIPConfig, rules: TokenizerRules, **im
 
 
 def assert_logits_agree(directory: Path, rules: TokenizerRules) -> None:
-    """Fails unless we and transformers read the same logits from a directory, by its files alone."""
+    """Asserts that our code and transformers compute the same logits from the files of a directory."""
     photo = photos()["noise 480 x 640"]
     processor = SigLIPProcessor(weights=directory)
     inputs = processor(text=TEXTS, images=photo)
@@ -81,7 +81,7 @@ def assert_logits_agree(directory: Path, rules: TokenizerRules) -> None:
 @pytest.mark.parametrize("resample", [2, 3])
 @pytest.mark.parametrize("config", [LARGE_PIXELS, SMALL], ids=["448 px, patch 14", "32 px"])
 @pytest.mark.parametrize("rules", [SIGLIP, SIGLIP_2], ids=["SigLIP", "SigLIP 2"])
-def test_what_transformers_saves_is_read_as_transformers_reads_it(rules, config, resample, tmp_path):
+def test_a_fine_tune_saved_by_transformers_gives_the_same_logits_as_in_transformers(rules, config, resample, tmp_path):
     directory = fine_tune(tmp_path / "tuned", config, rules, resample=resample)
     names = {path.name for path in directory.iterdir()}
     assert {"processor_config.json", "model.safetensors.index.json"} <= names
@@ -91,7 +91,7 @@ def test_what_transformers_saves_is_read_as_transformers_reads_it(rules, config,
 
 
 @pytest.mark.parametrize("rules", [SIGLIP, SIGLIP_2], ids=["SigLIP", "SigLIP 2"])
-def test_what_save_checkpoint_writes_is_read_as_transformers_reads_it(rules, tmp_path):
+def test_a_checkpoint_saved_by_save_checkpoint_gives_the_same_logits_in_transformers(rules, tmp_path):
     source = fine_tune(tmp_path / "tuned", SMALL, rules, resample=2)
     path = train_gemma_vocabulary(tmp_path / "tokenizer.model") if rules is SIGLIP_2 else HERE / "spiece.model"
     tokenizer = SigLIPTokenizer(path, 24, 777, rules)

@@ -1,4 +1,4 @@
-"""Pixels against `transformers.SiglipImageProcessorPil`, bit for bit."""
+"""Preprocessed pixels, compared bit for bit with `transformers.SiglipImageProcessorPil`."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def checkpoint(tmp_path_factory):
 
 
 def reference(image: Image.Image, size: tuple[int, int], **options) -> np.ndarray:
-    """Returns the reference's answer, [H, W, 3]."""
+    """Returns the pixels of the reference, [H, W, 3]."""
     processor = SiglipImageProcessorPil(size={"height": size[0], "width": size[1]}, do_convert_rgb=True)
     return processor(image, return_tensors="np", **options)["pixel_values"][0].transpose(1, 2, 0)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", photos())
-def test_resized_pixels_are_bit_equal_and_scaled_ones_the_same_float(name, size, checkpoint):
+def test_resized_pixels_are_bit_equal_and_scaled_pixels_are_close(name, size, checkpoint):
     image = Image.fromarray(photos()[name])
     ours = SigLIPProcessor(weights=checkpoint, image_size=size)(images=image)["images"][0]
     np.testing.assert_array_equal(ours, reference(image, size, do_rescale=False, do_normalize=False))
@@ -43,14 +43,14 @@ def test_every_filter_is_bit_equal(resample, name, size):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L", "P", "CMYK", "LA", "1"])
-def test_other_modes_are_converted_alike(mode, checkpoint):
+def test_other_modes_are_converted_like_in_the_reference(mode, checkpoint):
     image = Image.fromarray(photos()["noise 480 x 640"]).convert(mode)
     ours = SigLIPProcessor(weights=checkpoint)(images=image)["images"][0]
     np.testing.assert_array_equal(ours, reference(image, (32, 32), do_rescale=False, do_normalize=False))
 
 
 @pytest.mark.parametrize(("suffix", "orientation"), [("png", 1), ("jpg", 6), ("webp", 3)])
-def test_files_are_read_alike(suffix, orientation, checkpoint, tmp_path):
+def test_files_are_read_like_in_the_reference(suffix, orientation, checkpoint, tmp_path):
     image, path = Image.fromarray(photos()["noise 17 x 23"]), tmp_path / f"photo.{suffix}"
     exif = image.getexif()
     exif[0x0112] = orientation
@@ -61,11 +61,11 @@ def test_files_are_read_alike(suffix, orientation, checkpoint, tmp_path):
     )
 
 
-def test_the_stored_pixels_are_still_the_reference_s():
+def test_the_stored_pixels_still_equal_the_reference():
     for file, resample in (("pixels.npz", BICUBIC), ("pixels_bilinear.npz", BILINEAR)):
         stored = np.load(HERE / file)
         for name, photo in photos().items():
-            answer = reference(
+            expected = reference(
                 Image.fromarray(photo), (32, 32), resample=resample, do_rescale=False, do_normalize=False
             )
-            np.testing.assert_array_equal(stored[f"{name} to 32"], answer)
+            np.testing.assert_array_equal(stored[f"{name} to 32"], expected)

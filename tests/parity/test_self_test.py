@@ -1,4 +1,4 @@
-"""The stored answers of the self-test are the reference's."""
+"""The stored outputs of the self-test, compared with transformers."""
 
 import hashlib
 import json
@@ -8,16 +8,17 @@ import torch
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
-from model.engines.self_test import GOLDEN, test_image
+from model.engines import self_test
+from model.engines.self_test import GOLDEN
 
 
-def test_the_stored_answers_are_those_of_transformers():
+def test_the_stored_outputs_equal_those_of_transformers():
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     model = AutoModel.from_pretrained(GOLDEN.parent, dtype="float32")
     processor = AutoProcessor.from_pretrained(GOLDEN.parent)
     batch = processor(
         text=golden["texts"],
-        images=Image.fromarray(test_image()),
+        images=Image.fromarray(self_test.test_image()),
         padding="max_length",
         truncation=True,
         return_tensors="pt",
@@ -29,6 +30,6 @@ def test_the_stored_answers_are_those_of_transformers():
         output = model(**batch)
     np.testing.assert_allclose(model.logit_scale.exp().item(), golden["scale"], rtol=1e-6)
     np.testing.assert_allclose(model.logit_bias.item(), golden["bias"], rtol=1e-6)
-    # Stored to six places; 5e-6 is what the towers agree within elsewhere.
+    # Stored with six decimal places; 5e-6 is also the tolerance of test_towers.py.
     np.testing.assert_allclose(output.image_embeds.numpy(), golden["image_embeddings"], rtol=0, atol=5e-6)
     np.testing.assert_allclose(output.text_embeds.numpy(), golden["text_embeddings"], rtol=0, atol=5e-6)

@@ -1,10 +1,11 @@
-"""The model against `transformers.SiglipModel`, stage by stage and in the end: |d cosine| <= 5e-6, |d logit| <= 1e-3.
+"""The model, compared with `transformers.SiglipModel` at each stage: |d cosine| <= 5e-6, |d logit| <= 1e-3.
 
-Both compute in float32; a correct stage differs by roundings only (about 2e-5 of its spread at 27 layers), while a
-wrong epsilon, GELU or tensor is past 1e-3 of it. One model at a time is in memory: 9 GB at the peak, for the giant.
+Both compute in float32. The difference of a correct stage is only rounding, about 2e-5 of its standard deviation at 27
+layers. A wrong epsilon, GELU or tensor gives more than 1e-3. Only one model is in memory at a time: the giant needs
+9 GB at the peak.
 
-All nine of the first SigLIP are compared at full size. Of SigLIP 2, whose towers are built alike, four are: each shape
-that the first has not, and one that it has.
+All nine checkpoints of the first SigLIP are compared at full size. SigLIP 2 has the same kind of towers, so four are
+compared: each tower shape that the first SigLIP does not have, and one that it has.
 """
 
 import gc
@@ -31,7 +32,7 @@ from model.published import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
 from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
 from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2
-from tests.golden.stages import COSINE, LOGIT, agreement, our_stages
+from tests.golden.stages import COSINE, LOGIT, compare_stages, our_stages
 from tests.parity.reference import normalized, reference_model, reference_stages
 
 STAGE = 1e-4
@@ -45,13 +46,13 @@ def _memory_freed_after() -> Iterator[None]:
 
 
 def assert_agree(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
-    """Fails unless two models say the same about images and texts that they tell apart."""
-    apart = agreement(ours, theirs)
-    assert apart.cosine_spread > 300 * COSINE, "cosines that hardly differ compare nothing"
-    assert apart.cosine <= COSINE
-    assert apart.logit <= LOGIT
-    assert apart.stage <= STAGE
-    assert apart.same_ranking
+    """Asserts that two models give the same outputs, for inputs whose cosines differ enough to prove it."""
+    difference = compare_stages(ours, theirs)
+    assert difference.cosine_spread > 300 * COSINE, "cosines that are almost equal prove nothing"
+    assert difference.cosine <= COSINE
+    assert difference.logit <= LOGIT
+    assert difference.stage <= STAGE
+    assert difference.same_ranking
 
 
 FULL_SIZE_2 = {
@@ -75,7 +76,7 @@ def test_a_published_checkpoint_agrees_at_full_size(row):
         reference = reference_model(row.config_json(), Path(directory))
         theirs = reference_stages(reference, images, ids)
         del reference
-        # The hub's own config.json, with the keys left out that equal a default.
+        # config.json as on the hub, which omits keys whose value is the default.
         (Path(directory) / "config.json").write_text(json.dumps(row.config_json()))
         model = load_model(row.variant, directory)
     assert_agree(our_stages(model, images, ids), theirs)
@@ -87,19 +88,19 @@ def test_openvino_agrees_with_the_reference_at_full_size(tmp_path):
     config = from_hf(row.config_json())
     images, ids = pixels(config.vision.image_size, 3), token_ids(config, 4)
     theirs = reference_stages(reference_model(row.config_json(), tmp_path), images, ids)
-    tokenizer = SigLIPProcessor(*EMBEDDED).tokenizer  # whatever it is: the token ids are given
+    tokenizer = SigLIPProcessor(*EMBEDDED).tokenizer  # any tokenizer: the token ids are given
     save_checkpoint(load_model(row.variant, tmp_path), tmp_path, tokenizer=tokenizer)
     encoder = load_encoder(weights=str(tmp_path), engine="openvino", max_batch=4)
     image_embedding, text_embedding = encoder.encode_images(images), encoder.encode_texts(ids)
     cosines = image_embedding @ text_embedding.T
     their_cosines = theirs["image_embedding"] @ theirs["text_embedding"].T
-    assert np.ptp(their_cosines) > 300 * COSINE, "cosines that hardly differ compare nothing"
+    assert np.ptp(their_cosines) > 300 * COSINE, "cosines that are almost equal prove nothing"
     assert np.abs(cosines - their_cosines).max() <= COSINE
     assert np.abs(encoder.scale * cosines + encoder.bias - theirs["image_logits"]).max() <= LOGIT
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
-def test_the_reference_of_our_configuration_has_as_many_parameters_as_were_counted(row):
+def test_the_reference_with_our_config_has_the_published_number_of_parameters(row):
     with no_init_weights(), torch.device("meta"):
         reference = SiglipModel(SiglipConfig(**config_json(VARIANTS[row.variant][row.weights].config)))
     assert round(sum(parameter.numel() for parameter in reference.parameters()) / 1e6, 2) == row.millions
@@ -107,7 +108,7 @@ def test_the_reference_of_our_configuration_has_as_many_parameters_as_were_count
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_small_model_agrees_with_either_attention(name, attention, tmp_path):
+def test_a_small_model_agrees_with_both_attention_implementations(name, attention, tmp_path):
     config = CONFIGS[name]
     reference = reference_model(config_json(config), tmp_path)
     reference.set_attn_implementation(attention)
@@ -125,7 +126,7 @@ def test_another_image_size_agrees_with_interpolate_pos_encoding(name, size, tmp
 
 
 @pytest.mark.parametrize("size", [(448, 448), (112, 112), (256, 160), (32, 992), (240, 224), (112, 448)])
-def test_positions_of_a_published_grid_are_interpolated_alike(size):
+def test_positions_of_a_published_grid_are_interpolated_like_in_the_reference(size):
     reference = reference_model({"vision_config": {"hidden_size": 24, "num_hidden_layers": 1, "intermediate_size": 8}})
     embeddings = reference.vision_model.embeddings
     patches = normalized(np.zeros((1, *size, 3), np.uint8))
@@ -137,12 +138,12 @@ def test_positions_of_a_published_grid_are_interpolated_alike(size):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_save_checkpoint_writes_transformers_reads(name, dtype, tmp_path):
+def test_transformers_reads_a_checkpoint_saved_by_save_checkpoint(name, dtype, tmp_path):
     config, model = CONFIGS[name], SigLIP(CONFIGS[name])
     reference_model(config_json(config), tmp_path / "perturbed")
     load_checkpoint(model, tmp_path / "perturbed")
     save_checkpoint(model, tmp_path / "saved", dtype=dtype)
-    # The rounded weights, in float32 on both sides.
+    # Load the rounded weights, so that both models compute with the same ones in float32.
     load_checkpoint(model, tmp_path / "saved")
     reference, report = SiglipModel.from_pretrained(tmp_path / "saved", dtype="float32", output_loading_info=True)
     assert {key: value for key, value in report.items() if value} == {}
@@ -151,13 +152,13 @@ def test_what_save_checkpoint_writes_transformers_reads(name, dtype, tmp_path):
 
 
 def small(tmp_path: Path) -> Path:
-    """Returns a directory as `save_checkpoint` leaves it, with a vocabulary."""
+    """Saves a small model with a vocabulary by `save_checkpoint`, and returns its directory."""
     save_checkpoint(SigLIP(CONFIGS["square"]), tmp_path, tokenizer=SigLIPTokenizer(HERE / "spiece.model", 16, 400))
     return tmp_path
 
 
 @pytest.mark.parametrize("which", ["saved", "embedded"])
-def test_a_directory_of_ours_gives_our_logits_through_auto_classes(which, tmp_path):
+def test_auto_classes_of_transformers_give_our_logits_from_our_directory(which, tmp_path):
     directory = EMBEDDED_DIRECTORY / EMBEDDED[1] if which == "embedded" else small(tmp_path)
     texts, photo = ["a photo of a cat", "DOG!", "snow_leopard", "猫", ""], pixels((90, 61), 1)[0]
     inputs = SigLIPProcessor(weights=directory)(text=texts, images=photo)

@@ -1,4 +1,7 @@
-"""The real hub client against a hub on the loopback; the client reads its settings once a process."""
+"""Downloads by the real hub client from a fake hub on localhost.
+
+Each download runs in a subprocess, because the client reads its settings only once per process.
+"""
 
 import contextlib
 import json
@@ -22,19 +25,19 @@ DOWNLOAD = """
 import json, sys
 from model.config import CheckpointError
 from model.checkpoint.hub import checkpoint_directory
-answer = {"stages": []}
+result = {"stages": []}
 try:
-    directory = checkpoint_directory(None, sys.argv[1], revision=sys.argv[2] or None, on_stage=answer["stages"].append)
-    answer["directory"] = str(directory)
+    directory = checkpoint_directory(None, sys.argv[1], revision=sys.argv[2] or None, on_stage=result["stages"].append)
+    result["directory"] = str(directory)
 except CheckpointError as error:
-    answer["error"] = str(error)
-print(json.dumps(answer))
+    result["error"] = str(error)
+print(json.dumps(result))
 """
 
 
 @dataclass
-class Answer:
-    """What a download came to: the directory or an error, by way of which stages, and what it wrote to stderr."""
+class Download:
+    """The result of a download: the directory or an error, the reported stages, and stderr."""
 
     stages: list[str]
     stderr: str
@@ -42,30 +45,30 @@ class Answer:
     error: str = ""
 
 
-def download(hub: Hub, home: Path, hub_id: str = HUB_ID, revision: str = "", **variables: str) -> Answer:
+def download(hub: Hub, home: Path, hub_id: str = HUB_ID, revision: str = "", **variables: str) -> Download:
     environment = hub.environment(home, **variables)
     command = [sys.executable, "-c", DOWNLOAD, hub_id, revision]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return Answer(stderr=done.stderr, **json.loads(done.stdout))
+    return Download(stderr=done.stderr, **json.loads(done.stdout))
 
 
 def contents(directory: Path | str) -> dict[str, bytes]:
     return {name: (Path(directory) / name).read_bytes() for name in NEEDED}
 
 
-def percents(stages: list[str]) -> list[int]:
+def percentages(stages: list[str]) -> list[int]:
     assert [stage for stage in stages if not (stage.startswith("downloading ") and stage.endswith(" %"))] == []
     return [int(stage.split()[1]) for stage in stages]
 
 
-def test_a_download_counts_to_a_hundred_and_the_next_start_reads_the_cache_also_without_a_network(tmp_path):
+def test_a_download_reports_progress_up_to_100_and_later_starts_use_the_cache_even_offline(tmp_path):
     with Hub(DIRECTORY) as hub:
         first = download(hub, tmp_path)
         assert contents(first.directory) == contents(DIRECTORY)
-        counted = percents(first.stages)
+        counted = percentages(first.stages)
         assert (counted[0], counted[-1]) == (0, 100)
         assert counted == sorted(set(counted))
-        assert first.stderr == ""  # no bar in a log
+        assert first.stderr == ""  # no progress bar in a log
         hub.requests.clear()
         second = download(hub, tmp_path)
         assert (second.directory, second.stages) == (first.directory, [])
@@ -73,10 +76,10 @@ def test_a_download_counts_to_a_hundred_and_the_next_start_reads_the_cache_also_
         hub.requests.clear()
         third = download(hub, tmp_path, HF_HUB_OFFLINE="1")
         assert (third.directory, hub.requests) == (first.directory, [])
-    assert download(hub, tmp_path).directory == first.directory  # the hub is gone
+    assert download(hub, tmp_path).directory == first.directory  # the hub is down
 
 
-def test_without_a_listener_a_terminal_shows_the_clients_own_bar(tmp_path):
+def test_without_an_on_stage_callback_a_terminal_shows_the_progress_bar_of_the_client(tmp_path):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     shown = bytearray()
@@ -84,7 +87,7 @@ def test_without_a_listener_a_terminal_shows_the_clients_own_bar(tmp_path):
     with Hub(DIRECTORY) as hub:
         process = subprocess.Popen([sys.executable, "-c", code], env=hub.environment(tmp_path), stderr=theirs)
         os.close(theirs)
-        with contextlib.suppress(OSError):  # how Linux says that nobody is left to write
+        with contextlib.suppress(OSError):  # raised on Linux when the process has closed the terminal
             while piece := os.read(ours, 65_536):
                 shown += piece
         assert process.wait() == 0
@@ -92,14 +95,14 @@ def test_without_a_listener_a_terminal_shows_the_clients_own_bar(tmp_path):
     assert b"100%|" in shown
 
 
-def test_what_the_model_does_not_need_is_not_fetched(tmp_path):
+def test_only_needed_files_are_downloaded(tmp_path):
     with Hub(DIRECTORY) as hub:
-        answer = download(hub, tmp_path)
-    assert sorted(path.name for path in Path(answer.directory).iterdir()) == NEEDED
+        result = download(hub, tmp_path)
+    assert sorted(path.name for path in Path(result.directory).iterdir()) == NEEDED
     assert {path.name for path in DIRECTORY.iterdir()} > set(NEEDED)
 
 
-def test_what_a_training_left_in_folders_is_not_fetched_and_not_counted(tmp_path):
+def test_checkpoints_in_subfolders_are_not_downloaded_or_counted(tmp_path):
     repository = tmp_path / "repository"
     (repository / "checkpoint-500").mkdir(parents=True)
     for name in ("config.json", "spiece.model"):
@@ -107,81 +110,81 @@ def test_what_a_training_left_in_folders_is_not_fetched_and_not_counted(tmp_path
     (repository / "model.safetensors").write_bytes(bytes(3 * CHUNK_BYTES))
     (repository / "checkpoint-500/model.safetensors").write_bytes(bytes(3 * CHUNK_BYTES))
     with Hub(repository) as hub:
-        answer = download(hub, tmp_path)
-    assert not (Path(answer.directory) / "checkpoint-500").exists()
-    assert percents(answer.stages)[-1] == 100
+        result = download(hub, tmp_path)
+    assert not (Path(result.directory) / "checkpoint-500").exists()
+    assert percentages(result.stages)[-1] == 100
 
 
-@pytest.mark.parametrize(("others", "fetched"), [([], True), (["tokenizer.model"], False)])
-def test_a_vocabulary_of_transformers_is_fetched_where_there_is_no_other(tmp_path, others, fetched):
+@pytest.mark.parametrize(("others", "downloaded"), [([], True), (["tokenizer.model"], False)])
+def test_tokenizer_json_is_downloaded_only_without_another_vocabulary_file(tmp_path, others, downloaded):
     directory = tmp_path / "repository"
     directory.mkdir()
     for name in ("config.json", "processor_config.json", "model.safetensors", "tokenizer.json", *others):
         (directory / name).write_bytes(b"{}")
     with Hub(directory) as hub:
-        answer = download(hub, tmp_path)
-    assert {path.name for path in directory.iterdir()} - {path.name for path in Path(answer.directory).iterdir()} == (
-        set() if fetched else {"tokenizer.json"}
+        result = download(hub, tmp_path)
+    assert {path.name for path in directory.iterdir()} - {path.name for path in Path(result.directory).iterdir()} == (
+        set() if downloaded else {"tokenizer.json"}
     )
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path):
+def test_a_broken_connection_is_resumed_where_it_stopped(tmp_path):
     with Hub(DIRECTORY, break_after_bytes=CHUNK_BYTES + 1000) as hub:
-        answer = download(hub, tmp_path)
-        assert contents(answer.directory) == contents(DIRECTORY)
-        assert [headers.get("range") for headers in hub.asked("GET", "^/cdn/")] == [None, f"bytes={CHUNK_BYTES}-"]
-    counted = percents(answer.stages)
+        result = download(hub, tmp_path)
+        assert contents(result.directory) == contents(DIRECTORY)
+        assert [headers.get("range") for headers in hub.headers_of("GET", "^/cdn/")] == [None, f"bytes={CHUNK_BYTES}-"]
+    counted = percentages(result.stages)
     assert counted[-1] == 100
     assert counted == sorted(set(counted))
 
 
 @pytest.mark.slow
-def test_a_hub_that_goes_away_is_one_sentence_and_the_next_try_fetches_only_what_is_missing(tmp_path):
+def test_a_failing_hub_gives_a_one_line_error_and_a_retry_downloads_only_missing_files(tmp_path):
     with Hub(DIRECTORY, break_after_bytes=CHUNK_BYTES, gone_after_break=True) as hub:
-        answer = download(hub, tmp_path)
-    assert answer.error.startswith(f"{HUB_ID} could not be fetched: RemoteProtocolError: Server disconnected")
-    assert "\n" not in answer.error
+        result = download(hub, tmp_path)
+    assert result.error.startswith(f"{HUB_ID} could not be fetched: RemoteProtocolError: Server disconnected")
+    assert "\n" not in result.error
     with Hub(DIRECTORY) as hub:
         again = download(hub, tmp_path)
         assert contents(again.directory) == contents(DIRECTORY)
-        assert hub.asked("GET", "/resolve/.*spiece") == []
-    assert percents(again.stages)[-1] == 100
+        assert hub.headers_of("GET", "/resolve/.*spiece") == []
+    assert percentages(again.stages)[-1] == 100
 
 
 @pytest.mark.parametrize("revision", ["v1.0", COMMIT])
-def test_a_revision_is_what_is_fetched(tmp_path, revision):
+def test_a_given_revision_is_downloaded(tmp_path, revision):
     with Hub(DIRECTORY) as hub:
-        answer = download(hub, tmp_path, revision=revision)
-    assert Path(answer.directory).name == COMMIT
-    assert percents(answer.stages)[-1] == 100
+        result = download(hub, tmp_path, revision=revision)
+    assert Path(result.directory).name == COMMIT
+    assert percentages(result.stages)[-1] == 100
 
 
 @pytest.mark.parametrize(
     ("hub_id", "revision", "reason"),
     [
-        ("someone/else", "", "the hub has no such repository, or a private one: then set HF_TOKEN"),
+        ("someone/else", "", "the hub has no such repository, or it is private; for a private one, set HF_TOKEN"),
         (HUB_ID, "v2", "it has no revision 'v2'"),
     ],
 )
-def test_what_the_hub_does_not_have_is_one_sentence(tmp_path, hub_id, revision, reason):
+def test_an_unknown_repository_or_revision_gives_a_one_line_error(tmp_path, hub_id, revision, reason):
     with Hub(DIRECTORY) as hub:
         assert download(hub, tmp_path, hub_id, revision).error == f"{hub_id} could not be fetched: {reason}"
 
 
-def test_a_gated_repository_wants_a_token_which_is_for_the_hub_alone(tmp_path):
+def test_a_gated_repository_needs_a_token_which_is_sent_only_to_the_hub(tmp_path):
     with Hub(DIRECTORY, token="hf_secret") as hub:
         refused = download(hub, tmp_path)
         assert refused.error.startswith(f"{HUB_ID} could not be fetched: it is gated: accept its conditions")
         assert download(hub, tmp_path, HF_TOKEN="hf_secret").directory
-        assert hub.asked("GET", "spiece")[0]["authorization"] == "Bearer hf_secret"
-        assert [headers.get("authorization") for headers in hub.asked("GET", "^/cdn/")] == [None]
+        assert hub.headers_of("GET", "spiece")[0]["authorization"] == "Bearer hf_secret"
+        assert [headers.get("authorization") for headers in hub.headers_of("GET", "^/cdn/")] == [None]
 
 
-def test_without_a_place_for_the_listing_there_are_no_percents_but_a_model(tmp_path):
+def test_if_the_file_listing_cannot_be_stored_the_download_works_without_progress(tmp_path):
     repository = tmp_path / "hub" / f"models--{HUB_ID.replace('/', '--')}"
     repository.mkdir(parents=True)
     (repository / "trees").touch()
     with Hub(DIRECTORY) as hub:
-        answer = download(hub, tmp_path)
-    assert contents(answer.directory) == contents(DIRECTORY)
-    assert answer.stages == []
+        result = download(hub, tmp_path)
+    assert contents(result.directory) == contents(DIRECTORY)
+    assert result.stages == []

@@ -1,4 +1,4 @@
-"""The JSON files beside the tensors."""
+"""config.json and tokenizer_config.json of a checkpoint."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from model.text.tokenizer import SIGLIP, SIGLIP_2
 from tests.golden.cases import CONFIGS
 from tests.golden.published import PUBLISHED
 
-# config.json of google/siglip-base-patch16-224 as it is published: what equals a default is left out.
+# config.json of google/siglip-base-patch16-224 as published: it omits keys whose value is the default.
 BASE_224 = {
     "architectures": ["SiglipModel"],
     "initializer_factor": 1.0,
@@ -40,18 +40,18 @@ EVERY = {
 }
 
 
-def test_keys_that_config_json_omits_take_the_reference_s_defaults():
+def test_keys_that_config_json_omits_have_the_defaults_of_the_reference():
     assert from_hf(BASE_224) == VARIANTS["SigLIPBaseP16"]["google_224"].config
     assert from_hf({"model_type": "siglip"}) == SigLIPConfig()
     assert from_hf({"model_type": "siglip", "text_config": None, "vision_config": None}) == SigLIPConfig()
 
 
-def test_an_image_size_may_be_height_and_width_as_transformers_5_allows():
+def test_image_size_may_be_height_and_width_as_in_transformers_5():
     config = from_hf({"model_type": "siglip", "vision_config": {"image_size": [224, 256]}})
     assert config == SigLIPConfig().with_image_size(224, 256)
 
 
-def test_text_vision_and_projection_sizes_are_read_apart():
+def test_text_vision_and_projection_sizes_are_read_separately():
     config = from_hf(
         {
             "model_type": "siglip",
@@ -73,19 +73,19 @@ def test_text_vision_and_projection_sizes_are_read_apart():
     assert (config.vision.depth, config.text.depth) == (40, 12)
 
 
-def test_no_projection_size_means_the_text_tower_s_width():
+def test_without_projection_size_the_width_of_the_text_tower_is_used():
     assert from_hf({"model_type": "siglip", "text_config": {"projection_size": None}}).embed_dim == 768
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
-def test_the_published_config_json_means_the_named_architecture(row):
+def test_a_published_config_json_gives_the_config_of_its_name(row):
     assert from_hf(row.config_json()) == VARIANTS[row.variant][row.weights].config
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "siglip2"}, "model_type 'siglip2' is NaFlex, another architecture, which is not supported"),
+        ({"model_type": "siglip2"}, "model_type 'siglip2' is NaFlex, which is not supported"),
         ({"model_type": "clip"}, "model_type must be 'siglip', not 'clip'"),
         ({"model_type": None}, "model_type must be 'siglip', not None"),
         ({"vision_config": {"hidden_act": "gelu"}}, "hidden_act must be 'gelu_pytorch_tanh', not 'gelu'"),
@@ -98,7 +98,7 @@ def test_the_published_config_json_means_the_named_architecture(row):
         ({"vision_config": [1]}, "config.json: "),
     ],
 )
-def test_another_architecture_is_refused(changes, message):
+def test_an_unsupported_architecture_is_refused(changes, message):
     with pytest.raises(CheckpointError, match=re.escape(message)):
         from_hf({**BASE_224, **changes})
 
@@ -106,7 +106,7 @@ def test_another_architecture_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "has no config.json"), ("{", "is not JSON"), ("[]", "config.json: ")]
 )
-def test_a_directory_without_a_readable_config_is_named(content, message, tmp_path):
+def test_the_error_names_the_directory_without_a_readable_config(content, message, tmp_path):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -115,7 +115,7 @@ def test_a_directory_without_a_readable_config_is_named(content, message, tmp_pa
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_written_config_is_read_back(name):
+def test_a_written_config_is_equal_when_read_back(name):
     assert from_hf(json.loads(json.dumps(config_json(EVERY[name])))) == EVERY[name]
 
 
@@ -124,7 +124,7 @@ def test_a_config_for_images_that_are_not_square_is_refused():
         config_json(CONFIGS["square"].with_image_size(32, 64))
 
 
-def test_the_tokenizer_pads_with_its_end_and_makes_no_mask():
+def test_the_written_tokenizer_pads_with_the_end_token_and_has_no_attention_mask():
     written = tokenizer_json(16)
     assert (written["pad_token"], written["eos_token"], written["model_max_length"]) == ("</s>", "</s>", 16)
     assert written["model_input_names"] == ["input_ids"]
@@ -145,7 +145,7 @@ def test_the_tokenizer_pads_with_its_end_and_makes_no_mask():
         (None, [], 32_000, SIGLIP),
     ],
 )
-def test_how_texts_are_read_is_said_by_the_class_then_the_files_then_the_vocabulary(
+def test_tokenizer_rules_follow_the_class_then_the_files_then_the_vocabulary_size(
     tokenizer_class, files, vocab_size, rules, tmp_path
 ):
     config = replace(CONFIGS["square"], text=replace(CONFIGS["square"].text, vocab_size=vocab_size))
@@ -159,7 +159,7 @@ def test_how_texts_are_read_is_said_by_the_class_then_the_files_then_the_vocabul
 
 
 @pytest.mark.parametrize("token", ["<unk>", {"content": "<unk>", "__type": "AddedToken", "special": True}])
-def test_a_checkpoint_s_own_padding_is_heeded(token, checkpoint, tmp_path):
+def test_the_pad_token_of_the_checkpoint_is_used(token, checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
     path = directory / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": token}))
@@ -176,14 +176,14 @@ def test_a_checkpoint_s_own_padding_is_heeded(token, checkpoint, tmp_path):
         ([], "tokenizer_config.json is not a JSON object"),
     ],
 )
-def test_a_checkpoint_for_another_tokenizer_is_refused(values, message, checkpoint, tmp_path):
+def test_an_unsupported_tokenizer_config_is_refused(values, message, checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
     (directory / "tokenizer_config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=message):
         SigLIPProcessor(weights=directory)
 
 
-def test_the_written_files_of_a_siglip_2_say_its_rules(tmp_path):
+def test_written_siglip_2_files_are_read_back_with_the_siglip_2_rules(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_json(64, SIGLIP_2)))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor_json((32, 32), BILINEAR)))
     assert read_tokenizer_rules(tmp_path) == SIGLIP_2

@@ -1,4 +1,4 @@
-"""What the JSON files beside the tensors say about images."""
+"""The image settings in preprocessor_config.json and processor_config.json."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from model.processor import SigLIPProcessor
 from model.text.tokenizer import SIGLIP, SIGLIP_2
 
 
-def test_the_preprocessor_squashes_bicubically_to_minus_one_and_one():
+def test_the_written_preprocessor_resizes_bicubically_and_scales_to_minus_one_to_one():
     written = preprocessor_json((224, 224))
     assert written["size"] == {"height": 224, "width": 224}
     assert written["resample"] == 3
@@ -32,7 +32,7 @@ def test_the_preprocessor_squashes_bicubically_to_minus_one_and_one():
         ("size", {"shortest_edge": 32}),
     ],
 )
-def test_a_checkpoint_that_wants_other_pixels_is_refused_and_not_scored_wrongly(key, value, checkpoint, tmp_path):
+def test_a_checkpoint_with_unsupported_preprocessing_is_refused(key, value, checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
     path = directory / "preprocessor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
@@ -42,7 +42,7 @@ def test_a_checkpoint_that_wants_other_pixels_is_refused_and_not_scored_wrongly(
         load_encoder(weights=str(directory), device="cpu")
 
 
-def test_another_image_size_than_the_model_s_is_told_with_both(checkpoint, tmp_path):
+def test_the_error_for_a_different_image_size_has_both_sizes(checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "other")
     (directory / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 48, "width": 48}}))
     with pytest.raises(CheckpointError, match=r"size must be .*32.*32.*, not .*48.*48.*config\.json's image_size"):
@@ -62,7 +62,7 @@ def test_another_image_size_than_the_model_s_is_told_with_both(checkpoint, tmp_p
         (SIGLIP_2, {"processor_class": "SiglipProcessor"}, {"resample": 4}, 4),
     ],
 )
-def test_the_filter_is_read_where_transformers_reads_it_and_else_the_generation_s(
+def test_the_filter_is_read_where_transformers_reads_it_or_is_the_default_of_the_generation(
     rules, nested, plain, resample, tmp_path
 ):
     for name, values in (("processor_config.json", nested), ("preprocessor_config.json", plain)):
@@ -72,7 +72,7 @@ def test_the_filter_is_read_where_transformers_reads_it_and_else_the_generation_
 
 
 @pytest.mark.parametrize("values", [{"image_processor": {"do_normalize": False}}, {"image_processor": [1]}, []])
-def test_a_nested_image_processor_is_checked_as_well(values, tmp_path):
+def test_a_nested_image_processor_is_checked_too(values, tmp_path):
     (tmp_path / "processor_config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=r"processor_config\.json"):
         read_resample(tmp_path, (32, 32), SIGLIP)

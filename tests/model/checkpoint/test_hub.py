@@ -1,4 +1,4 @@
-"""Names to directories. The cache is a real one, laid out as the hub client lays it out; nothing is downloaded."""
+"""Names to checkpoint directories, with a hub cache in the layout of the hub client. Nothing is downloaded."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ COMMIT = "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"
 
 
 def cached(home: Path, hub_id: str, directory: Path) -> Path:
-    """Puts a directory's files into a hub cache as that repository, and returns the snapshot."""
+    """Copies a directory into a hub cache as the snapshot of `hub_id`, and returns the snapshot's path."""
     repository = home / "hub" / f"models--{hub_id.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs/main").write_text(COMMIT)
@@ -24,14 +24,14 @@ def cached(home: Path, hub_id: str, directory: Path) -> Path:
 
 
 def offline(code: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Runs Python without a network, with that hub cache and no other."""
+    """Runs Python code in a subprocess, offline and with the hub cache in `home` only."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("HF_HUB_CACHE", None)
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
-def test_a_hub_id_is_loaded_from_the_cache_without_a_network(checkpoint, tmp_path):
+def test_a_hub_id_is_loaded_from_the_cache_offline(checkpoint, tmp_path):
     cached(tmp_path, "someone/small-siglip", checkpoint)
     answer = offline(
         "from model import SigLIPProcessor\n"
@@ -53,7 +53,7 @@ def test_a_published_name_is_found_in_the_cache_under_its_hub_id(checkpoint, tmp
     assert answer.stdout == f"{snapshot} {snapshot}\n", answer.stderr
 
 
-def test_a_siglip_2_by_its_name_is_read_by_the_files_of_its_hub_id(checkpoint_2, tmp_path):
+def test_a_siglip_2_name_is_loaded_from_the_files_of_its_hub_id(checkpoint_2, tmp_path):
     cached(tmp_path, "google/siglip2-giant-opt-patch16-256", checkpoint_2)
     answer = offline(
         "from model import SigLIPProcessor\n"
@@ -64,13 +64,13 @@ def test_a_siglip_2_by_its_name_is_read_by_the_files_of_its_hub_id(checkpoint_2,
     assert answer.stdout == "2 [0 0]\n", answer.stderr
 
 
-def test_a_cached_file_that_is_not_the_published_one_is_refused(checkpoint, tmp_path):
+def test_a_cached_file_with_a_wrong_sha256_is_refused(checkpoint, tmp_path):
     cached(tmp_path, "google/siglip-base-patch16-224", checkpoint)
     answer = offline("from model import SigLIPProcessor; SigLIPProcessor()", tmp_path)
     assert "spiece.model is not the published file: sha256 is" in answer.stderr
 
 
-def test_a_pinned_revision_is_the_user_s_own_choice_and_not_compared(checkpoint, tmp_path):
+def test_the_files_of_a_given_revision_are_not_compared_with_published_hashes(checkpoint, tmp_path):
     snapshot = cached(tmp_path, "google/siglip-base-patch16-224", checkpoint)
     answer = offline(
         "from model.checkpoint.hub import checkpoint_directory\n"
@@ -81,30 +81,30 @@ def test_a_pinned_revision_is_the_user_s_own_choice_and_not_compared(checkpoint,
 
 
 @pytest.mark.slow
-def test_without_network_and_cache_the_error_says_what_to_do(tmp_path):
+def test_offline_without_a_cache_the_error_lists_the_alternatives(tmp_path):
     answer = offline("from model import SigLIPBaseP16; SigLIPBaseP16(weights='google_224')", tmp_path)
     last = answer.stderr.splitlines()[-1]
     assert last.startswith("model.config.CheckpointError: google/siglip-base-patch16-224 could not be fetched")
-    assert [way for way in ("checkpoint directory", "HF_HOME", EMBEDDED[1]) if way not in last] == []
+    assert [option for option in ("checkpoint directory", "HF_HOME", EMBEDDED[1]) if option not in last] == []
 
 
-def test_a_directory_is_itself_and_is_never_compared_with_what_was_published(checkpoint):
+def test_a_directory_is_returned_as_it_is_and_not_compared_with_published_hashes(checkpoint):
     assert checkpoint_directory(None, str(checkpoint)) == checkpoint
     assert checkpoint_directory("SigLIPBaseP16", str(checkpoint)) == checkpoint
 
 
-def test_no_names_mean_the_embedded_checkpoint():
+def test_the_default_is_the_embedded_checkpoint():
     assert checkpoint_directory(None, None) == EMBEDDED_DIRECTORY / EMBEDDED[1]
     assert checkpoint_directory(*EMBEDDED) == EMBEDDED_DIRECTORY / EMBEDDED[1]
 
 
 @pytest.mark.parametrize("weights", ["/no/such/directory", "./no/such", "a/b/c", "../x/y", "https://hub.example/a"])
-def test_what_is_neither_directory_nor_hub_id_is_said_to_be_neither(weights):
-    with pytest.raises(CheckpointError, match="and it is no hub id"):
+def test_weights_that_are_neither_a_directory_nor_a_hub_id_are_refused(weights):
+    with pytest.raises(CheckpointError, match="is neither an existing directory nor a hub id"):
         checkpoint_directory(None, weights)
 
 
-def test_hashes_are_compared_for_the_files_that_are_there(tmp_path):
+def test_hashes_are_compared_for_existing_files_only(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "a") == digest

@@ -1,9 +1,9 @@
-"""The files of a checkpoint; what is wrong with one is tested by test_weights.py, through loading."""
+"""The safetensors files of a checkpoint. test_weights.py tests damaged and missing files."""
 
 from model.checkpoint.safetensors_files import checkpoint_files, fingerprint
 
 
-def test_the_fingerprint_of_shards_depends_on_each(tmp_path):
+def test_the_fingerprint_depends_on_every_shard(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "a", "y": "b"}}')
     (tmp_path / "a").write_bytes(b"1")
     digests = []
@@ -13,7 +13,7 @@ def test_the_fingerprint_of_shards_depends_on_each(tmp_path):
     assert digests[0] != digests[1]
 
 
-def test_shards_are_named_in_order_whatever_the_index_says_first(tmp_path):
+def test_shards_are_sorted_by_name_and_listed_once(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "b", "y": "a", "z": "b"}}')
     for name in ("a", "b"):
         (tmp_path / name).touch()

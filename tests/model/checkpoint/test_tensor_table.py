@@ -1,4 +1,4 @@
-"""The table of names and layouts."""
+"""The table of tensor names, shapes and layouts."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_the_table_has_every_variable_once():
     ("variant", "weights", "tensors"),
     [("SigLIPBaseP16", "google_224", 408), ("SigLIPSo400mP14", "google_384", 888)],
 )
-def test_a_published_checkpoint_has_as_many_tensors_as_its_file(variant, weights, tensors):
+def test_the_table_has_as_many_tensors_as_the_published_file(variant, weights, tensors):
     depth = VARIANTS[variant][weights].config.vision.depth
     small = {"width": 8, "depth": depth, "num_heads": 2, "mlp_dim": 8}
     config = SigLIPConfig(
@@ -31,7 +31,7 @@ def test_a_published_checkpoint_has_as_many_tensors_as_its_file(variant, weights
     assert len(tensor_table(SigLIP(config))) == tensors
 
 
-def test_names_and_shapes_are_the_published_ones():
+def test_names_and_shapes_match_the_published_files():
     shapes = {name: slot.shape() for name, slot in tensor_table(SigLIP(SQUARE)).items()}
     expected = {
         "logit_scale": (1,),
@@ -51,7 +51,7 @@ def test_names_and_shapes_are_the_published_ones():
     ("layout", "shape", "ours"),
     [("conv", (4, 3, 2, 2), (2, 2, 3, 4)), ("scalar", (1,), ()), ("same", (2, 3), (2, 3))],
 )
-def test_layouts_lead_there_and_back(layout, shape, ours):
+def test_layouts_are_converted_both_ways(layout, shape, ours):
     tensor = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     assert to_keras(layout, tensor).shape == ours
     np.testing.assert_array_equal(to_checkpoint(layout, to_keras(layout, tensor)), tensor)

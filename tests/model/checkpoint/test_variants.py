@@ -1,4 +1,4 @@
-"""The named models."""
+"""The functions that build or load a named variant."""
 
 import json
 
@@ -22,29 +22,29 @@ def random_tiny(**options) -> SigLIP:
     return getattr(model, EMBEDDED[0])(weights=None, **options)
 
 
-def test_no_weights_are_random_ones_of_the_variant_s_sizes():
+def test_without_weights_the_model_has_the_config_of_the_variant():
     assert random_tiny().config == TINY
 
 
-def test_every_variant_has_its_function_with_its_first_weights_as_default():
+def test_every_variant_is_a_function_with_its_first_weights_as_default():
     for variant, named in VARIANTS.items():
         assert getattr(model, variant).__defaults__[0] == next(iter(named))
 
 
 @pytest.mark.parametrize("input_shape", [(96, 96, 3), (64, 112, 3)])
-def test_another_input_shape_is_taken(input_shape):
+def test_a_model_can_have_another_input_shape(input_shape):
     siglip = random_tiny(input_shape=input_shape)
     assert siglip.config.vision.image_size == input_shape[:2]
     assert siglip.encode_images(np.zeros((1, *input_shape), np.uint8)).shape == (1, TINY.embed_dim)
 
 
 @pytest.mark.parametrize("input_shape", [(64, 64), (64, 64, 1), (2, 64, 3), (3, 64, 64)])
-def test_an_impossible_input_shape_is_refused(input_shape):
+def test_an_invalid_input_shape_is_refused(input_shape):
     with pytest.raises(ValueError, match=r"input_shape must be \(H, W, 3\) with sides of at least"):
         random_tiny(input_shape=input_shape)
 
 
-def test_a_directory_brings_its_own_architecture(checkpoint):
+def test_a_directory_is_loaded_with_the_architecture_of_its_config(checkpoint):
     assert load_model(None, str(checkpoint)).config == SQUARE
 
 
@@ -54,7 +54,7 @@ def test_a_directory_of_another_variant_is_refused(checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("row", "tokenizer_class", "meant"),
+    ("source", "tokenizer_class", "expected"),
     [
         ("SigLIPBaseP16", "SiglipTokenizer", "SigLIPBaseP16"),
         ("SigLIPBaseP16", "GemmaTokenizer", "SigLIP2BaseP16"),
@@ -62,18 +62,18 @@ def test_a_directory_of_another_variant_is_refused(checkpoint):
         ("SigLIP2So400mP16", "SiglipTokenizer", "another model"),
     ],
 )
-def test_the_generations_are_told_apart_by_how_they_read_text(row, tokenizer_class, meant, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config_json(next(iter(VARIANTS[row].values())).config)))
+def test_the_tokenizer_decides_the_generation(source, tokenizer_class, expected, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config_json(next(iter(VARIANTS[source].values())).config)))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class}))
-    for variant in {"SigLIPBaseP16", "SigLIP2BaseP16", "SigLIPSo400mP14", "SigLIP2So400mP14"} - {meant}:
-        with pytest.raises(CheckpointError, match=f"is not a {variant} but {meant}"):
+    for variant in {"SigLIPBaseP16", "SigLIP2BaseP16", "SigLIPSo400mP14", "SigLIP2So400mP14"} - {expected}:
+        with pytest.raises(CheckpointError, match=f"is not a {variant} but {expected}"):
             load_model(variant, tmp_path)
-    if meant in VARIANTS:
-        with pytest.raises(CheckpointError, match="holds neither"):
-            load_model(meant, tmp_path)
+    if expected in VARIANTS:
+        with pytest.raises(CheckpointError, match="has neither"):
+            load_model(expected, tmp_path)
 
 
-def test_a_fine_tune_of_a_variant_is_loaded_by_that_variant(tmp_path):
+def test_a_variant_function_loads_a_fine_tune_of_the_variant(tmp_path):
     tuned = random_tiny(input_shape=(96, 96, 3))
     save_checkpoint(tuned, tmp_path)
     loaded = getattr(model, EMBEDDED[0])(weights=str(tmp_path))
@@ -81,6 +81,6 @@ def test_a_fine_tune_of_a_variant_is_loaded_by_that_variant(tmp_path):
     np.testing.assert_array_equal(loaded.text.head.kernel, tuned.text.head.kernel)
 
 
-def test_an_unknown_name_lists_the_known_ones():
+def test_the_error_for_unknown_weights_lists_the_known_ones():
     with pytest.raises(CheckpointError, match="Known: SigLIPBaseP16: google_224, google_256"):
         model.SigLIPBaseP16(weights="webli_224")

@@ -1,4 +1,4 @@
-"""Checkpoints, read and written: whole or not at all."""
+"""Checkpoints are read and written completely or not at all."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def values(model: SigLIP) -> list[np.ndarray]:
 
 
 def loaded(directory, config=SQUARE) -> list[np.ndarray]:
-    """Returns the variables of a model that the checkpoint has filled."""
+    """Returns the variables of a new model after loading the checkpoint."""
     model = SigLIP(config)
     load_checkpoint(model, directory)
     return values(model)
@@ -45,13 +45,13 @@ def assert_same(left: list[np.ndarray], right: list[np.ndarray], **tolerance) ->
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_is_saved_is_loaded(name, tmp_path):
+def test_a_saved_model_is_equal_when_loaded(name, tmp_path):
     model = SigLIP(CONFIGS[name])
     save_checkpoint(model, tmp_path / "new" / "directory")
     assert_same(loaded(tmp_path / "new" / "directory", CONFIGS[name]), values(model), rtol=0)
 
 
-def test_tensors_are_counted_and_checked_without_a_model(checkpoint, changed_checkpoint):
+def test_check_tensors_needs_no_model_and_returns_their_number(checkpoint, changed_checkpoint):
     weights = small_weights()
     assert check_tensors(checkpoint) == len(weights)
     del weights["logit_bias"]
@@ -59,7 +59,7 @@ def test_tensors_are_counted_and_checked_without_a_model(checkpoint, changed_che
         check_tensors(changed_checkpoint(weights))
 
 
-def test_a_saved_directory_has_the_published_layout(checkpoint, tmp_path):
+def test_a_saved_directory_has_the_layout_of_a_published_one(checkpoint, tmp_path):
     model = SigLIP(SQUARE)
     load_checkpoint(model, checkpoint)
     save_checkpoint(model, tmp_path, tokenizer=SigLIPProcessor(weights=checkpoint).tokenizer)
@@ -68,11 +68,11 @@ def test_a_saved_directory_has_the_published_layout(checkpoint, tmp_path):
     assert written.keys() == original.keys()
     assert [name for name in original if not np.array_equal(written[name], original[name])] == []
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
-        assert file.metadata() == {"format": "pt"}, "transformers refuses a file that does not say so"
+        assert file.metadata() == {"format": "pt"}, "transformers refuses a file without this metadata"
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
-def test_the_files_of_a_saved_directory_can_be_read_by_those_whom_the_umask_lets(umask, mode, checkpoint, tmp_path):
+def test_saved_files_have_the_permissions_of_the_umask(umask, mode, checkpoint, tmp_path):
     before = os.umask(umask)
     try:
         save_checkpoint(SigLIP(SQUARE), tmp_path, tokenizer=SigLIPProcessor(weights=checkpoint).tokenizer)
@@ -81,7 +81,7 @@ def test_the_files_of_a_saved_directory_can_be_read_by_those_whom_the_umask_lets
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
-def test_a_saved_siglip_2_says_its_own_tokenizer_and_filter(checkpoint_2, tmp_path):
+def test_a_saved_siglip_2_keeps_its_tokenizer_and_filter(checkpoint_2, tmp_path):
     model, processor = load_model(None, checkpoint_2), SigLIPProcessor(weights=checkpoint_2)
     save_checkpoint(model, tmp_path / "saved", tokenizer=processor.tokenizer)
     assert {path.name for path in (tmp_path / "saved").iterdir()} == {path.name for path in checkpoint_2.iterdir()}
@@ -91,53 +91,53 @@ def test_a_saved_siglip_2_says_its_own_tokenizer_and_filter(checkpoint_2, tmp_pa
     assert SigLIPProcessor(weights=tmp_path / "saved").resample == BICUBIC
 
 
-def test_what_a_model_alone_does_not_know_is_not_written(tmp_path):
+def test_without_a_tokenizer_only_config_and_tensors_are_written(tmp_path):
     save_checkpoint(SigLIP(SQUARE), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
 
 
-def test_half_precision_halves_the_file_and_keeps_three_digits(tmp_path):
+def test_a_float16_checkpoint_keeps_three_digits(tmp_path):
     model = SigLIP(SQUARE)
     save_checkpoint(model, tmp_path, dtype="float16")
     assert load_file(tmp_path / "model.safetensors")[VOCABULARY_TABLE].dtype == np.float16
     assert_same(loaded(tmp_path), values(model), atol=1e-3, rtol=1e-3)
 
 
-def test_another_type_to_save_in_is_refused(tmp_path):
+def test_an_unsupported_dtype_for_saving_is_refused(tmp_path):
     with pytest.raises(ValueError, match="dtype must be float32 or float16"):
         save_checkpoint(SigLIP(SQUARE), tmp_path, dtype="int8")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_for_images_that_are_not_square_is_not_saved(tmp_path):
+def test_saving_a_model_for_images_that_are_not_square_is_refused(tmp_path):
     with pytest.raises(ValueError, match="square"):
         save_checkpoint(SigLIP(SQUARE.with_image_size(32, 64)), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("dtype", "digits"), [(np.float16, 1e-3), (ml_dtypes.bfloat16, 1e-2)])
-def test_half_precision_files_are_read(dtype, digits, changed_checkpoint, checkpoint):
+def test_float16_and_bfloat16_files_are_read(dtype, digits, changed_checkpoint, checkpoint):
     directory = changed_checkpoint({name: tensor.astype(dtype) for name, tensor in small_weights().items()})
     assert_same(loaded(directory), loaded(checkpoint), rtol=digits, atol=1e-3)
 
 
-def test_shards_are_read_as_one(checkpoint, tmp_path):
+def test_shards_are_read_like_one_file(checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "sharded")
     (_, second) = split_into_shards(directory)
     assert_same(loaded(directory), loaded(checkpoint), rtol=0)
     second.unlink()
-    with pytest.raises(CheckpointError, match="lacks model-00002-of-00002"):
+    with pytest.raises(CheckpointError, match="does not have model-00002-of-00002"):
         loaded(directory)
 
 
-def test_a_table_of_more_rows_than_are_read_at_once_is_filled_to_its_end(tmp_path):
+def test_a_token_table_that_is_read_in_several_parts_is_complete(tmp_path):
     config = replace(SQUARE, text=replace(SQUARE.text, vocab_size=2 * ROWS_AT_ONCE + 1))
     weights = small_weights(config)
     model = model_from_checkpoint(config, write_checkpoint(tmp_path, config, weights), "float32")
     np.testing.assert_array_equal(model.text.embedding.tokens.embeddings, weights[VOCABULARY_TABLE])
 
 
-def test_buffers_of_old_exports_are_left_out(changed_checkpoint, checkpoint):
+def test_position_id_buffers_of_old_exports_are_ignored(changed_checkpoint, checkpoint):
     positions = {
         "vision_model.embeddings.position_ids": np.arange(16)[None],
         "text_model.embeddings.position_ids": np.arange(16),
@@ -152,7 +152,7 @@ def test_positions_are_interpolated_for_another_image_size(checkpoint):
     np.testing.assert_allclose(model.vision.embedding.position, expected, rtol=1e-6)
 
 
-def test_every_fault_is_listed_at_once_and_nothing_is_loaded(changed_checkpoint):
+def test_the_error_lists_all_faults_and_nothing_is_loaded(changed_checkpoint):
     weights = small_weights()
     del weights["text_model.head.bias"], weights["vision_model.head.probe"]
     weights["text_model.head.weight"] = np.zeros((32, 31), np.float32)
@@ -166,12 +166,12 @@ def test_every_fault_is_listed_at_once_and_nothing_is_loaded(changed_checkpoint)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(model, changed_checkpoint(weights))
     assert sorted(line.strip() for line in str(caught.value).splitlines()[1:]) == [
-        "mis-shaped: logit_scale is [], not [1]",
-        "mis-shaped: text_model.head.weight is [32, 31], not [32, 32]",
-        "mis-shaped: vision_model.embeddings.position_embedding.weight is [17, 32], not [16, 32]",
         "missing: text_model.head.bias [32]",
         "missing: vision_model.head.probe [1, 1, 32]",
-        "surplus: vision_model.embeddings.class_embedding",
+        "unexpected: vision_model.embeddings.class_embedding",
+        "wrong shape: logit_scale is [], not [1]",
+        "wrong shape: text_model.head.weight is [32, 31], not [32, 32]",
+        "wrong shape: vision_model.embeddings.position_embedding.weight is [17, 32], not [16, 32]",
         "wrong type: logit_bias is I64, not one of F32, F16, BF16",
         "wrong type: vision_model.post_layernorm.bias is F64, not one of F32, F16, BF16",
     ]
@@ -179,7 +179,7 @@ def test_every_fault_is_listed_at_once_and_nothing_is_loaded(changed_checkpoint)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_new_model_is_as_one_that_was_filled_later(dtype, checkpoint):
+def test_model_from_checkpoint_equals_a_model_that_is_loaded_later(dtype, checkpoint):
     later = SigLIP(SQUARE, dtype=dtype)
     load_checkpoint(later, checkpoint)
     model = model_from_checkpoint(SQUARE, checkpoint, dtype)
@@ -189,7 +189,7 @@ def test_a_new_model_is_as_one_that_was_filled_later(dtype, checkpoint):
 
 
 @pytest.mark.parametrize("table", [None, np.zeros((399, 32), np.float32), np.zeros((400, 32), np.int64)])
-def test_a_new_model_is_refused_for_a_faulty_token_table_among_other_faults(table, changed_checkpoint):
+def test_a_faulty_token_table_is_listed_with_the_other_faults(table, changed_checkpoint):
     weights = small_weights()
     del weights[VOCABULARY_TABLE], weights["logit_bias"]
     directory = changed_checkpoint(weights if table is None else weights | {VOCABULARY_TABLE: table})
@@ -201,7 +201,7 @@ def test_a_new_model_is_refused_for_a_faulty_token_table_among_other_faults(tabl
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 4, 1000, -1])
-def test_a_truncated_file_is_named_and_nothing_is_loaded(kept_bytes, tmp_path):
+def test_the_error_names_a_truncated_file_and_nothing_is_loaded(kept_bytes, tmp_path):
     path = write_checkpoint(tmp_path) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept_bytes])
     model = SigLIP(SQUARE)
@@ -212,14 +212,14 @@ def test_a_truncated_file_is_named_and_nothing_is_loaded(kept_bytes, tmp_path):
 
 
 @pytest.mark.parametrize("index", [None, "{", "[]", "{}", '{"weight_map": []}'])
-def test_a_directory_without_tensors_is_named(index, tmp_path):
+def test_a_directory_without_readable_tensors_is_refused(index, tmp_path):
     if index is not None:
         (tmp_path / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(CheckpointError, match="holds neither" if index is None else "is not a safetensors index"):
+    with pytest.raises(CheckpointError, match="has neither" if index is None else "is not a safetensors index"):
         load_checkpoint(SigLIP(SQUARE), tmp_path)
 
 
-def test_an_interrupted_save_leaves_the_old_checkpoint(checkpoint, tmp_path):
+def test_a_failed_save_keeps_the_old_checkpoint(checkpoint, tmp_path):
     directory = shutil.copytree(checkpoint, tmp_path / "copy")
     (directory / "model.safetensors.partial").mkdir()  # the tensors cannot be written
     with pytest.raises(Exception, match="directory"):

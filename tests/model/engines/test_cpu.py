@@ -1,4 +1,4 @@
-"""Processors that a container may use, and what they can do."""
+"""The number of CPUs that a container may use, and their instruction sets."""
 
 import os
 
@@ -21,7 +21,7 @@ ALLOWED = len(os.sched_getaffinity(0))
         ({}, None),
     ],
 )
-def test_a_container_s_quota_is_read_in_whole_processors(files, expected, tmp_path):
+def test_the_quota_of_a_container_is_rounded_up_to_whole_cpus(files, expected, tmp_path):
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -29,12 +29,12 @@ def test_a_container_s_quota_is_read_in_whole_processors(files, expected, tmp_pa
 
 
 @pytest.mark.parametrize(("given", "expected"), [("100000 100000", 1), ("99900000 100000", ALLOWED)])
-def test_neither_the_quota_nor_the_affinity_is_exceeded(given, expected, tmp_path):
+def test_available_cpus_is_limited_by_quota_and_affinity(given, expected, tmp_path):
     (tmp_path / "cpu.max").write_text(given)
     assert available_cpus(tmp_path) == expected
 
 
-def test_a_process_bound_to_one_processor_has_one(tmp_path):
+def test_a_process_pinned_to_one_cpu_has_one(tmp_path):
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
@@ -44,7 +44,7 @@ def test_a_process_bound_to_one_processor_has_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "int8", "avx2_at_most"),
+    ("content", "int8", "avx2_only"),
     [
         ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\nbugs\t\t: spectre_v1\n", True, False),
         ("processor\t: 0\nflags\t\t: fpu avx2 avx_vnni\n", True, True),
@@ -55,8 +55,8 @@ def test_a_process_bound_to_one_processor_has_one(tmp_path):
         (None, True, False),
     ],
 )
-def test_what_processors_can_do_is_what_the_system_says(told, int8, avx2_at_most, tmp_path):
+def test_instruction_sets_are_read_from_cpuinfo(content, int8, avx2_only, tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
-    if told is not None:
-        cpuinfo.write_text(told)
-    assert (has_int8_dot_product(cpuinfo), has_avx2_only(cpuinfo)) == (int8, avx2_at_most)
+    if content is not None:
+        cpuinfo.write_text(content)
+    assert (has_int8_dot_product(cpuinfo), has_avx2_only(cpuinfo)) == (int8, avx2_only)

@@ -1,4 +1,4 @@
-"""What a GPU would run, bfloat16 towers compiled by XLA, for its values and its graph, on whatever device is here."""
+"""The GPU configuration, bfloat16 towers compiled by XLA: its values and its graph, tested on any device."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
 
 IMAGES, TOKEN_IDS = pixels(SQUARE.vision.image_size, 5), token_ids(SQUARE, 5)
-# 1 - cosine: bfloat16 has 8 bits, and three layers of it leave a cosine right to about a thousandth.
+# 1 - cosine: bfloat16 has 8 bits; after three layers a cosine is accurate to about 0.001.
 TOLERANCE = 1e-3
 
 
@@ -35,18 +35,18 @@ def encoder(checkpoint, exact) -> Encoder:
 
 @pytest.fixture(params=["image", "text"])
 def graph(request, encoder) -> tf.Graph:
-    """The graph of one tower."""
+    """The TensorFlow graph of one tower."""
     tower = encoder.image_tower if request.param == "image" else encoder.text_tower
     return tower.get_concrete_function().graph
 
 
 def types(graph: tf.Graph, *operations: str) -> set[tf.DType]:
-    """Returns what the operations of these kinds give."""
+    """Returns the output dtypes of all operations of these types."""
     return {op.outputs[0].dtype for op in graph.get_operations() if op.type in operations}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_embeddings_of_compiled_bfloat16_towers_are_close_to_float32(encoder, exact, count):
+def test_compiled_bfloat16_embeddings_are_close_to_float32(encoder, exact, count):
     for ours, theirs in (
         (encoder.encode_images(IMAGES[:count]), exact.encode_images(IMAGES[:count])),
         (encoder.encode_texts(TOKEN_IDS[:count]), exact.encode_texts(TOKEN_IDS[:count])),
@@ -54,14 +54,14 @@ def test_embeddings_of_compiled_bfloat16_towers_are_close_to_float32(encoder, ex
         assert ours.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
         assert (ours * theirs).sum(axis=-1).min() > 1 - TOLERANCE
-        assert np.abs(ours - theirs).max() > 1e-5, "towers that are float32 after all would show nothing"
+        assert np.abs(ours - theirs).max() > 1e-5, "the towers must not be float32"
 
 
-def test_products_are_bfloat16(graph):
+def test_matrix_products_are_bfloat16(graph):
     assert types(graph, "MatMul", "BatchMatMulV2", "Conv2D", "Einsum") == {tf.bfloat16}
 
 
-def test_softmax_and_the_statistics_of_the_norms_are_float32(graph):
+def test_softmax_and_norm_statistics_are_float32(graph):
     for operation in ("Softmax", "Mean", "SquaredDifference", "Rsqrt"):
         assert types(graph, operation) == {tf.float32}, operation
 
@@ -75,11 +75,11 @@ def test_the_embedding_is_normalised_in_float32(graph):
     assert embedding.dtype == tf.float32
 
 
-def test_images_reach_the_tower_as_bytes(encoder):
+def test_the_image_tower_takes_uint8_images(encoder):
     graph = encoder.image_tower.get_concrete_function().graph
     assert graph.inputs[0].dtype == tf.uint8
     consumers = graph.inputs[0].consumers()
-    assert [(op.type, op.outputs[0].dtype) for op in consumers] == [("Cast", tf.float32)], "normalised in the graph"
+    assert [(op.type, op.outputs[0].dtype) for op in consumers] == [("Cast", tf.float32)], "the graph scales the pixels"
 
 
 def test_logits_are_float32(encoder):
@@ -88,7 +88,7 @@ def test_logits_are_float32(encoder):
 
 
 @pytest.mark.slow
-def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
+def test_nothing_is_compiled_after_the_warm_up(checkpoint, tmp_path):
     script = """if True:
         import sys
         from pathlib import Path
@@ -105,7 +105,7 @@ def test_after_the_warm_up_nothing_is_compiled(checkpoint, tmp_path):
             encoder.encode_texts(np.ones((count, 16), np.int32))
         print(warm, compiled())
     """
-    dumped = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
     command = [sys.executable, "-c", script, str(checkpoint), str(tmp_path)]
-    told = subprocess.run(command, env=dumped, check=True, capture_output=True, text=True).stdout
-    assert told.split() == ["8", "8"], "four sizes of two towers"
+    stdout = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert stdout.split() == ["8", "8"], "four batch sizes of two towers"

@@ -4,7 +4,7 @@ from model.config import CheckpointError
 from model.engines.load import load_encoder
 
 
-def test_a_checkpoint_that_is_not_there_is_an_error():
+def test_unknown_weights_are_refused():
     with pytest.raises(CheckpointError, match="unknown weights 'google_1024'"):
         load_encoder(weights="google_1024")
 

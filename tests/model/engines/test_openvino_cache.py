@@ -1,4 +1,4 @@
-"""OpenVINO's form of a checkpoint: made once, whole or not at all, by a process of its own."""
+"""The cache of OpenVINO graphs: a child process makes them once, completely or not at all."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def with_umask(umask: int) -> Iterator[None]:
     os.umask(before)
 
 
-def test_the_second_time_nothing_is_made(tmp_path):
+def test_cached_graphs_are_not_made_again(tmp_path):
     stages: list[str] = []
     with with_umask(0o022), graphs(EMBEDDED, tmp_path, stages=stages) as folder:
         modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
@@ -46,10 +46,10 @@ def test_the_second_time_nothing_is_made(tmp_path):
         assert {path.name: path.stat().st_mtime_ns for path in again.iterdir()} == made
     assert stages == ["converting"]
     assert sorted(made) == FILES
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "nothing else is left"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "no temporary files remain"
 
 
-def test_int8_has_a_folder_of_its_own_and_a_third_of_the_bytes(engine_cache):
+def test_int8_has_a_separate_folder_and_a_third_of_the_bytes(engine_cache):
     sizes = []
     for dtype in ("float32", "int8"):
         with graphs(EMBEDDED, engine_cache, dtype) as folder:
@@ -66,13 +66,13 @@ def test_another_checkpoint_or_another_config_has_another_folder(tmp_path):
     assert cache_key(tmp_path, "a", "float32") != before
 
 
-@pytest.mark.parametrize("maker", ["openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras"])
-def test_another_version_of_whatever_makes_them_has_another_folder(maker, tmp_path):
+@pytest.mark.parametrize("package", ["openvino", "nncf", "tensorflow", "tensorflow-cpu", "keras"])
+def test_another_version_of_a_converter_package_has_another_folder(package, tmp_path):
     code = "import sys; from pathlib import Path; from model.engines.openvino_cache import cache_key\n"
     code += "print(cache_key(Path(sys.argv[1]), 'a', 'int8'))"
-    info = tmp_path / f"{maker.replace('-', '_')}-99.0.dist-info"
+    info = tmp_path / f"{package.replace('-', '_')}-99.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {maker}\nVersion: 99.0\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0\n")
 
     def key_with(path: str) -> str:
         command = [sys.executable, "-c", code, str(EMBEDDED)]
@@ -83,7 +83,7 @@ def test_another_version_of_whatever_makes_them_has_another_folder(maker, tmp_pa
     assert key_with(str(tmp_path)) != key_with("")
 
 
-def test_graphs_that_are_cached_need_no_temporary_folder(engine_cache, tmp_path):
+def test_cached_graphs_are_used_without_a_temporary_folder(engine_cache, tmp_path):
     with graphs(EMBEDDED, engine_cache):
         pass
     code = f"""if True:
@@ -97,14 +97,14 @@ def test_graphs_that_are_cached_need_no_temporary_folder(engine_cache, tmp_path)
             print(len(list(folder.iterdir())))
     """
     environment = os.environ | {"TMPDIR": str(tmp_path / "none")}
-    # A folder that cannot be made a temporary one, nor could the usual ones: no file may be longer than 0 bytes.
+    # No temporary folder can be used: TMPDIR does not exist, and files may not be longer than 0 bytes.
     command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "-", sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{len(FILES)}\n"), done.stderr
 
 
 @pytest.mark.slow
-def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_path):
+def test_new_graphs_replace_only_those_of_older_versions(tmp_path):
     name = cache_key(EMBEDDED, fingerprint(EMBEDDED), "float32")
     older = tmp_path / (name.rpartition("-")[0] + "-0123456789abcdef")
     others = [tmp_path / f"int8-{name.partition('-')[2]}", tmp_path / "float32-0123456789abcdef-0123456789abcdef"]
@@ -115,7 +115,7 @@ def test_new_graphs_take_the_place_of_an_older_version_s_and_of_no_others(tmp_pa
 
 
 @pytest.mark.slow
-def test_without_a_cache_nothing_is_left():
+def test_without_a_cache_the_graphs_are_in_a_temporary_folder():
     with graphs(EMBEDDED, None) as folder:
         assert sorted(path.name for path in folder.iterdir()) == FILES
         assert Path(tempfile.gettempdir()) in folder.parents
@@ -123,19 +123,19 @@ def test_without_a_cache_nothing_is_left():
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_does_not_fit_is_refused_with_all_its_faults_and_leaves_nothing(tmp_path):
+def test_the_error_for_an_incomplete_checkpoint_lists_all_faults_and_leaves_no_files(tmp_path):
     broken = shutil.copytree(EMBEDDED, tmp_path / "broken")
     tensors = load_file(broken / "model.safetensors")
     del tensors["logit_scale"], tensors["logit_bias"]
     save_file(tensors, broken / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117 (what raises stands alone)
+    with pytest.raises(CheckpointError, match=r"does not fit the model:\n  missing: .*\n  missing: "):  # noqa: SIM117 (only the inner block may raise)
         with graphs(broken, tmp_path / "cache"):
             pass
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+def test_the_error_names_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"graphs of the checkpoint cannot be stored: .*file"):  # noqa: SIM117 (what raises stands alone)
+    with pytest.raises(CheckpointError, match=r"graphs of the checkpoint cannot be stored: .*file"):  # noqa: SIM117 (only the inner block may raise)
         with graphs(EMBEDDED, tmp_path / "file"):
             pass

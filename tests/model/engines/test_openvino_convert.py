@@ -6,10 +6,11 @@ from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 DIRECTORY = EMBEDDED_DIRECTORY / EMBEDDED[1]
 
 
-def test_it_does_not_outlive_the_process_that_wanted_it(tmp_path):
+def test_the_conversion_stops_when_its_parent_process_ends(tmp_path):
     folder = tmp_path / "partial"
     folder.mkdir()
     command = [sys.executable, "-m", "model.engines.openvino_convert", str(DIRECTORY), str(folder), "float32"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # at its end at once
+    # /dev/null: stdin is at its end at once, as if the parent process had ended.
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 1
     assert not folder.exists()

@@ -1,4 +1,4 @@
-"""The engine OpenVINO, beyond what test_encoder.py asks of every engine."""
+"""The engine OpenVINO. test_encoder.py tests what all engines have in common."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from model.engines.openvino_encoder import SETTINGS, unfuse_gelu
 from model.engines.self_test import SelfTestFailed
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
-import openvino  # isort: skip  # after openvino_graphs, which keeps its telemetry out
+import openvino  # isort: skip  # after model.engines.openvino_cache, which disables its telemetry
 
 
 def openvino_encoder(engine_cache, **given) -> Encoder:
@@ -35,8 +35,8 @@ def exact() -> Encoder:
 
 
 @pytest.fixture
-def own_cache(engine_cache, tmp_path) -> Callable[[str], Path]:
-    """Copies the embedded checkpoint's graphs of a dtype into a folder that the test may change."""
+def cache_copy(engine_cache, tmp_path) -> Callable[[str], Path]:
+    """Returns a function that copies the embedded checkpoint's graphs of a dtype to a folder that a test may change."""
 
     def copy(dtype: str) -> Path:
         openvino_encoder(engine_cache, dtype=dtype)
@@ -60,7 +60,7 @@ def test_the_embedded_checkpoint_passes_its_self_test(dtype, engine_cache):
     assert (encoder.info.engine, encoder.info.device, encoder.info.dtype) == ("openvino", "CPU", dtype)
 
 
-def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
+def test_float32_embeddings_equal_those_of_tensorflow(exact, engine_cache):
     other = openvino_encoder(engine_cache, max_batch=8)
     images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
     texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
@@ -70,23 +70,23 @@ def test_its_float32_embeddings_are_tensorflow_s(exact, engine_cache):
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_gelu_apart_from_its_product_is_the_same(tower, exact, own_cache):
-    (path,) = own_cache("float32").glob(f"float32-*/{TOWERS[tower]}")
+def test_an_unfused_gelu_gives_the_same_embeddings(tower, exact, cache_copy):
+    (path,) = cache_copy("float32").glob(f"float32-*/{TOWERS[tower]}")
     rows = np.random.default_rng(0).integers(0, 256, (3, *exact.info.image_size, 3), np.uint8)
     if tower == "text":
         rows = exact.prepare_text(["cat", "ein Hund", ""])
     embeddings = []
-    for apart in (False, True):
+    for unfused in (False, True):
         graph = openvino.Core().read_model(path)
         assert any(node.get_type_name() == "Gelu" for node in graph.get_ops())
-        if apart:
+        if unfused:
             unfuse_gelu(graph)
             assert not any(node.get_type_name() == "Gelu" for node in graph.get_ops())
         embeddings.append(openvino.compile_model(graph, "CPU", SETTINGS)(rows)[0])
     np.testing.assert_allclose(*embeddings, atol=1e-6)
 
 
-def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
+def test_int8_embeddings_are_close_to_float32_but_different(exact, engine_cache):
     other = openvino_encoder(engine_cache, dtype="int8", max_batch=8)
     images = np.random.default_rng(0).integers(0, 256, (8, *exact.info.image_size, 3), dtype=np.uint8)
     texts = exact.prepare_text(["cat", "ein Hund", "the same, but longer than the others", ""])
@@ -95,19 +95,19 @@ def test_int8_is_near_float32_and_is_not_it(exact, engine_cache):
         (other.encode_texts(texts), exact.encode_texts(texts)),
     ):
         assert (ours * theirs).sum(axis=-1).min() > 0.999
-        assert np.abs(ours - theirs).max() > 1e-5, "graphs that are float32 after all would show nothing"
+        assert np.abs(ours - theirs).max() > 1e-5, "the graphs must not be float32"
         np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize(("tower", "name"), [("image", "an image"), ("text", "a text")])
-def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, own_cache):
-    cache = own_cache("int8")
+def test_int8_embeddings_too_far_from_float32_fail_the_self_test(tower, name, cache_copy):
+    cache = cache_copy("int8")
     (golden,) = cache.glob(f"int8-*/{GOLDEN}")
     with np.load(golden) as file:
         arrays = dict(file)
     arrays[f"{tower}_embeddings"] += 0.2 * np.random.default_rng(0).standard_normal(arrays[f"{tower}_embeddings"].shape)
     np.savez(golden, **arrays)
-    with pytest.raises(SelfTestFailed, match=f"{name} in int8, beside float32, is embedded as something else"):
+    with pytest.raises(SelfTestFailed, match=f"the embeddings of {name} in int8 and in the float32 reference differ"):
         openvino_encoder(cache, dtype="int8", max_batch=1).self_test()
 
 
@@ -115,15 +115,15 @@ def test_int8_that_is_too_far_from_float32_does_not_serve(tower, name, own_cache
 @pytest.mark.parametrize(
     "damage", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: os.truncate(path, 0)]
 )
-def test_a_damaged_cache_is_named_and_nothing_else_is_said_of_the_checkpoint(name, damage, own_cache):
-    cache = own_cache("float32")
+def test_the_error_names_a_damaged_cache_folder(name, damage, cache_copy):
+    cache = cache_copy("float32")
     for path in cache.glob(f"float32-*/{name}"):
         damage(path)
     with pytest.raises(CheckpointError, match=r"float32-[\w-]+ is damaged; delete it, so that it is made again: ."):
         openvino_encoder(cache)
 
 
-def test_an_answer_is_not_written_over_by_the_next(engine_cache):
+def test_a_later_call_does_not_overwrite_earlier_embeddings(engine_cache):
     encoder = openvino_encoder(engine_cache, max_batch=1)
     images = np.random.default_rng(0).integers(0, 256, (2, *encoder.info.image_size, 3), dtype=np.uint8)
     first = encoder.encode_images(images[:1])
@@ -133,16 +133,16 @@ def test_an_answer_is_not_written_over_by_the_next(engine_cache):
 
 
 def resident_bytes(folder: Path) -> int:
-    """Returns how much of a folder's files is in this process's memory."""
+    """Returns how many bytes of a folder's files are in this process's memory."""
     mappings = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
     ours = "".join(mapping for mapping in mappings if str(folder) in mapping)
     return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"^Rss: +(\d+)", ours, re.MULTILINE))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_after_the_self_test_the_file_of_weights_is_not_in_memory_too(dtype, own_cache):
-    cache = own_cache(dtype)
+def test_the_self_test_releases_the_memory_of_the_weights_file(dtype, cache_copy):
+    cache = cache_copy(dtype)
     encoder = openvino_encoder(cache, dtype=dtype)
     texts = encoder.prepare_text(["cat", "dog"])
     before = encoder.encode_texts(texts)
@@ -164,7 +164,7 @@ def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}])
-def test_what_it_does_not_compute_is_refused(checkpoint, given):
+def test_unsupported_devices_and_dtypes_are_refused(checkpoint, given):
     with pytest.raises(DeviceError, match="the engine openvino runs on the CPU only"):
         openvino_encoder(None, weights=str(checkpoint), **given)
 
@@ -180,13 +180,13 @@ def test_a_start_from_the_cache_imports_neither_keras_nor_tensorflow(engine_cach
         encoder.self_test()
         print(sorted({{"keras", "tensorflow", "nncf", "torch"}} & set(sys.modules)))
     """
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert told == "[]\n"
+    stdout = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert stdout == "[]\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_its_maker_is_told_nothing(dtype, tmp_path):
+def test_openvino_telemetry_is_off(dtype, tmp_path):
     script = "from model.engines.load import load_encoder\n"
     script += f"load_encoder(engine='openvino', dtype='{dtype}', max_batch=1)"
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"HOME": str(tmp_path)}
@@ -201,7 +201,7 @@ def test_its_maker_is_told_nothing(dtype, tmp_path):
         ("nncf", "int8", "for dtype int8, NNCF is not installed"),
     ],
 )
-def test_without_its_package_the_error_says_what_to_install(package, dtype, problem):
+def test_the_error_for_a_missing_package_says_how_to_install_it(package, dtype, problem):
     script = f"""if True:
         import sys
         sys.modules[{package!r}] = None  # as if it were not installed
@@ -212,5 +212,5 @@ def test_without_its_package_the_error_says_what_to_install(package, dtype, prob
         except DeviceError as error:
             print(error)
     """
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert told == f"{problem}: pip install -r requirements-openvino.txt\n"
+    stdout = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert stdout == f"{problem}: pip install -r requirements-openvino.txt\n"

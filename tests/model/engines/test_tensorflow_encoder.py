@@ -1,4 +1,7 @@
-"""The engine TensorFlow, beyond what test_encoder.py asks of every engine: tracing, XLA, types, devices."""
+"""The engine TensorFlow: tracing, XLA, dtypes, devices.
+
+test_encoder.py tests what all engines have in common.
+"""
 
 import os
 import subprocess
@@ -28,11 +31,11 @@ def encoder(checkpoint) -> Encoder:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("chosen", "on"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
-def test_onednn_is_on_whatever_the_processor_unless_told_otherwise(chosen, on):
-    given = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | chosen
+@pytest.mark.parametrize(("variables", "on"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_onednn_is_on_unless_the_environment_turns_it_off(variables, on):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | variables
     script = "from model.engines.load import load_encoder; load_encoder(device='cpu')"
-    run = subprocess.run([sys.executable, "-c", script], env=given, check=True, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     assert ("oneDNN custom operations are on" in run.stderr) is on
 
 
@@ -41,7 +44,7 @@ def traces(encoder: Encoder) -> list[int]:
 
 
 @pytest.mark.slow
-def test_after_the_warm_up_neither_thousands_of_calls_nor_the_self_test_trace_anything(encoder):
+def test_after_the_warm_up_neither_batches_nor_the_self_test_cause_tracing(encoder):
     assert traces(encoder) == [1, 1]
     for call in range(1000):
         count = 1 + call % encoder.max_batch
@@ -52,7 +55,7 @@ def test_after_the_warm_up_neither_thousands_of_calls_nor_the_self_test_trace_an
 
 
 class OutOfMemoryOnce(SigLIP):
-    """Its image tower's first batch of three or more finds no memory left, inside TensorFlow's runtime."""
+    """Runs out of memory inside TensorFlow's runtime at the first image batch of three or more rows."""
 
     memory_is_short = True
 
@@ -69,25 +72,25 @@ class OutOfMemoryOnce(SigLIP):
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_after_a_batch_that_found_no_memory_every_batch_is_computed(encoder, checkpoint, warm):
+def test_batches_are_computed_after_one_ran_out_of_memory(encoder, checkpoint, warm):
     model = OutOfMemoryOnce(SQUARE)
     load_checkpoint(model, checkpoint)
-    short = TensorFlowEncoder(model, encoder.processor, encoder.info, max_batch=5, compile_xla=False)
+    failing = TensorFlowEncoder(model, encoder.processor, encoder.info, max_batch=5, compile_xla=False)
     if warm:
         model.memory_is_short = False
-        short.warm_up()
+        failing.warm_up()
         model.memory_is_short = True
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        short.encode_images(IMAGES)
+        failing.encode_images(IMAGES)
     for count in (1, 5, 3, 2, 4):
         np.testing.assert_allclose(
-            short.encode_images(IMAGES[:count]), encoder.encode_images(IMAGES[:count]), atol=1e-6
+            failing.encode_images(IMAGES[:count]), encoder.encode_images(IMAGES[:count]), atol=1e-6
         )
-    assert short.image_tower.experimental_get_tracing_count() == 1
+    assert failing.image_tower.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.slow
-def test_what_xla_compiles_is_traced_once_too_and_smaller_batches_are_padded(encoder, checkpoint):
+def test_with_xla_towers_are_traced_once_and_batches_are_padded_to_compiled_sizes(encoder, checkpoint):
     compiled = TensorFlowEncoder(
         load_model(None, checkpoint), encoder.processor, encoder.info, max_batch=3, compile_xla=True
     )
@@ -116,13 +119,13 @@ def test_bfloat16_is_close_to_float32(encoder, checkpoint):
         (encoder.encode_texts(TOKEN_IDS), half.encode_texts(TOKEN_IDS)),
     ):
         assert rough.dtype == np.float32
-        # bfloat16 has 8 bits: three layers of it leave a cosine right to about a hundredth.
+        # bfloat16 has 8 bits; after three layers a cosine is accurate to about 0.01.
         assert (exact * rough).sum(axis=-1).min() > 0.999
         np.testing.assert_allclose(np.linalg.norm(rough, axis=-1), 1, atol=1e-6)
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_an_error_and_not_a_slow_answer(checkpoint):
+def test_a_missing_gpu_is_an_error_and_not_a_fallback_to_the_cpu(checkpoint):
     with pytest.raises(DeviceError, match="TensorFlow sees no GPU"):
         load_encoder(weights=str(checkpoint), device="gpu")
 
@@ -138,7 +141,7 @@ def test_int8_is_refused(checkpoint):
 
 
 @pytest.mark.slow
-def test_its_threads_are_as_many_as_the_processors_that_may_be_used():
+def test_the_number_of_threads_is_the_number_of_available_cpus():
     script = """if True:
         import os
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -147,5 +150,5 @@ def test_its_threads_are_as_many_as_the_processors_that_may_be_used():
         import tensorflow as tf
         print(tf.config.threading.get_intra_op_parallelism_threads())
     """
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert told == "1\n"
+    stdout = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert stdout == "1\n"

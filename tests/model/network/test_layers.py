@@ -1,4 +1,4 @@
-"""Each layer against its equation, in NumPy."""
+"""Each layer, compared with its equation in NumPy."""
 
 import math
 
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 
 
 def perturb(layer):
-    """Moves every variable away from its initial value, biases and norms too."""
+    """Sets every variable, also biases and norms, to random values away from the initial ones."""
     for variable in layer.weights:
         variable.assign(RNG.normal(0.2, 0.5, variable.shape))
     return layer
@@ -32,11 +32,11 @@ def attend(layer, queries, keys):
         np.split(dense(part, x), layer.num_heads, axis=-1)
         for part, x in ((layer.query, queries), (layer.key, keys), (layer.value, keys))
     ]
-    gathered = []
+    outputs = []
     for q, k, v in zip(*heads, strict=True):
         weights = np.exp(q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1]))
-        gathered.append(weights / weights.sum(-1, keepdims=True) @ v)
-    return dense(layer.out, np.concatenate(gathered, axis=-1))
+        outputs.append(weights / weights.sum(-1, keepdims=True) @ v)
+    return dense(layer.out, np.concatenate(outputs, axis=-1))
 
 
 def normalize(layer, x):
@@ -49,27 +49,27 @@ def x():
     return RNG.normal(0, 1, (2, 5, 12)).astype(np.float32)
 
 
-def test_gelu_is_the_tanh_form():
+def test_gelu_is_the_tanh_approximation():
     values = np.linspace(-5, 5, 41, dtype=np.float32)
     np.testing.assert_allclose(layers.gelu(values), gelu(values), atol=1e-6)
     exact = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in values])
-    assert np.abs(exact - layers.gelu(values)).max() > 4e-4, "the exact form would be told apart"
+    assert np.abs(exact - layers.gelu(values)).max() > 4e-4, "the test must be able to detect the exact form"
 
 
-def test_layer_norm_has_the_reference_s_epsilon(x):
+def test_layer_norm_uses_the_epsilon_of_the_reference(x):
     norm = layers.layer_norm(TOWER)
     norm.build(x.shape)
     np.testing.assert_allclose(perturb(norm)(x * 1e-3), normalize(norm, np.float64(x) * 1e-3), atol=1e-4)
 
 
-def test_attention_is_softmax_of_scaled_products_over_all_positions(x):
+def test_attention_is_the_softmax_of_scaled_dot_products_over_all_positions(x):
     attention = layers.Attention(TOWER)
     attention(x[:, :2], x)
     perturb(attention)
     np.testing.assert_allclose(attention(x[:, :2], x), attend(attention, x[:, :2], x), atol=1e-4)
 
 
-def test_a_block_is_two_residual_steps_with_the_norm_before_each(x):
+def test_a_block_is_two_residual_steps_with_a_norm_before_each(x):
     block = layers.Block(TOWER)
     block(x)
     perturb(block)
@@ -80,7 +80,7 @@ def test_a_block_is_two_residual_steps_with_the_norm_before_each(x):
     np.testing.assert_allclose(block(x), expected, atol=1e-3)
 
 
-def test_patches_are_taken_row_by_row_and_a_last_part_of_a_patch_is_dropped():
+def test_patches_are_ordered_row_by_row_and_incomplete_patches_are_dropped():
     embedding = layers.PatchEmbedding(VisionConfig(width=12, num_heads=3, image_size=(9, 13), patch_size=4))
     pixels = RNG.normal(0, 1, (2, 9, 13, 3)).astype(np.float32)
     embedding(pixels)
@@ -91,7 +91,7 @@ def test_patches_are_taken_row_by_row_and_a_last_part_of_a_patch_is_dropped():
     np.testing.assert_allclose(embedding(pixels), expected, atol=1e-4)
 
 
-def test_a_token_is_its_row_and_its_position_and_masks_nothing():
+def test_a_token_embedding_is_table_row_plus_position_without_a_mask():
     embedding = layers.TokenEmbedding(TextConfig(width=12, num_heads=3, vocab_size=7, context_length=3))
     embedding.build((None, 3))
     ids = np.array([[0, 6, 1]], np.int32)
@@ -101,7 +101,7 @@ def test_a_token_is_its_row_and_its_position_and_masks_nothing():
     assert getattr(output, "_keras_mask", None) is None
 
 
-def test_the_pooling_head_neither_normalises_nor_adds_its_probe(x):
+def test_the_pooling_head_does_not_normalise_or_add_its_probe(x):
     head = layers.MAPHead(VisionConfig(width=12, num_heads=3, mlp_dim=20))
     head(x)
     perturb(head)

@@ -1,4 +1,4 @@
-"""The towers and their joint: against the stored reference, and as a Keras model."""
+"""The whole model: compared with the stored reference, and used as a Keras model."""
 
 import json
 
@@ -10,11 +10,11 @@ from model.checkpoint.variants import load_model
 from model.network.loss import SigLIPLoss
 from model.network.siglip import SigLIP
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
-from tests.golden.stages import COSINE, LOGIT, STAGES, agreement, our_stages
+from tests.golden.stages import COSINE, LOGIT, STAGES, compare_stages, our_stages
 from tests.model.conftest import SQUARE, write_checkpoint
 
-# Against activations of spread 1: a few hundred roundings in float32. Wrong epsilons, the exact GELU or swapped
-# tensors are past 1e-3.
+# For activations with a standard deviation of 1: the error of a few hundred float32 roundings. A wrong epsilon, the
+# exact GELU or swapped tensors give more than 1e-3.
 STAGE = 1e-4
 
 
@@ -27,17 +27,17 @@ def inputs() -> dict[str, np.ndarray]:
 def test_every_stage_agrees_with_the_stored_reference(name, tmp_path):
     config, stored = CONFIGS[name], np.load(HERE / f"towers_{name}.npz")
     model = load_model(None, str(write_checkpoint(tmp_path, config)))
-    theirs = {stage: stored[stage] for stage in STAGES}
-    apart = agreement(our_stages(model, pixels(config.vision.image_size, 3), token_ids(config, 5)), theirs)
-    assert apart.cosine <= COSINE
-    assert apart.logit <= LOGIT
-    assert apart.stage <= STAGE
-    assert apart.same_ranking
-    assert apart.cosine_spread > 1000 * COSINE, "cosines that hardly differ compare nothing"
+    expected = {stage: stored[stage] for stage in STAGES}
+    difference = compare_stages(our_stages(model, pixels(config.vision.image_size, 3), token_ids(config, 5)), expected)
+    assert difference.cosine <= COSINE
+    assert difference.logit <= LOGIT
+    assert difference.stage <= STAGE
+    assert difference.same_ranking
+    assert difference.cosine_spread > 1000 * COSINE, "cosines that are almost equal prove nothing"
 
 
 @pytest.mark.parametrize(("name", "size"), [(name, size) for name in OTHER_SIZES for size in OTHER_SIZES[name]])
-def test_another_image_size_agrees_with_the_reference_s_interpolation(name, size, tmp_path):
+def test_another_image_size_agrees_with_interpolation_in_the_reference(name, size, tmp_path):
     config, (height, width) = CONFIGS[name], size
     model = load_model(None, str(write_checkpoint(tmp_path, config)), input_shape=(height, width, 3))
     output = model({"images": pixels(size, 3), "token_ids": token_ids(config, 5)})
@@ -45,12 +45,12 @@ def test_another_image_size_agrees_with_the_reference_s_interpolation(name, size
     np.testing.assert_allclose(output["image_logits"], expected, rtol=0, atol=LOGIT)
 
 
-def test_the_stored_reference_says_what_it_was_made_with():
+def test_the_stored_reference_records_its_transformers_version():
     for path in HERE.glob("*.npz"):
         assert json.loads(str(np.load(path)["made_with"]))["transformers"] == "5.23.0"
 
 
-def test_the_output_has_logits_both_ways_and_unit_embeddings(inputs):
+def test_the_output_has_image_and_text_logits_and_normalised_embeddings(inputs):
     output = {name: np.asarray(value) for name, value in SigLIP(SQUARE)(inputs).items()}
     assert {name: value.shape for name, value in output.items()} == {
         "image_logits": (3, 5),
@@ -63,7 +63,7 @@ def test_the_output_has_logits_both_ways_and_unit_embeddings(inputs):
         np.testing.assert_allclose(np.linalg.norm(output[name], axis=-1), 1, atol=1e-6)
 
 
-def test_a_new_model_starts_where_the_paper_does():
+def test_a_new_model_has_the_initial_scale_and_bias_of_the_paper():
     model = SigLIP(SQUARE)
     assert float(model.logit_scale) == pytest.approx(np.log(10))
     assert float(model.logit_bias) == -10
@@ -76,13 +76,13 @@ def test_a_new_model_starts_where_the_paper_does():
         (np.zeros((1, 32, 32, 3), np.uint8), np.ones((1, 15), np.int32), r"token_ids must be \[B, 16\]"),
     ],
 )
-def test_a_wrong_shape_is_refused_with_the_right_one(images, ids, message):
+def test_the_error_for_a_wrong_shape_has_the_expected_shape(images, ids, message):
     with pytest.raises(ValueError, match=message):
         SigLIP(SQUARE)({"images": images, "token_ids": ids})
 
 
 @pytest.mark.slow
-def test_fit_with_the_pairwise_loss_learns_pairs():
+def test_fit_with_the_pairwise_loss_reduces_the_loss():
     keras.utils.set_random_seed(0)
     model = SigLIP(SQUARE)
     pairs = {"images": pixels(SQUARE.vision.image_size, 8), "token_ids": token_ids(SQUARE, 8)}
@@ -91,7 +91,7 @@ def test_fit_with_the_pairwise_loss_learns_pairs():
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
 
 
-def test_a_keras_file_holds_the_whole_model(checkpoint, inputs, tmp_path):
+def test_a_keras_file_restores_the_whole_model(checkpoint, inputs, tmp_path):
     model = load_model(None, str(checkpoint))
     model.save(tmp_path / "siglip.keras")
     loaded = keras.models.load_model(tmp_path / "siglip.keras")
@@ -99,17 +99,17 @@ def test_a_keras_file_holds_the_whole_model(checkpoint, inputs, tmp_path):
     np.testing.assert_array_equal(loaded(inputs)["image_logits"], model(inputs)["image_logits"])
 
 
-def test_towers_in_bfloat16_keep_logits_in_float32_and_close(checkpoint, inputs):
+def test_bfloat16_towers_give_float32_logits_close_to_the_exact_ones(checkpoint, inputs):
     exact = load_model(None, str(checkpoint))(inputs)["image_logits"]
     model = load_model(None, str(checkpoint), dtype="bfloat16")
     logits = np.asarray(model(inputs)["image_logits"])
     assert model.vision.blocks[0].mlp.fc1.kernel.dtype == "bfloat16"
     assert logits.dtype == np.float32
-    # A cosine in bfloat16 is right to about 0.005 here, and the scale of 118 makes that half a logit.
+    # In bfloat16 a cosine is accurate to about 0.005 here; times the scale of 118 this is half a logit.
     np.testing.assert_allclose(logits, exact, atol=1.5)
 
 
-def test_a_model_for_a_checkpoint_starts_from_its_token_table_and_without_random_numbers():
+def test_with_a_token_table_a_new_model_has_no_random_values():
     model = SigLIP(SQUARE, token_table="ones")
     assert np.all(model.text.embedding.tokens.embeddings.numpy() == 1)
     assert not np.any(model.vision.blocks[1].mlp.fc2.kernel)

@@ -1,4 +1,4 @@
-"""Token ids against the stored reference."""
+"""Token ids, compared with the stored reference."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -22,20 +22,20 @@ def tokenizer() -> SigLIPTokenizer:
 
 @pytest.fixture(params=SIGLIP_2.files)
 def tokenizer_2(request) -> SigLIPTokenizer:
-    """SigLIP 2's, from either file."""
+    """A SigLIP 2 tokenizer, from `tokenizer.model` or from `tokenizer.json`."""
     return SigLIPTokenizer(HERE / request.param, 64, 600, SIGLIP_2)
 
 
 @pytest.mark.parametrize("length", [64, 16])
 @pytest.mark.parametrize("row", range(len(TEXTS)), ids=[ascii(text)[:30] for text in TEXTS])
-def test_token_ids_are_the_reference_s(row, length):
+def test_token_ids_equal_the_reference(row, length):
     expected = list(map(int, STORED[str(length)][row].split()))
     assert SigLIPTokenizer(VOCABULARY, length, 400)([TEXTS[row]]).tolist() == [expected]
 
 
 @pytest.mark.parametrize("name", SIGLIP_2.files)
 @pytest.mark.parametrize("length", [64, 16])
-def test_token_ids_of_siglip_2_are_the_reference_s_from_either_file(name, length):
+def test_siglip_2_token_ids_equal_the_reference_with_either_vocabulary_file(name, length):
     ours = SigLIPTokenizer(HERE / name, length, 600, SIGLIP_2)(TEXTS_2).tolist()
     theirs = [list(map(int, row.split())) for row in STORED_2[str(length)]]
     assert [text for text, a, b in zip(TEXTS_2, ours, theirs, strict=True) if a != b] == []
@@ -53,29 +53,29 @@ def test_token_ids_of_siglip_2_are_the_reference_s_from_either_file(name, length
         ("\u2581", ""),
     ],
 )
-def test_text_is_lowered_stripped_of_ascii_punctuation_and_of_spare_space(text, canonical):
+def test_canonicalize_lowercases_and_removes_ascii_punctuation_and_extra_spaces(text, canonical):
     assert canonicalize(text) == canonical
 
 
 @pytest.mark.parametrize(
     ("text", "canonical"), [("A Cat, of_CATS!", "a cat, of_cats!"), ("ΣΟΣ", "σοσ"), (" É ", " é ")]
 )
-def test_text_for_siglip_2_is_lowered_letter_by_letter_and_no_more(text, canonical):
+def test_siglip_2_text_is_only_lowercased_letter_by_letter(text, canonical):
     assert lower(text) == canonical
 
 
 @pytest.mark.parametrize("text", ["", "   ", "?!...", "\u2581"])
-def test_a_text_of_nothing_is_the_end_mark_throughout(tokenizer, text):
+def test_an_empty_text_is_end_tokens_only(tokenizer, text):
     assert tokenizer([text]).tolist() == [[1] * 64]
 
 
-def test_the_end_mark_survives_truncation(tokenizer):
+def test_a_truncated_text_still_ends_with_the_end_token(tokenizer):
     (ids,) = tokenizer(["cat " * 200])
     assert ids[-1] == 1
     assert 1 not in ids[:-1]
 
 
-def test_a_text_of_siglip_2_ends_once_and_is_padded_with_another_piece(tokenizer_2):
+def test_a_siglip_2_text_has_one_end_token_and_then_padding_tokens(tokenizer_2):
     assert tokenizer_2([""]).tolist() == [[1] + [0] * 63]
     short, long = tokenizer_2(["a cat", "cat " * 200]).tolist()
     assert (short.count(1), short.count(0), long.count(1), long.count(0)) == (1, 61, 1, 0)
@@ -87,43 +87,43 @@ def test_a_text_of_siglip_2_ends_once_and_is_padded_with_another_piece(tokenizer
     [
         (
             SIGLIP,
-            "lower case, ASCII punctuation deleted, white space collapsed; pieces of spiece.model; </s>; "
+            "lower case, ASCII punctuation deleted, white space collapsed; pieces of spiece.model; ends with </s>; "
             "padded with </s>",
         ),
-        (SIGLIP_2, "lower case; pieces of tokenizer.model; <eos>; padded with <pad>"),
+        (SIGLIP_2, "lower case; pieces of tokenizer.model; ends with <eos>; padded with <pad>"),
     ],
 )
-def test_what_is_done_to_a_text_is_said_in_words(rules, words):
+def test_canonicalisation_describes_the_rules_in_words(rules, words):
     assert SigLIPTokenizer(HERE / rules.files[0], 64, 600, rules).canonicalisation == words
 
 
-def test_a_vocabulary_without_the_piece_that_ends_a_text_is_refused():
+def test_a_vocabulary_without_the_end_token_is_refused():
     with pytest.raises(CheckpointError, match=r"spiece\.model has no piece '<eos>'"):
         SigLIPTokenizer(VOCABULARY, 64, 400, SIGLIP_2)
 
 
-def test_control_tokens_spelt_out_are_letters(tokenizer):
-    """The one deviation: the reference ends the text at a literal `</s>`, and texts come from the public."""
+def test_special_tokens_in_a_text_are_treated_as_plain_text(tokenizer):
+    """The only deviation: the reference ends a text at a literal `</s>`; our texts come from untrusted users."""
     np.testing.assert_array_equal(tokenizer(["cat</s>dog", "<unk>"]), tokenizer(["cats dog".replace(" ", ""), "unk"]))
 
 
-def test_a_user_s_own_space_mark_is_a_space(tokenizer):
+def test_sentencepiece_s_space_character_in_a_text_is_a_space(tokenizer):
     np.testing.assert_array_equal(*np.split(tokenizer(["a\u2581cat", "a cat"]), 2))
 
 
-def test_no_texts_are_no_rows(tokenizer):
+def test_an_empty_list_of_texts_gives_zero_rows(tokenizer):
     assert tokenizer([]).shape == (0, 64)
     assert tokenizer([]).dtype == np.int32
 
 
-def test_many_threads_get_their_own_answers(tokenizer):
+def test_concurrent_calls_do_not_mix_results(tokenizer):
     texts = TEXTS * 5
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(lambda text: tokenizer([text])[0], texts))
     np.testing.assert_array_equal(rows, tokenizer(texts))
 
 
-def test_an_id_outside_the_embedding_is_refused(tokenizer):
+def test_a_token_id_beyond_the_vocabulary_size_is_refused(tokenizer):
     highest = int(tokenizer(["a photo of a cat"]).max())
     with pytest.raises(ValueError, match=f"token id {highest} is outside the vocabulary of {highest}"):
         SigLIPTokenizer(VOCABULARY, 64, highest)(["a photo of a cat"])

@@ -1,4 +1,4 @@
-"""Both kinds of vocabulary file, and what no text may say."""
+"""Both kinds of vocabulary file, and the special tokens that no text can produce."""
 
 import json
 
@@ -7,10 +7,10 @@ import pytest
 from model.config import CheckpointError
 from model.text.vocabulary import CONTROL, Vocabulary, read_vocabulary
 from tests.golden.cases import HERE
-from tests.golden.vocabulary import MARKS, RUNS, TAGS
+from tests.golden.vocabulary import RUNS, SPECIAL_TOKENS, TAGS
 
 FILES = ("tokenizer.model", "tokenizer.json")
-CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", *MARKS]
+CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", *SPECIAL_TOKENS]
 
 
 @pytest.fixture(params=FILES)
@@ -18,18 +18,18 @@ def vocabulary(request) -> Vocabulary:
     return read_vocabulary(HERE / request.param)
 
 
-@pytest.mark.parametrize("mark", CONTROLS)
-def test_marks_of_structure_spelt_out_are_letters(vocabulary, mark):
-    number = vocabulary.id_of(mark)
-    assert number is not None
-    for text in (mark, f"a {mark}", f"{mark}cat", mark * 2):
+@pytest.mark.parametrize("token", CONTROLS)
+def test_special_tokens_in_a_text_are_treated_as_plain_text(vocabulary, token):
+    token_id = vocabulary.id_of(token)
+    assert token_id is not None
+    for text in (token, f"a {token}", f"{token}cat", token * 2):
         (ids,) = vocabulary.encode([text])
-        assert number not in ids
+        assert token_id not in ids
         assert len(ids) > 2
 
 
 @pytest.mark.parametrize("symbol", RUNS + TAGS)
-def test_runs_and_tags_are_one_piece_as_they_were_in_training(vocabulary, symbol):
+def test_runs_of_whitespace_and_html_tags_stay_one_piece_as_in_training(vocabulary, symbol):
     text = symbol.replace("\u2581", " ")
     assert vocabulary.encode([text, f"a{text}b"]) == [
         [vocabulary.id_of(symbol)],
@@ -37,12 +37,12 @@ def test_runs_and_tags_are_one_piece_as_they_were_in_training(vocabulary, symbol
     ]
 
 
-def test_an_unknown_piece_has_no_id(vocabulary):
+def test_the_id_of_an_unknown_piece_is_none(vocabulary):
     assert vocabulary.id_of("</table>") is not None
     assert vocabulary.id_of("no such piece") is None
 
 
-def test_no_merge_leads_to_a_mark_in_old_files_and_new_ones(tmp_path):
+def test_merges_never_produce_a_special_token_in_old_and_new_file_formats(tmp_path):
     values = json.loads((HERE / "tokenizer.json").read_text())
     values["model"]["vocab"] |= {"<": 600, "<e": 601, "<eo": 602, ">": 603, "s>": 604}
     pairs = [["<", "e"], ["<e", "o"], ["s", ">"], ["<eo", "s>"]]
@@ -52,7 +52,7 @@ def test_no_merge_leads_to_a_mark_in_old_files_and_new_ones(tmp_path):
         assert read_vocabulary(path).encode(["<eos>"]) == [[602, 604]]
 
 
-def test_a_length_that_was_saved_with_a_file_is_not_heeded(tmp_path):
+def test_truncation_and_padding_saved_in_the_file_are_ignored(tmp_path):
     values = json.loads((HERE / "tokenizer.json").read_text())
     values["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
     values["padding"] = {
@@ -70,13 +70,13 @@ def test_a_length_that_was_saved_with_a_file_is_not_heeded(tmp_path):
 
 
 @pytest.mark.parametrize("piece", ["<table>", "</s>", "<s>", "\n\n", "\u2581\u2581", "cat", "<unused>", "<0x41>"])
-def test_ordinary_symbols_are_no_marks_of_structure(piece):
+def test_ordinary_symbols_are_not_special_tokens(piece):
     assert not CONTROL.fullmatch(piece)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no SentencePiece model", b"{}", b'{"model": 1}'])
 @pytest.mark.parametrize("name", ["spiece.model", *FILES])
-def test_a_missing_or_broken_vocabulary_is_named(name, content, tmp_path):
+def test_the_error_names_a_missing_or_damaged_vocabulary_file(name, content, tmp_path):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
