@@ -1,3 +1,3 @@
-"""Zero-shot image classification over HTTP. No TensorFlow and no Keras here: `app` sees the model as a Protocol."""
+"""Zero-shot image classification over HTTP. Does not import TensorFlow or Keras: it uses the model as a Protocol."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,6 @@
-"""For how long a request is worth computing: until its deadline, or until its client has left. Pure ASGI.
+"""Cancels a request at its deadline, or when its client disconnects. Pure ASGI.
 
-Either cancels what the request is waiting for, and the queues behind drop what nobody waits for before the device
-computes it.
+Rows of a cancelled request that are still queued are dropped before the device computes them.
 """
 
 import asyncio
@@ -17,11 +16,11 @@ HEADER = "X-Request-Timeout-Ms"
 
 
 class Deadline:
-    """ASGI middleware that ends a request at its deadline (`DeadlineExceeded`) or when its client leaves.
+    """ASGI middleware that ends a request at its deadline (`DeadlineExceeded`), or when its client disconnects.
 
     Args:
-        app: The app behind it.
-        timeout_s: Seconds from the request's headers to its answer; `X-Request-Timeout-Ms` may ask for fewer.
+        app: The wrapped app.
+        timeout_s: Seconds from the request's headers to its response; `X-Request-Timeout-Ms` can shorten it.
     """
 
     def __init__(self, app: ASGIApp, timeout_s: float) -> None:
@@ -33,34 +32,34 @@ class Deadline:
             await self.app(scope, receive, send)
             return
         timeout_s = self._timeout_s(Headers(scope=scope))
-        request = cast("asyncio.Task[None]", asyncio.current_task())  # we are inside one
-        departed = asyncio.Event()
-        watching: asyncio.Task[None] | None = None
+        request = cast("asyncio.Task[None]", asyncio.current_task())  # ASGI apps run in a task
+        disconnected = asyncio.Event()
+        watcher: asyncio.Task[None] | None = None
 
         async def watch() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
-            departed.set()
+            disconnected.set()
             request.cancel()
 
         async def receive_watched() -> Message:
-            nonlocal watching
-            if watching:  # the body is complete: what else can come is the departure
-                await departed.wait()
+            nonlocal watcher
+            if watcher:  # the body is complete, so only a disconnect can follow
+                await disconnected.wait()
                 return {"type": "http.disconnect"}
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False):
-                watching = asyncio.create_task(watch())
+                watcher = asyncio.create_task(watch())
             return message
 
         async def send_unwatched(message: Message) -> None:
-            stop()  # an answer that has begun is sent whole
+            stop()  # a response that has begun is sent to its end
             await send(message)
 
         def stop() -> None:
             timer.reschedule(None)
-            if watching:
-                watching.cancel()
+            if watcher:
+                watcher.cancel()
 
         try:
             async with asyncio.timeout(timeout_s) as timer:
@@ -68,16 +67,16 @@ class Deadline:
         except TimeoutError:
             if not timer.expired():
                 raise
-            detail = f"There was no answer within {timeout_s:g} s. Nothing is computed for it any more."
+            detail = f"There was no response within {timeout_s:g} s. The request was cancelled."
             raise DeadlineExceeded(detail) from None
         except asyncio.CancelledError:
-            if not departed.is_set():
+            if not disconnected.is_set():
                 raise
             request.uncancel()
             raise ClientDisconnect from None
         finally:
-            if watching:
-                watching.cancel()
+            if watcher:
+                watcher.cancel()
 
     def _timeout_s(self, headers: Headers) -> float:
         given = headers.get(HEADER)

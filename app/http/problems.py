@@ -28,7 +28,9 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
         errors.BodyTimeout("The body did not arrive within 30 s."),
         errors.PreconditionFailed("The label set is not the one that If-Match names. Read it again."),
         errors.BodyTooLarge("The body is larger than the 20,000,000 bytes that this service accepts."),
-        errors.ImageTooLarge("The image has 30000 x 30000 pixels. At most 50,000,000 are accepted, and 32,768 a side."),
+        errors.ImageTooLarge(
+            "The image has 30000 x 30000 pixels. At most 50,000,000 pixels are accepted, and 32,768 per side."
+        ),
         errors.UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding."),
         errors.InvalidImage.at("/image", "The JPEG is truncated"),
         errors.InvalidLabels.at("/labels/1", "Label 2 has 0 characters; it must have 1 to 256"),

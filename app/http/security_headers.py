@@ -1,4 +1,4 @@
-"""What a browser may do with the answers: security headers on each, and CORS once origins are named. Pure ASGI."""
+"""Security headers for all responses, and CORS for the configured origins. Pure ASGI."""
 
 from collections.abc import Sequence
 
@@ -12,25 +12,25 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-# FastAPI's page for the contract loads its script and style from here, and starts with a line of script of its own.
+# FastAPI's API documentation loads its script and style from these hosts, and contains an inline script.
 DOCS_POLICY = (
     "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
     "style-src https://cdn.jsdelivr.net; script-src 'unsafe-inline' https://cdn.jsdelivr.net"
 )
-# Our own page: its scripts, its style, images of the reader's, and this service; no text ever becomes markup or code.
+# The web page uses its own scripts and style, the user's images, and this service. Text never becomes markup or code.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 POLICIES = {"/": PAGE_POLICY, "/docs": DOCS_POLICY}
-# What pages of other origins may send and see.
+# Headers that pages of other origins may send and read.
 REQUEST_HEADERS = ("Authorization", "Content-Type", "If-Match", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
-ANSWER_HEADERS = ("ETag", "Retry-After", "Server-Timing", "X-Request-Id")
+RESPONSE_HEADERS = ("ETag", "Retry-After", "Server-Timing", "X-Request-Id")
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds the security headers that an answer has not set itself."""
+    """ASGI middleware that adds the security headers which a response has not set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -49,7 +49,7 @@ class SecurityHeaders:
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Returns the app with its answers open to the pages of these origins; none: to no page."""
+    """Returns the app with CORS for these origins, or the app itself if there are none."""
     if not origins:
         return app
     return CORSMiddleware(
@@ -57,5 +57,5 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=REQUEST_HEADERS,
-        expose_headers=ANSWER_HEADERS,
+        expose_headers=RESPONSE_HEADERS,
     )

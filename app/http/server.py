@@ -1,8 +1,8 @@
-"""The HTTP server: uvicorn with our connection class, signals and the drain.
+"""The HTTP server: uvicorn with our connection class, signal handling and a drain.
 
-SIGTERM   not ready at once; requests are served until the drain ends, then those in progress are answered; exit 0
-SIGINT    the same without the drain
-a second  exit at once, with 128 + the signal
+SIGTERM        not ready at once; new requests are served until the drain ends, then those in progress finish; exit 0
+SIGINT         the same without the drain
+second signal  exit at once, with status 128 + the signal's number
 """
 
 import logging
@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
 
     Args:
         app: The service.
-        settings: Its settings.
+        settings: The service's settings.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            workers=1,  # uvicorn would read WEB_CONCURRENCY
+            workers=1,  # otherwise uvicorn reads WEB_CONCURRENCY
             timeout_keep_alive=settings.keep_alive_s,
             # Longer than any request may take.
             timeout_graceful_shutdown=None if math.isinf(longest_s) else math.ceil(longest_s) + 1,
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
         self._exit_at_s: float | None = None
 
     def fail(self) -> None:
-        """Ends the process with a failure, after the requests in progress. Thread-safe."""
+        """Ends the process as failed, after the requests in progress. Thread-safe."""
         self.failed = True
         self.should_exit = True
 
@@ -64,10 +64,10 @@ class Server(uvicorn.Server):
         """Starts the drain at the first signal, and ends the process at the second."""
         if self._exit_at_s is not None:
             os._exit(128 + sig)
-        engine: Engine | None = getattr(self._app.state, "engine", None)  # there is none before the lifespan
+        engine: Engine | None = getattr(self._app.state, "engine", None)  # it does not exist before the lifespan starts
         if engine:
             engine.draining = True
-        # Clients should open new connections elsewhere. The first list is copied into the second once a second.
+        # Clients then reconnect, to another replica. uvicorn copies the first list into the second once a second.
         for headers in (self.config.encoded_headers, self.server_state.default_headers):
             headers.append((b"connection", b"close"))
         drains = engine is not None and engine.loaded and sig == signal.SIGTERM

@@ -12,7 +12,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     """Returns a socket for each address of the host, bound to the port.
 
     Raises:
-        SettingsError: The port is taken or forbidden, or the host is not an address of this machine.
+        SettingsError: The port is in use or not permitted, or the host is not an address of this machine.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -35,7 +35,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 
 
 def bound(family: int, address: object) -> socket.socket:
-    """Returns a socket that is bound to an address."""
+    """Returns a socket bound to an address."""
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +51,7 @@ def bound(family: int, address: object) -> socket.socket:
 def address_fault(host: str, port: int, error: OSError) -> str:
     """Returns what is wrong with an address, with the setting to change."""
     if error.errno == errno.EADDRINUSE:
-        return f"{PREFIX}PORT: another process listens on port {port} of {host} already"
+        return f"{PREFIX}PORT: port {port} of {host} is already in use by another process"
     if error.errno == errno.EACCES:
         return f"{PREFIX}PORT: this user may not listen on port {port}; choose one above 1023"
     return f"{PREFIX}HOST: {host!r} is not an address of this machine: {error.strerror}"

@@ -1,8 +1,8 @@
-"""The front door for untrusted images: bytes to upright 8-bit RGB.
+"""Decodes untrusted image files to upright 8-bit RGB.
 
-The header is read first, and what would cost too much is refused by it before a pixel is decoded. `formats` tells what
-a file is, `headers` what it announces, `colours` what its pixels become. `notes` says what was done to the pixels, in
-the words of the HTTP contract.
+The header is read first, and a file that would cost too much is rejected before a pixel is decoded. `formats`
+identifies a file's format, `headers` reads its header, and `colours` converts its pixels. `notes` lists what was done
+to the pixels, with the codes of the HTTP API.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ __all__ = ["FORMATS", "MAX_FRAMES", "MAX_SIDE_PIXELS", "DecodedImage", "decode",
 
 
 class DecodedImage(NamedTuple):
-    """An upright image in RGB; `width` and `height` are the file's, which may be larger."""
+    """An upright RGB image. `width` and `height` are those of the file; `rgb` is smaller if its size was reduced."""
 
     rgb: Image.Image
     width: int
@@ -30,65 +30,65 @@ class DecodedImage(NamedTuple):
 
 
 def decode(data: bytes, max_image_pixels: int, *, least_side: int | None = None) -> DecodedImage:
-    """Returns the image in a file, upright, opaque and with 8 bits a channel.
+    """Returns the image in a file, upright, opaque and with 8 bits per channel.
 
     Args:
         data: The file.
-        max_image_pixels: The most that its header may announce.
-        least_side: Where given, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as no
-            side becomes shorter than this. The decoder then leaves out the finest waves instead of computing them.
+        max_image_pixels: The most pixels that the header may declare.
+        least_side: If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, with both sides at least this
+            long. The decoder then skips the highest frequencies.
 
     Raises:
-        UnsupportedMediaType: The bytes are not of an accepted format.
-        ImageTooLarge: The header announces too many pixels, too long a side or too many frames.
-        InvalidImage: The file is empty, truncated or damaged, would take far too long, or has no defined colour.
+        UnsupportedMediaType: The file does not have an accepted format.
+        ImageTooLarge: The header declares too many pixels, too long a side or too many frames.
+        InvalidImage: The file is empty, truncated or damaged, would take too long, or its colours are not defined.
     """
-    form = identify(data)
+    image_format = identify(data)
     notes: list[str] = []
-    with decoder_errors(form.name):
-        header = form.read_header(data)
+    with decoder_errors(image_format.name):
+        header = image_format.read_header(data)
         check_size(header.width, header.height, max_image_pixels)
         check_frames(header.frames)
-        image = form.open(Metered(data))
-        check_size(*image.size, max_image_pixels)  # Pillow may have read another size than we did
-        # GIF and TIFF would be walked through to the end; the others know it from their header.
-        frames = header.frames if form.name in ("GIF", "TIFF") else getattr(image, "n_frames", 1)
+        image = image_format.open(Metered(data))
+        check_size(*image.size, max_image_pixels)  # Pillow may read another size from the file
+        # For GIF and TIFF, Pillow would read the whole file to count the frames.
+        frames = header.frames if image_format.name in ("GIF", "TIFF") else getattr(image, "n_frames", 1)
         check_frames(frames)
         if frames > 1:
             notes.append(f"first_frame_of_{frames}")
         samples = str(image.tile[0].args) if image.tile else ""  # how a pixel is stored, such as "RGB;16B"
-        # A TIFF says its orientation first, and load() turns it; the others may say it after their pixels.
-        turned = read_orientation(image) if form.name == "TIFF" else 1
+        # Pillow's load() turns a TIFF upright. The EXIF of other formats can follow the pixels, so it is read later.
+        tiff_orientation = read_orientation(image) if image_format.name == "TIFF" else 1
         width, height = image.size
         if least_side and isinstance(image, JpegImageFile):
-            image.draft(None, (least_side, least_side))  # None: the colours stay what they are
+            image.draft(None, (least_side, least_side))  # None keeps the colour mode
         image.load()
-        orientation = 1 if form.name == "TIFF" else read_orientation(image)
+        orientation = 1 if image_format.name == "TIFF" else read_orientation(image)
         rgb = to_rgb(image, samples, orientation, notes)
-        if turned > 1:
+        if tiff_orientation > 1:
             notes.append("exif_orientation_applied")
-        if orientation > 4:  # a TIFF's are upright from the start
+        if orientation > 4:  # not for a TIFF, whose size is already that of the upright image
             width, height = height, width
-        return DecodedImage(rgb, width, height, form.name, notes)
+        return DecodedImage(rgb, width, height, image_format.name, notes)
 
 
 def check_size(width: int, height: int, max_image_pixels: int) -> None:
-    """Refuses by the header alone what would cost too much to decode."""
+    """Raises `ImageTooLarge` if the image has too many pixels, or too long a side."""
     if width * height > max_image_pixels or max(width, height) > MAX_SIDE_PIXELS:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels. "
-            f"At most {max_image_pixels:,} are accepted, and {MAX_SIDE_PIXELS:,} a side."
+            f"At most {max_image_pixels:,} pixels are accepted, and {MAX_SIDE_PIXELS:,} per side."
         )
 
 
 def check_frames(frames: int) -> None:
-    """Refuses an animation, or a document, that is none of an image any more."""
+    """Raises `ImageTooLarge` if a file has more than `MAX_FRAMES` frames or pages."""
     if frames > MAX_FRAMES:
-        raise ImageTooLarge(f"The image has more than {MAX_FRAMES:,} frames.")
+        raise ImageTooLarge(f"The image has more than {MAX_FRAMES:,} frames or pages. Send fewer.")
 
 
 def read_orientation(image: ImageFile) -> int:
-    """Returns the EXIF orientation, 1 to 8. An image whose EXIF is damaged is still an image: upright."""
+    """Returns the EXIF orientation, 1 to 8, or 1 (upright) if it is missing or damaged."""
     try:
         orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:

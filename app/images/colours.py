@@ -1,7 +1,7 @@
-"""Whatever a file's pixels are, to upright 8-bit RGB on white, strip by strip.
+"""Converts decoded pixels to upright 8-bit RGB on white, strip by strip.
 
-A strip is a megapixel: the conversions need masks and copies, and a copy of the whole would double the memory of a
-large image. What a pixel becomes is what a viewer shows; how it was stored is said in `notes`.
+A strip has about a megapixel: the conversions need masks and copies, and a copy of the whole image would double the
+memory of a large one. The result looks as in an image viewer; `notes` says how the pixels were stored.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from app.errors import InvalidImage
 
 STRIP_PIXELS = 1_000_000
 
-# EXIF orientation -> what makes it upright.
+# EXIF orientation -> the operation that turns the image upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,13 +28,13 @@ PHOTOMETRIC, MIN_SAMPLE, MAX_SAMPLE = 262, 340, 341  # TIFF tags
 
 
 def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -> Image.Image:
-    """Returns a loaded image in RGB, upright and opaque; most photos are so already, and are returned as they are.
+    """Returns a loaded image in RGB, upright and opaque. Most photos need no change and are returned as they are.
 
     Args:
         image: The image; its pixels are loaded.
         samples: How the file stores a pixel, such as "RGB;16B".
         orientation: 1 to 8, as in EXIF.
-        notes: What is done to the pixels is added here.
+        notes: The code of each conversion is appended.
     """
     check_colours(image, samples, notes)
     if image.mode == "RGB" and orientation == 1 and not image.has_transparency_data:
@@ -45,7 +45,7 @@ def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -
     composited = False
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip = opaque(image.crop((0, top, width, bottom)), image, samples)
+        strip = convert_strip(image.crop((0, top, width, bottom)), image, samples)
         if strip.mode == "RGBA":
             composited |= strip.getchannel("A").getextrema() != (255, 255)
             canvas = Image.new("RGB", strip.size, "white")
@@ -53,7 +53,7 @@ def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -
             strip = canvas
         if orientation in UPRIGHT:
             strip = strip.transpose(UPRIGHT[orientation])
-        start = height - bottom if orientation in (3, 4, 6, 7) else top  # the file's rows become rows, or columns
+        start = height - bottom if orientation in (3, 4, 6, 7) else top  # rows of the file become rows or columns
         rgb.paste(strip, (start, 0) if orientation > 4 else (0, start))
     if composited:
         notes.append("alpha_composited_on_white")
@@ -63,21 +63,27 @@ def to_rgb(image: ImageFile, samples: str, orientation: int, notes: list[str]) -
 
 
 def check_colours(image: ImageFile, samples: str, notes: list[str]) -> None:
-    """Notes how the pixels are stored; refuses those that have no defined white."""
+    """Appends to the notes how the pixels are stored.
+
+    Raises:
+        InvalidImage: The pixels have no defined white.
+    """
     if ";16" in samples or ";12" in samples:
         notes.append("reduced_from_16_bit")
         transparent = image.info.get("transparency")
-        if isinstance(transparent, tuple):  # Pillow has reduced the pixels, but not the colour that is transparent
+        if isinstance(transparent, tuple):  # Pillow has reduced the pixels, but not the transparent colour
             image.info["transparency"] = tuple(value >> 8 for value in transparent)
     elif image.mode == "F":
         notes.append("reduced_from_float")
     elif image.mode == "I":
-        raise InvalidImage("Signed or 32-bit integer pixels have no defined white. Save the image with 8 or 16 bits.")
+        raise InvalidImage(
+            "The pixels are signed or 32-bit integers, which have no defined white. Save the image with 8 or 16 bits."
+        )
     elif image.mode == "CMYK":
         notes.append("converted_from_cmyk")
 
 
-def opaque(strip: Image.Image, image: ImageFile, samples: str) -> Image.Image:
+def convert_strip(strip: Image.Image, image: ImageFile, samples: str) -> Image.Image:
     """Returns a strip of the image as RGB, or as RGBA if it has transparency."""
     if image.mode.startswith("I;16"):
         transparent = image.info.get("transparency")
@@ -87,30 +93,33 @@ def opaque(strip: Image.Image, image: ImageFile, samples: str) -> Image.Image:
             strip.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     elif image.mode == "F":
         strip = scaled_float(np.asarray(strip), image)
-    elif image.mode == "La":  # Pillow converts it no further
+    elif image.mode == "La":  # Pillow converts La only to LA
         strip = strip.convert("LA")
     return strip.convert("RGBA" if strip.has_transparency_data else "RGB")
 
 
 def reduced_grey(values: np.ndarray, shift: int, white_zero: bool) -> Image.Image:
-    """Returns the high 8 bits, which is what Pillow keeps of 16-bit colours too; its own conversion clips at 255."""
+    """Returns the high 8 bits of 12- or 16-bit grey.
+
+    Pillow does the same for 16-bit colours, but clips 16-bit grey at 255.
+    """
     grey = (values >> shift).astype(np.uint8)
     return Image.fromarray(255 - grey if white_zero else grey)
 
 
 def scaled_float(values: np.ndarray, image: ImageFile) -> Image.Image:
-    """Returns floats as 8-bit grey: black and white are those that the file declares, else 0 and 1."""
+    """Returns floats as 8-bit grey. The file declares which values are black and white; the default is 0 and 1."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     black, white = (float(np.ravel(tags.get(tag, default))[0]) for tag, default in ((MIN_SAMPLE, 0), (MAX_SAMPLE, 1)))
     if not (white > black and values.min() >= black and values.max() <= white):  # also refuses NaN
         raise InvalidImage(
             f"The float pixels are not all between {black:g} and {white:g}. "
-            "Scale them to 0..1, or declare their range (SMinSampleValue, SMaxSampleValue)."
+            "Scale them to 0..1, or declare their range in the tags SMinSampleValue and SMaxSampleValue."
         )
     grey = np.rint((values - black) * (255 / (white - black))).astype(np.uint8)
     return Image.fromarray(255 - grey if is_white_zero(image) else grey)
 
 
 def is_white_zero(image: ImageFile) -> bool:
-    """Returns whether 0 is white, which Pillow heeds for 8 bits only."""
+    """Returns whether 0 is white. Pillow takes this into account only for 8-bit images."""
     return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0

@@ -1,7 +1,7 @@
-"""The accepted image formats, told by a file's first bytes and never by its declared type.
+"""The accepted image formats. A file's format is identified by its first bytes, never by its declared type.
 
-Pillow's format classes are called directly: `Image.open` would also warn about large images, and warnings belong to
-the whole process. Nothing here changes Pillow's global state, so any number of threads may decode at once.
+Pillow's format classes are called directly: `Image.open` would also warn about large images, and warning filters are
+global. Nothing here changes Pillow's global state, so several threads can decode at the same time.
 """
 
 import re
@@ -24,11 +24,11 @@ from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMed
 from app.images.avif import read_avif
 from app.images.headers import Header, read_bmp, read_gif, read_jpeg, read_png, read_tiff, read_webp
 
-MAX_READS = 300_000  # a third of a second of Pillow's Python; a JPEG of 20 MB in pieces of 64 kB takes 400
+MAX_READS = 300_000  # a third of a second in Pillow's Python code; a 20 MB JPEG in pieces of 64 kB needs 400 reads
 
 
 class Format(NamedTuple):
-    """An accepted image format: its name, its first bytes, our reader of its header, and Pillow's class for it."""
+    """An accepted image format: name, first bytes, our header reader, and Pillow's class."""
 
     name: str
     signature: re.Pattern[bytes]
@@ -48,7 +48,7 @@ if features.check("avif"):  # Pillow can be built without it
     avif = re.compile(rb"....ftyp(....){0,16}?avi[fs]", re.DOTALL)
     FORMATS.append(Format("AVIF", avif, read_avif, AvifImageFile))
 
-# Named in the refusal, because these are what people send by mistake.
+# Formats that people often send by mistake. The error names them.
 REFUSED = {
     "HEIC": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
     "PDF": re.compile(rb"%PDF-"),
@@ -57,9 +57,9 @@ REFUSED = {
 
 
 class Metered(BytesIO):
-    """A file that may be read in so many pieces only.
+    """A file that raises `InvalidImage` after `MAX_READS` reads.
 
-    Pillow reads headers in Python, piece by piece: one of millions of tiny pieces would hold a thread for minutes.
+    Pillow reads headers piece by piece in Python: millions of tiny pieces would block a thread for minutes.
     """
 
     reads = 0
@@ -67,33 +67,38 @@ class Metered(BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
         if self.reads > MAX_READS:
-            raise InvalidImage("The file is made of too many tiny pieces. Save the image again.")
+            raise InvalidImage("The file consists of too many tiny pieces. Save the image again.")
         return super().read(size)
 
 
 def identify(data: bytes) -> Format:
-    """Returns the format that the first bytes tell."""
+    """Returns the format that a file's first bytes identify.
+
+    Raises:
+        InvalidImage: The file is empty.
+        UnsupportedMediaType: The format is not accepted.
+    """
     if not data:
         raise InvalidImage("The image is empty: it has 0 bytes.")
-    for form in FORMATS:
-        if form.signature.match(data):
-            return form
-    accepted = ", ".join(form.name for form in FORMATS)
+    for image_format in FORMATS:
+        if image_format.signature.match(data):
+            return image_format
+    accepted = ", ".join(image_format.name for image_format in FORMATS)
     for name, signature in REFUSED.items():
         if signature.match(data):
             raise UnsupportedMediaType(f"{name} is not accepted. Send one of {accepted}.")
-    raise UnsupportedMediaType(f"These bytes are no image in an accepted format: {accepted}.")
+    raise UnsupportedMediaType(f"The file is not an image in an accepted format. Send one of {accepted}.")
 
 
 @contextmanager
 def decoder_errors(format_name: str) -> Iterator[None]:
-    """Turns what readers and Pillow raise over bad bytes into our errors: its plugins raise almost any exception."""
+    """Converts errors of the header readers and of Pillow into ours. Pillow's plugins raise almost any exception."""
     try:
         yield
     except ServiceError:
         raise
     except Image.DecompressionBombError:
-        raise ImageTooLarge(f"The {format_name} announces far too many pixels.") from None
+        raise ImageTooLarge(f"The {format_name} declares far too many pixels.") from None
     except Exception as error:
         if isinstance(error, EOFError) or re.search("truncated|unpack_from requires", str(error), re.IGNORECASE):
             raise InvalidImage(f"The {format_name} is truncated: the file ends before the image does.") from error

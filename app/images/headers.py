@@ -1,8 +1,8 @@
-"""What a file announces about itself, read from its bytes before a decoder sees them.
+"""Reads the header of an image file before a decoder does.
 
-Decoders trust headers: they allocate the announced canvas, walk every page, decode every scan and unpack every text.
-Here a header costs one pass with a bound, and what would cost seconds or gigabytes is refused by name. Nothing is
-decoded, and no imaging library is imported.
+Decoders trust headers: they allocate the declared canvas, read all pages, decode all scans and unpack all texts. The
+readers here make one bounded pass over the file. They reject a file that would cost seconds or gigabytes, and the
+error names the reason. Nothing is decoded, and no imaging library is imported.
 """
 
 import re
@@ -15,13 +15,13 @@ from app.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
 
 MAX_SIDE_PIXELS = 32_768
 MAX_FRAMES = 1_000
-MAX_SCANS = 32  # of a JPEG; encoders write at most 18. One costs 0.07 s for 50 megapixels, and as little as 100 bytes.
-MAX_SEGMENTS = 1_000  # of a JPEG; a 20 MB one fills 300. Pillow joins those with EXIF one by one, which is quadratic.
-MAX_METADATA_BYTES = 16_000_000  # of a PNG's texts and profile, unpacked; Pillow keeps four times that for some texts
-MAX_RUN_LENGTH_PIXELS = 4_000_000  # of a BMP; Pillow unpacks its run lengths in Python, 0.1 s a megapixel
-MAX_TAGS = 4_096  # of a TIFF page
+MAX_SCANS = 32  # per JPEG; encoders write at most 18. A scan of 100 bytes can take 0.07 s at 50 megapixels.
+MAX_SEGMENTS = 1_000  # per JPEG; 20 MB fill 300. Pillow joins EXIF segments one by one, in quadratic time.
+MAX_METADATA_BYTES = 16_000_000  # of a PNG's texts and profile, unpacked; Pillow uses four times that for some texts
+MAX_RUN_LENGTH_PIXELS = 4_000_000  # per BMP with run-length encoding; Pillow decodes it in Python, 0.1 s per megapixel
+MAX_TAGS = 4_096  # per TIFF page
 
-# TIFF tags, and the compressions that are used in earnest: none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard.
+# TIFF tags, and the compressions in common use: none, CCITT, LZW, JPEG, deflate, PackBits, Zstandard.
 WIDTH, HEIGHT, COMPRESSION, STRIPS, SAMPLES, STRIP_ROWS, PLANES = 256, 257, 259, 273, 277, 278, 284
 STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 279, 322, 323, 324, 325
 JPEG_COMPRESSION = 7
@@ -30,20 +30,20 @@ TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 class Header(NamedTuple):
-    """The size in pixels as it is stored, and the number of frames or pages, at most `MAX_FRAMES` + 1."""
+    """The stored size in pixels, and the number of frames or pages, counted up to `MAX_FRAMES` + 1."""
 
     width: int
     height: int
     frames: int = 1
 
 
-JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # one that starts a segment
-JPEG_SCAN = re.compile(rb"\xff\xda\0[\x06\x08\x0a\x0c][\1-\4]")  # one of one to four components
+JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # a marker that starts a segment
+JPEG_SCAN = re.compile(rb"\xff\xda\0[\x06\x08\x0a\x0c][\1-\4]")  # a scan of one to four components
 JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 
 
 def read_jpeg(data: bytes) -> Header:
-    """Returns the header; refuses more segments than an image has, and more scans than encoders write."""
+    """Returns the header. Raises `InvalidImage` if the file has too many segments or scans."""
     width = height = scans = 0
     position = 2
     for segment in range(MAX_SEGMENTS + 1):
@@ -63,10 +63,10 @@ def read_jpeg(data: bytes) -> Header:
 
 
 def read_png(data: bytes) -> Header:
-    """Returns the header; refuses texts and profiles that unpack to more than an image says of itself."""
+    """Returns the header. Raises `InvalidImage` if texts and profile unpack to too many bytes."""
     width, height = struct.unpack_from(">II", data, 16)
     frames, position, metadata_bytes = 1, 8, 0
-    with suppress(struct.error):  # cut short; what counts is whether the pixels are whole
+    with suppress(struct.error):  # truncated; the decoder finds out whether the pixels are complete
         while True:
             length, kind = struct.unpack_from(">I4s", data, position)
             if kind == b"IEND":
@@ -76,29 +76,31 @@ def read_png(data: bytes) -> Header:
             elif kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
                 metadata_bytes += unpacked_bytes(kind, data[position + 8 : position + 8 + length])
                 if metadata_bytes > MAX_METADATA_BYTES:
-                    raise InvalidImage(f"The PNG's texts and profile unpack to more than {MAX_METADATA_BYTES:,} bytes.")
+                    raise InvalidImage(
+                        f"The PNG's texts and profile unpack to more than {MAX_METADATA_BYTES:,} bytes. "
+                        "Save it without metadata."
+                    )
             position += length + 12
     return Header(width, height, min(frames, MAX_FRAMES + 1))
 
 
 def unpacked_bytes(kind: bytes, body: bytes) -> int:
-    """Returns how long a PNG's text or profile is when unpacked, at most one more than `MAX_METADATA_BYTES`."""
-    _, _, rest = body.partition(
-        b"\0"
-    )  # after the keyword: [flag,] method, [language, 0, translation, 0,] what is packed
+    """Returns the unpacked size of a PNG's text or profile, counted up to `MAX_METADATA_BYTES` + 1."""
+    # After the keyword: [flag,] method, [language, 0, translation, 0,] compressed data.
+    _, _, rest = body.partition(b"\0")
     if kind in (b"zTXt", b"iCCP"):
-        packed = rest[1:]
+        compressed = rest[1:]
     elif kind == b"iTXt" and rest[:1] == b"\1":
-        packed = rest[2:].split(b"\0", 2)[-1]
+        compressed = rest[2:].split(b"\0", 2)[-1]
     else:
         return len(body)
-    with suppress(zlib.error):  # damaged: Pillow says so, or passes over it
-        return len(zlib.decompressobj().decompress(packed, MAX_METADATA_BYTES + 1))
+    with suppress(zlib.error):  # damaged; Pillow raises an error or ignores it
+        return len(zlib.decompressobj().decompress(compressed, MAX_METADATA_BYTES + 1))
     return len(body)
 
 
 def read_webp(data: bytes) -> Header:
-    """Returns the header. Opening alone would allocate the canvas twice."""
+    """Returns the header. Opening the file with Pillow would already allocate the canvas twice."""
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
@@ -118,34 +120,34 @@ def read_webp(data: bytes) -> Header:
 
 
 def read_gif(data: bytes) -> Header:
-    """Returns the header; the size covers the first frame too, since Pillow enlarges the canvas for it."""
+    """Returns the header. The size includes the first frame, because Pillow enlarges the canvas for it."""
 
-    def colours_bytes(flags: int) -> int:
+    def palette_bytes(flags: int) -> int:
         return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
     width, height = struct.unpack_from("<HH", data, 6)
     frames = 0
-    with suppress(IndexError):  # cut short; what counts is whether the first frame is whole
-        position = 13 + colours_bytes(data[10])
+    with suppress(IndexError):  # truncated; the decoder finds out whether the first frame is complete
+        position = 13 + palette_bytes(data[10])
         while frames <= MAX_FRAMES:
-            if data[position] == 0x2C:  # a frame: descriptor, colours, code size
+            if data[position] == 0x2C:  # a frame: descriptor, palette, code size
                 frames += 1
                 if frames == 1:
-                    left, top, across, down = struct.unpack_from("<4H", data, position + 1)
-                    width, height = max(width, left + across), max(height, top + down)
-                position += 11 + colours_bytes(data[position + 9])
+                    left, top, frame_width, frame_height = struct.unpack_from("<4H", data, position + 1)
+                    width, height = max(width, left + frame_width), max(height, top + frame_height)
+                position += 11 + palette_bytes(data[position + 9])
             elif data[position] == 0x21:  # an extension
                 position += 2
             else:  # the end
                 break
-            while data[position]:  # sub-blocks, each with its length in front
+            while data[position]:  # sub-blocks, each begins with its length
                 position += data[position] + 1
             position += 1
     return Header(width, height, frames)
 
 
 def read_bmp(data: bytes) -> Header:
-    """Returns the header; refuses run lengths where they would take seconds."""
+    """Returns the header. Raises `ImageTooLarge` for a large image with run-length encoding, which takes seconds."""
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     if header_bytes == 12:
         return Header(*struct.unpack_from("<HH", data, 18))
@@ -153,22 +155,22 @@ def read_bmp(data: bytes) -> Header:
     (compression,) = struct.unpack_from("<I", data, 30)
     if compression in (1, 2) and width * height > MAX_RUN_LENGTH_PIXELS:
         raise ImageTooLarge(
-            f"A BMP with run-length encoding may have at most {MAX_RUN_LENGTH_PIXELS:,} pixels. Save it without."
+            f"A BMP with run-length encoding may have at most {MAX_RUN_LENGTH_PIXELS:,} pixels. Save it uncompressed."
         )
     return Header(width, height)
 
 
 class TiffTag(NamedTuple):
-    """A tag's number of values, the first of them, and how and where they stand in the file."""
+    """A tag: its number of values, the first value, and the values' struct format and position in the file."""
 
     values: int
     value: int
-    form: str
+    value_format: str
     position: int
 
 
 def read_tiff(data: bytes) -> Header:
-    """Returns the header; refuses strips or tiles that would make decoding much more than the image."""
+    """Returns the header. Raises an error if the strips or tiles need far more work than the image itself."""
     order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
     integer, entry_format, entry_bytes = ("Q", "HHQ", 20) if big else ("I", "HHI", 12)
     integer_bytes = struct.calcsize(integer)
@@ -177,39 +179,44 @@ def read_tiff(data: bytes) -> Header:
     for entry in range(first.start, first.stop, entry_bytes):
         tag, kind, count = struct.unpack_from(order + entry_format, data, entry)
         if kind in TIFF_INTEGERS and count and tag not in tags:
-            form, position = order + TIFF_INTEGERS[kind], entry + entry_bytes - integer_bytes
-            if count * struct.calcsize(form) > integer_bytes:
+            value_format, position = order + TIFF_INTEGERS[kind], entry + entry_bytes - integer_bytes
+            if count * struct.calcsize(value_format) > integer_bytes:
                 (position,) = struct.unpack_from(order + integer, data, position)
-            (value,) = struct.unpack_from(form, data, position)
-            tags[tag] = TiffTag(count, value, form, position)
+            (value,) = struct.unpack_from(value_format, data, position)
+            tags[tag] = TiffTag(count, value, value_format, position)
     check_tiff_pieces(tags, data)
     return Header(tags[WIDTH].value, tags[HEIGHT].value, 1 + len(others))
 
 
 def tiff_pages(data: bytes, order: str, big: bool) -> list[range]:
-    """Returns where the tags of each page stand, of at most `MAX_FRAMES` + 1 pages."""
+    """Returns the positions of each page's tags, for up to `MAX_FRAMES` + 1 pages."""
     count_format, integer, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
     pages: dict[int, range] = {}
     (page,) = struct.unpack_from(order + integer, data, 8 if big else 4)
     while page not in pages and len(pages) <= MAX_FRAMES and (0 < page < len(data) or not pages):
         (count,) = struct.unpack_from(order + count_format, data, page)
         if count > MAX_TAGS:
-            raise InvalidImage(f"The TIFF has a page with more than {MAX_TAGS:,} tags.")
+            raise InvalidImage(f"The TIFF has a page with more than {MAX_TAGS:,} tags. Save it again.")
         start = page + struct.calcsize(order + count_format)
         pages[page] = range(start, start + count * entry_bytes)
-        with suppress(struct.error):  # cut short; what counts is whether the first page is whole
+        with suppress(struct.error):  # truncated; the decoder finds out whether the first page is complete
             (page,) = struct.unpack_from(order + integer, data, pages[page].stop)
     return list(pages.values())
 
 
 def check_tiff_pieces(tags: dict[int, TiffTag], data: bytes) -> None:
-    """Refuses a compression outside the list, and strips or tiles that are more or larger than the image needs."""
+    """Checks the compression, and the number and size of the strips or tiles.
+
+    Raises:
+        UnsupportedMediaType: The compression is not in the list.
+        InvalidImage: There are more or larger strips or tiles than the image needs, or too many JPEG scans.
+    """
 
     def value(tag: int, default: int) -> int:
         return tags[tag].value if tag in tags else default
 
     if value(COMPRESSION, 1) not in TIFF_COMPRESSIONS:
-        raise UnsupportedMediaType("This TIFF's compression is not accepted. Use none, LZW, deflate, JPEG or CCITT.")
+        raise UnsupportedMediaType("The TIFF's compression is not accepted. Use none, LZW, deflate, JPEG or CCITT.")
     width, height = value(WIDTH, 0), value(HEIGHT, 0)
     planes = value(SAMPLES, 1) if value(PLANES, 1) == 2 else 1
     tile_width, tile_height = value(TILE_WIDTH, 0), value(TILE_HEIGHT, 0)
@@ -221,12 +228,14 @@ def check_tiff_pieces(tags: dict[int, TiffTag], data: bytes) -> None:
         offsets, lengths = tags[STRIPS], tags.get(STRIP_BYTES)
         across, down = 1, -(-height // (value(STRIP_ROWS, height) or height))
         padded_pixels = width * height
-    # Each piece may cover all of an image, and 16 megapixels are the largest tile that a small image comes in.
+    # A single piece can be as large as the image, so their number is limited. A tile may be larger than a small image:
+    # up to 16 megapixels.
     if offsets.values > across * down * planes or padded_pixels > 4 * width * height + 2**24:
         raise InvalidImage("The TIFF has more or larger strips or tiles than its image needs. Save it again.")
-    # Each is unpacked by itself, so that 50,000 which share one long stream would take hours.
+    # Each piece is unpacked separately: 50,000 pieces that share one long stream would take hours.
     if lengths and lengths.values <= offsets.values:
-        piece_bytes = struct.unpack_from(f"{lengths.form[0]}{lengths.values}{lengths.form[1]}", data, lengths.position)
+        order, kind = lengths.value_format[0], lengths.value_format[1]
+        piece_bytes = struct.unpack_from(f"{order}{lengths.values}{kind}", data, lengths.position)
         if sum(min(length, len(data)) for length in piece_bytes) > 2 * len(data):
             raise InvalidImage("The TIFF is damaged: its strips or tiles together are longer than the file.")
     if value(COMPRESSION, 1) == JPEG_COMPRESSION and len(JPEG_SCAN.findall(data)) > MAX_SCANS + 4 * offsets.values:

@@ -1,7 +1,7 @@
-"""Who may come in: permits for images, room for bodies, and when a refused request should come again. No HTTP.
+"""Admission control: limits on images and request bodies in the service, and an estimate for Retry-After. No HTTP.
 
-Both are taken before an image is decoded and given back with the answer, so they bound memory and not only the
-device's queue: with a fast model, bodies and decoding are where requests pile up.
+A request takes its permits before an image is decoded and returns them with the response. So they limit memory, and
+not only the device's queue: with a fast model, requests pile up while bodies arrive and images are decoded.
 """
 
 import math
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 
 from app.errors import Overloaded
 
-SMOOTHING = 0.1  # share of the newest sample in the mean: about the last ten requests count
+SMOOTHING = 0.1  # weight of the newest sample in the moving average, which covers about ten requests
 
 
 class Admission:
     """At most `max_items` images and `max_bytes` of request bodies at a time.
 
     Args:
-        max_items: Images that may wait or be computed at once. A request with more comes in when nobody else is.
-        max_bytes: Bytes of the bodies of all requests together.
-        clock: Seconds, never going back.
+        max_items: Most images that wait or are computed at once. A request with more is admitted if it is the only one.
+        max_bytes: Most bytes of all request bodies together.
+        clock: Returns monotonic time in seconds.
     """
 
     def __init__(self, max_items: int, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,53 +29,53 @@ class Admission:
         self._clock = clock
         self.items = 0
         self.bytes = 0
-        self._interval_s = 0.0  # between two answered images while there was work: the inverse of the service rate
-        self._marked_s = 0.0
+        self._interval_s = 0.0  # mean time per image under load, the inverse of the service rate
+        self._last_s = 0.0  # when the last request ended, or the first one came after idle time
 
     def check(self, body_bytes: int) -> None:
-        """Refuses, before it is read, a body for which there is no room.
+        """Checks, before a body is read, whether it can be accepted.
 
         Raises:
-            Overloaded: All permits are out, or the bodies that are here leave too little room for this one.
+            Overloaded: All permits are taken, or the bodies in memory leave too little space for this one.
         """
         if self.items >= self._max_items or self.bytes + body_bytes > self._max_bytes:
             raise Overloaded(self.retry_after_s())
 
     def hold(self, body_bytes: int) -> None:
-        """Takes room for a piece of a body that has arrived; `release` gives it back.
+        """Reserves memory for a piece of a body that has arrived; `release` frees it.
 
         Raises:
-            Overloaded: There is no room; nothing was taken.
+            Overloaded: There is too little space. Nothing was reserved.
         """
         if self.bytes + body_bytes > self._max_bytes:
             raise Overloaded(self.retry_after_s())
         self.bytes += body_bytes
 
     def release(self, body_bytes: int) -> None:
-        """Gives back what `hold` has taken."""
+        """Frees memory that `hold` has reserved."""
         self.bytes -= body_bytes
 
     @contextmanager
     def permit(self, items: int = 1) -> Iterator[None]:
-        """Lets a request with so many images in for as long as the context lasts.
+        """Admits a request with this number of images until the context ends.
 
         Raises:
-            Overloaded: Too few permits are left.
+            Overloaded: There are too few permits left.
         """
         if self.items and self.items + items > self._max_items:
             raise Overloaded(self.retry_after_s())
         if self.items == 0:
-            self._marked_s = self._clock()  # idle time is not service time
+            self._last_s = self._clock()  # idle time is not service time
         self.items += items
         try:
             yield
         finally:
             self.items -= items
             now_s = self._clock()
-            sample_s = (now_s - self._marked_s) / items
+            sample_s = (now_s - self._last_s) / items
             self._interval_s += (SMOOTHING if self._interval_s else 1.0) * (sample_s - self._interval_s)
-            self._marked_s = now_s
+            self._last_s = now_s
 
     def retry_after_s(self) -> int:
-        """Returns the whole seconds, at least 1, until those who are in now will have been answered."""
+        """Returns the estimated time until all admitted images are done, in whole seconds, at least 1."""
         return max(1, math.ceil(self.items * self._interval_s))

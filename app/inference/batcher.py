@@ -1,12 +1,13 @@
-"""Many callers, one worker: what is queued when the worker becomes free is computed together. No timer.
+"""Batches the rows of many callers for one worker: rows that are queued when it becomes free are computed together.
 
-A lone caller waits for nobody, and load makes batches by itself. Each batch is a job of its own, put behind the
-others' when it is over, so two batchers take turns on one worker and no loop can die unseen.
+There is no timer. A single caller does not wait for others, and batches form under load. Each batch is a separate job,
+queued when the batch before it has ended. So two batchers take turns on one worker, and there is no loop that could
+die unnoticed.
 
-    submit() ---> queue of submissions ---> job: take, compute, answer, next job ---> futures
-    event loop                              worker thread                            event loop
+    submit() ---> queue of submissions ---> job: take, compute, deliver, next job ---> futures
+    event loop                              worker thread                             event loop
 
-This room knows rows of arrays, and nothing of images or texts.
+A batcher sees rows of arrays. It does not know about images or texts.
 """
 
 import asyncio
@@ -23,33 +24,33 @@ from app.inference.worker import Worker
 
 
 class QueueFull(Exception):
-    """The queue has no room; nothing of the submission was taken."""
+    """The queue is full. No row of the submission was queued."""
 
 
 class BatchFailed(Exception):
-    """A row could not be computed, also not alone, or the worker has ended; the cause says why."""
+    """A row could not be computed, even in a batch of one, or the worker has ended. `__cause__` has the reason."""
 
 
 class Result(NamedTuple):
-    """The answer for one row, how long it was queued, and how long its batch was computed."""
+    """The result of one row, its time in the queue, and the computing time of its batch."""
 
     row: np.ndarray
     queue_s: float
     compute_s: float
 
     def kept(self) -> "Result":
-        """Returns what a cache may keep: without its times, and copied, since a row would keep its whole batch."""
+        """Returns a result for a cache: without times, with the row copied, because a view keeps the whole batch."""
         return Result(self.row.copy(), 0.0, 0.0)
 
 
 class Observer(Protocol):
-    """Who is told what happens, on the worker's thread."""
+    """Gets events, on the worker's thread."""
 
     def waited(self, seconds: float) -> None:
-        """A row was queued for so long."""
+        """A row has left the queue after this time."""
 
     def dropped(self, rows: int) -> None:
-        """So many rows were not computed, because their callers had gone."""
+        """Rows were not computed, because their futures had been cancelled."""
 
     def forward(self, rows: int, seconds: float) -> None:
         """A batch was computed."""
@@ -65,15 +66,15 @@ class _Waiter(NamedTuple):
 
 
 class Batcher:
-    """A bounded queue of rows before one function of a batch.
+    """A bounded queue of rows in front of a function that computes batches.
 
     Args:
-        compute: A batch [B, ...] to as many results [B, ...], 1 <= B <= `max_batch`; runs on the worker.
-        worker: Whose thread computes; it may have other work.
-        observer: Who is told.
-        max_batch: Rows computed together.
-        max_queue_items: Rows that may be queued when a submission comes. It is taken as a whole, however long, so that
-            a request larger than the bound is possible.
+        compute: Returns the results [B, ...] of a batch [B, ...], 1 <= B <= `max_batch`. Runs on the worker.
+        worker: The thread that computes. It may have other jobs.
+        observer: Gets events.
+        max_batch: Most rows per batch.
+        max_queue_items: A submission is refused if this many rows are queued already. Otherwise all of it is queued, so
+            that a request larger than the limit is possible.
     """
 
     def __init__(
@@ -90,17 +91,18 @@ class Batcher:
         self._observer = observer
         self._max_batch = max_batch
         self._max_queue_items = max_queue_items
-        # Of the three below, which both threads change. Reentrant: a worker that has ended finishes a job at once.
+        # For the three attributes below, which both threads change. Reentrant, because a worker that has ended calls
+        # `_finish` from within `_schedule`.
         self._lock = threading.RLock()
         self._submissions: deque[deque[_Waiter]] = deque()
         self._queued = 0
         self._scheduled = False
 
     def submit(self, rows: Sequence[np.ndarray]) -> list[asyncio.Future[Result]]:
-        """Returns one future a row. A caller who has lost interest cancels it, and the row is not computed.
+        """Returns one future per row. If a future is cancelled while its row is queued, the row is not computed.
 
         Raises:
-            QueueFull: The queue has no room.
+            QueueFull: The queue is full.
         """
         loop = asyncio.get_running_loop()
         now_s = time.perf_counter()
@@ -122,10 +124,10 @@ class Batcher:
     def _run_batch(self) -> None:
         batch = self._take()
         if batch:
-            self._answer(batch)
+            self._process(batch)
 
     def _finish(self, job: Future[None]) -> None:
-        """Schedules the next batch; or, if the worker has ended, answers everyone who waits."""
+        """Schedules the next batch. If the worker has ended, all waiting futures fail instead."""
         with self._lock:
             self._scheduled = False
             if not job.exception():
@@ -137,7 +139,7 @@ class Batcher:
         deliver(waiters, [failure(job.exception()) for _ in waiters], 0.0)
 
     def _take(self) -> list[_Waiter]:
-        """Returns the rows of the next batch: one of each submission in turn, so that a long one holds up no short."""
+        """Returns the next batch: one row of each submission in turn, so that a long one does not delay short ones."""
         batch: list[_Waiter] = []
         dropped = 0
         with self._lock:
@@ -155,20 +157,20 @@ class Batcher:
             self._observer.dropped(dropped)
         return batch
 
-    def _answer(self, batch: list[_Waiter]) -> None:
-        """Computes a batch, and sees to it that each of its waiters hears of it."""
+    def _process(self, batch: list[_Waiter]) -> None:
+        """Computes a batch, and delivers a result or an error to each waiter."""
         started_s = time.perf_counter()
         for waiter in batch:
             self._observer.waited(started_s - waiter.since_s)
         try:
             outcomes = self._compute_rows([waiter.row for waiter in batch])
-        except BaseException as error:  # it ends the thread; a waiter who hears nothing would wait for ever
+        except BaseException as error:  # it ends the thread, and without an error the callers would wait for ever
             deliver(batch, [failure(error) for _ in batch], started_s)
             raise
         deliver(batch, outcomes, started_s)
 
     def _compute_rows(self, rows: list[np.ndarray]) -> list[np.ndarray | BatchFailed]:
-        """Returns what became of each row. A batch that fails, say for want of memory, is halved and tried again."""
+        """Returns each row's result or error. A batch that fails, for example out of memory, is halved and retried."""
         started_s = time.perf_counter()
         try:
             results = self._compute_batch(np.stack(rows))
@@ -179,7 +181,7 @@ class Batcher:
         else:
             self._observer.forward(len(rows), time.perf_counter() - started_s)
             return [*results]
-        # Out here the failed batch and its traceback, which holds its arrays, have been given up.
+        # After the `except` block the failed batch is freed, and so is the traceback, which holds its arrays.
         half = len(rows) // 2
         return self._compute_rows(rows[:half]) + self._compute_rows(rows[half:])
 
@@ -191,19 +193,19 @@ class Batcher:
 
 
 def failure(cause: BaseException | None) -> BatchFailed:
-    """Returns what one waiter is told; each has its own, for a traceback grows with every raise."""
+    """Returns the error for one waiter. Each gets a new one, because a traceback grows with every raise."""
     failed = BatchFailed("a row could not be computed")
     failed.__cause__ = cause
     return failed
 
 
 def deliver(waiters: list[_Waiter], outcomes: list[np.ndarray | BatchFailed], started_s: float) -> None:
-    """Gives each waiter its outcome, on the event loop."""
+    """Sets the result or the error of each waiter's future, on the event loop."""
     compute_s = time.perf_counter() - started_s
 
-    def answer() -> None:
+    def set_outcomes() -> None:
         for waiter, outcome in zip(waiters, outcomes, strict=True):
-            if waiter.future.done():  # cancelled meanwhile
+            if waiter.future.done():  # cancelled in the meantime
                 continue
             if isinstance(outcome, BatchFailed):
                 waiter.future.set_exception(outcome)
@@ -211,4 +213,4 @@ def deliver(waiters: list[_Waiter], outcomes: list[np.ndarray | BatchFailed], st
                 waiter.future.set_result(Result(outcome, started_s - waiter.since_s, compute_s))
 
     if waiters:
-        waiters[0].future.get_loop().call_soon_threadsafe(answer)
+        waiters[0].future.get_loop().call_soon_threadsafe(set_outcomes)

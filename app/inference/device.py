@@ -21,7 +21,7 @@ from app.observability.metrics import Metrics
 T = TypeVar("T")
 
 MAX_QUEUED_ROWS = 100_000  # texts: about 60 MB at 64 tokens. Images are limited earlier, by admission.
-JOIN_S = 10.0  # at shutdown, for the batch that is being computed
+JOIN_S = 10.0  # at shutdown, how long to wait for the current batch
 
 log = logging.getLogger("app")
 
@@ -50,12 +50,12 @@ class _TowerObserver:
     def forward(self, rows: int, seconds: float) -> None:
         self.metrics.batch_size.labels(self.tower).observe(rows)
         self.metrics.inference_s.labels(self.tower).observe(seconds)
-        self.watchdog.beat()
+        self.watchdog.record_success()
 
     def forward_failed(self, rows: int, error: Exception) -> None:
         self.metrics.forward_failures.labels(self.tower).inc()
         self.watchdog.suspect()
-        traceback = error if rows == 1 else None  # a larger batch is halved and tried again
+        traceback = error if rows == 1 else None  # a larger batch is halved and retried
         log.warning("%d rows failed in the %s tower: %s", rows, self.tower, type(error).__name__, exc_info=traceback)
 
 
@@ -66,7 +66,7 @@ class Device:
         metrics: The service's metrics.
         max_batch: The most images, or texts, in one batch.
         canary_s: The idle time after which the device is tested.
-        on_death: Called when the thread has ended, after which nothing can be computed.
+        on_death: Called if the thread has ended unexpectedly. Nothing can be computed after that.
     """
 
     def __init__(self, metrics: Metrics, max_batch: int, canary_s: float, on_death: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ class Device:
         self._max_batch = max_batch
         self._canary_s = canary_s
         self._worker = Worker("device", on_death)
-        self._watchdog: Watchdog | None = None  # once there is an encoder
+        self._watchdog: Watchdog | None = None  # until an encoder is loaded
         self._watching: asyncio.Task[None] | None = None
 
     def call(self, function: Callable[[], T]) -> Awaitable[T]:
@@ -95,16 +95,16 @@ class Device:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs. After `close`, it does if it is inside a long call."""
+        """Whether the thread is running. After `close`, it still is if it is inside a long call."""
         return self._worker.alive
 
     def suspect(self) -> None:
-        """Has the device tested at once."""
+        """Tests the device at once."""
         if self._watchdog:
             self._watchdog.suspect()
 
     def check_ready(self) -> None:
-        """Raises `NotReady` if the device has computed nothing lately, or has failed."""
+        """Raises `NotReady` if the device has computed nothing for too long, or has failed."""
         if self._watchdog and (reason := self._watchdog.unready_reason):
             raise NotReady(f"The service is not ready: {reason}.")
 
@@ -116,7 +116,7 @@ class Device:
             raise NotReady(f"The device does not respond: {self._watchdog.unready_reason}. Restart this process.")
 
     async def close(self) -> None:
-        """Ends the thread. It waits neither for a load in progress nor for a device that hangs."""
+        """Ends the thread. Does not wait for a load in progress or a device that hangs."""
         self._worker.stop()
         if self._watching:
             self._watching.cancel()

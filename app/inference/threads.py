@@ -1,7 +1,7 @@
-"""The service's thread pools, whose waiting callers are coroutines.
+"""The service's thread pools. A caller that waits for a thread is a coroutine.
 
-`run_in_executor` queues a closure: it keeps its arguments, such as a request body, also when its caller was cancelled
-long ago. Here callers wait on a semaphore in front of the pool, and a closure exists only while a thread runs it.
+`run_in_executor` would queue a closure, which keeps its arguments, such as a request body, even after its caller was
+cancelled. Here callers wait on a semaphore in front of the pool, and a closure exists only while a thread runs it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ThreadPool:
-    """Threads that an event loop uses, first come, first served.
+    """Threads for functions that an event loop awaits, first come, first served.
 
     Args:
         threads: The number of threads.
@@ -32,7 +32,7 @@ class ThreadPool:
         """Returns `function(...)`, run in a thread.
 
         If the caller is cancelled while it waits, the function never runs. If it is cancelled later, the function
-        runs to its end, and its thread is taken until then.
+        still runs to its end and occupies its thread until then.
         """
         loop = asyncio.get_running_loop()
         await self._free.acquire()
@@ -53,19 +53,19 @@ class ThreadPool:
                 result = function(*args, **kwargs)
             except BaseException as raised:
                 error = raised
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, so there is no caller left
                 loop.call_soon_threadsafe(finish, result, error)
 
         self._executor.submit(work)
         return await done
 
     def close(self) -> None:
-        """Ends the threads. Functions that still run are not waited for."""
+        """Ends the threads. It does not wait for functions that still run."""
         self._executor.shutdown(wait=False)
 
 
 class Threads:
-    """One pool for each kind of work, so that a short task, such as tokenising, never waits for large images.
+    """One pool for each kind of work, so that a short task, such as tokenising, does not wait for large images.
 
     Each thread of `decode` may hold a decoded image, and more threads than CPUs would not be faster.
     """

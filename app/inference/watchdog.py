@@ -1,6 +1,6 @@
-"""Whether the device computes: when it last did, and a canary when that was long ago or has just gone wrong.
+"""Watches whether the device computes: records its last success, and sends a canary after idle time or a failure.
 
-Readiness and liveness rest on this and not on a flag, because a device can be lost while every thread is fine.
+Readiness and liveness depend on this and not on a flag, because a device can fail while all threads are running.
 """
 
 import asyncio
@@ -8,20 +8,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-READY_INTERVALS = 3  # without a success in so many canary intervals, the service is not ready
-LIVE_INTERVALS = 10  # nor, in so many, would anything but a restart help
+READY_INTERVALS = 3  # canary intervals without a success, after which the service is not ready
+LIVE_INTERVALS = 10  # canary intervals without a success, after which only a restart helps
 RETRY_S = 1.0  # between canaries while they fail
 
 log = logging.getLogger("app")
 
 
 class Watchdog:
-    """The device's successes and failures.
+    """Records the device's successes and failures.
 
     Args:
-        canary: One small forward on the device.
+        canary: Computes one small batch on the device.
         interval_s: The time without a success after which the canary is sent.
-        clock: Seconds, never going back.
+        clock: Returns monotonic time in seconds.
     """
 
     def __init__(
@@ -30,34 +30,34 @@ class Watchdog:
         self._canary = canary
         self._interval_s = interval_s
         self._clock = clock
-        self._last_s = clock()
+        self._last_success_s = clock()
         self._failure: str | None = None
         self._suspected = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def beat(self) -> None:
-        """Says that a forward has succeeded. On any thread."""
-        self._last_s = self._clock()
+    def record_success(self) -> None:
+        """Records that a batch was computed. Thread-safe."""
+        self._last_success_s = self._clock()
         self._failure = None
 
     def suspect(self) -> None:
-        """Says that a forward has gone wrong, so that the canary is sent at once. On any thread."""
+        """Sends the canary at once, because a batch has failed. Thread-safe."""
         self._loop.call_soon_threadsafe(self._suspected.set)
 
     @property
     def unready_reason(self) -> str | None:
-        """Why the device cannot be relied on, or None."""
+        """Why the service is not ready, or None."""
         if self._failure is None and self._idle_s() > READY_INTERVALS * self._interval_s:
             return f"the device has computed nothing for {self._idle_s():.0f} s"
         return self._failure
 
     @property
     def lost(self) -> bool:
-        """Whether the device has been silent for so long that a restart is the remedy."""
+        """Whether the last success is so long ago that only a restart helps."""
         return self._idle_s() > LIVE_INTERVALS * self._interval_s
 
     async def watch(self) -> None:
-        """Sends the canary whenever it is needed, for ever."""
+        """Sends the canary after idle time and after failures, for ever."""
         while True:
             pause_s = min(RETRY_S, self._interval_s) if self._failure else self._interval_s - self._idle_s()
             try:
@@ -65,15 +65,15 @@ class Watchdog:
                     await self._suspected.wait()
             except TimeoutError:
                 if self._failure is None and self._idle_s() < self._interval_s:
-                    continue  # it was not idle
+                    continue  # a batch was computed in the meantime
             self._suspected.clear()
             try:
                 await self._canary()
             except Exception as error:
-                self._failure = f"a forward on the device has failed ({type(error).__name__})"
-                log.error("the canary has failed", exc_info=error)  # noqa: TRY400 (the same, and shorter)
+                self._failure = f"a forward pass on the device has failed ({type(error).__name__})"
+                log.error("the canary has failed", exc_info=error)  # noqa: TRY400 (it logs the traceback too)
             else:
-                self.beat()
+                self.record_success()
 
     def _idle_s(self) -> float:
-        return self._clock() - self._last_s
+        return self._clock() - self._last_success_s

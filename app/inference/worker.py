@@ -1,4 +1,4 @@
-"""One thread that runs what it is given, in order; if it ends unasked, everyone who waits for it hears of it."""
+"""A thread that runs jobs in order. If it ends unexpectedly, every waiting caller gets an error."""
 
 import logging
 import queue
@@ -13,29 +13,29 @@ log = logging.getLogger("app")
 
 
 class WorkerEnded(Exception):
-    """The worker's thread has ended, so this will never run."""
+    """The worker's thread has ended, so the job will never run."""
 
 
 class Worker:
-    """A thread with a queue. A daemon: a process told to stop does not wait for it.
+    """A daemon thread with a queue of jobs. The process does not wait for it at exit.
 
-    An Exception goes to whoever asked for the call. What is more than that, such as a SystemExit, ends the thread too.
+    An `Exception` is passed to the caller of the job. Any other exception, such as `SystemExit`, also ends the thread.
 
     Args:
-        name: Of the thread.
-        on_death: Called on the thread when it has ended other than by `stop`.
+        name: The thread's name.
+        on_death: Called on the thread if it has ended other than by `stop`.
     """
 
     def __init__(self, name: str, on_death: Callable[[], None] = lambda: None) -> None:
         self._on_death = on_death
-        self._lock = threading.Lock()  # so that nothing is queued after the thread has looked for the last time
+        self._lock = threading.Lock()  # so that no job is queued after `_end` has emptied the queue
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], Future[object]] | None] = queue.SimpleQueue()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Returns what `function` will have returned, or raised, on the worker's thread; or a `WorkerEnded`."""
+        """Returns a future of `function()` on the worker's thread. It fails with `WorkerEnded` if the thread ends."""
         future: Future[T] = Future()
         with self._lock:
             if not self._ended:
@@ -46,15 +46,15 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return not self._ended
 
     def stop(self) -> None:
-        """Ends the thread after the jobs that it has."""
+        """Ends the thread after the jobs that are queued."""
         self._jobs.put(None)
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Waits until the thread has ended, or for so long."""
+        """Waits until the thread has ended, or until the timeout."""
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -62,7 +62,7 @@ class Worker:
             while job := self._jobs.get():
                 run(*job)
         except BaseException:
-            log.critical("the thread %s has ended", self._thread.name, exc_info=True)
+            log.critical("the thread %s has ended unexpectedly", self._thread.name, exc_info=True)
             self._end()
             self._on_death()
         else:
@@ -77,7 +77,7 @@ class Worker:
 
 
 def run(function: Callable[[], object], future: Future[object]) -> None:
-    """Gives the future what the function returns or raises; raises again what is no Exception."""
+    """Sets the future to what the function returns or raises. Raises again if it is not an `Exception`."""
     if not future.set_running_or_notify_cancel():
         return
     try:

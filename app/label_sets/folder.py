@@ -1,8 +1,8 @@
-"""An operator's folder of label sets, read at the start: NAME.txt or NAME.json. Nothing is written here.
+"""Reads an operator's folder of label sets at the start: NAME.txt or NAME.json. Nothing is written here.
 
-NAME.txt is UTF-8, with a byte order mark or without, one label a line; blank lines, and lines that begin with `#`, are
-skipped. NAME.json is a list of labels, or the body of a PUT. Hidden files and folders are skipped; any other file is a
-mistake, and a mistake ends the start: better no service than one whose labels are not those that were meant.
+NAME.txt is UTF-8, with or without a byte order mark, with one label per line. Blank lines and lines that begin with `#`
+are skipped. NAME.json is a list of labels, or the body of a PUT. Hidden files and folders are skipped. Any other file
+is an error, and an error ends the start, so that the service never runs with the wrong labels.
 """
 
 from codecs import BOM_UTF8
@@ -16,7 +16,7 @@ from app.validation import parse_json, validated
 
 
 class LabelSetFolderError(Exception):
-    """A file cannot be used; the message names it and says why."""
+    """The folder or a file in it cannot be used. The message has the path and the reason."""
 
 
 def read_folder(folder: Path, max_labels: int) -> dict[str, LabelSetDefinition]:
@@ -34,7 +34,7 @@ def read_folder(folder: Path, max_labels: int) -> dict[str, LabelSetDefinition]:
 
 
 def read_all(folder: Path, max_labels: int) -> Iterator[tuple[str, LabelSetDefinition | LabelSetFolderError]]:
-    """Yields the name and the definition of each file in the folder, in order, or what is wrong with it.
+    """Yields the name and the definition, or the error, of each file in the folder, sorted by name.
 
     Raises:
         LabelSetFolderError: The folder cannot be read.
@@ -52,20 +52,20 @@ def read_all(folder: Path, max_labels: int) -> Iterator[tuple[str, LabelSetDefin
 
 
 def check_file_name(path: Path) -> None:
-    """Raises a LabelSetFolderError if a file in the folder cannot give a set its name."""
-    if path.exists() and not path.is_file():  # a pipe, which would be waited for
-        raise LabelSetFolderError(f"{path}: this is no file")
+    """Raises `LabelSetFolderError` if a file cannot be a label set because of its name or type."""
+    if path.exists() and not path.is_file():  # reading from a pipe would block
+        raise LabelSetFolderError(f"{path}: this is not a regular file")
     if path.suffix in READERS and not NAME.fullmatch(path.stem):
-        raise LabelSetFolderError(f"{path}: this is no name for a label set; take a-z, 0-9, '.', '_' and '-'")
+        raise LabelSetFolderError(f"{path}: this is not a valid name for a label set; use a-z, 0-9, '.', '_' and '-'")
     if path.suffix == ".txt" and path.with_suffix(".json").exists():
         raise LabelSetFolderError(f"{path}: there is a .json file of the same name")
 
 
 def read_file(path: Path, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition in a file, whatever its name is before the suffix.
+    """Returns the definition in a .txt or .json file with any name.
 
     Raises:
-        LabelSetFolderError: It cannot be read or used.
+        LabelSetFolderError: The file cannot be read or used.
     """
     if path.suffix not in READERS:
         raise LabelSetFolderError(f"{path}: a label set is a .txt or a .json file")
@@ -76,7 +76,7 @@ def read_file(path: Path, max_labels: int) -> LabelSetDefinition:
 
 
 def read_text(path: Path, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition in a file of lines."""
+    """Returns the definition in a text file."""
     labels: list[str | LabelWithPrompts] = []
     numbers = []
     for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
@@ -96,7 +96,7 @@ def read_text(path: Path, max_labels: int) -> LabelSetDefinition:
 
 
 def read_json(path: Path, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition in a file of JSON."""
+    """Returns the definition in a JSON file."""
     try:
         content = parse_json(path.read_bytes().removeprefix(BOM_UTF8), "The file")
         if isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Named label sets in memory and on disk: embedded once, then used by name without tokenising or text tower.
+"""Named label sets in memory and on disk: embedded once, then used by name, without the tokenizer and the text tower.
 
 In memory a set is one value that is replaced as a whole, so a reader sees the old set or the new one. Writers of one
 name take turns, from their precondition to the last byte on the disk; the disk takes one write at a time.
@@ -59,23 +59,23 @@ class LabelSets:
         self._max_labels = max_labels
         self._sets: dict[str, LabelSet] = {}
         # A name's lock exists while it is held or waited for.
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._disk = ThreadPool(1, "disk")  # a slow disk delays nothing but label sets
+        self._name_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._disk = ThreadPool(1, "disk")  # a slow disk delays only label sets
         self._writing = asyncio.Lock()
 
     async def load(self, embedder: Embedder) -> None:
         """Loads the stored sets and the operator's; embeds only those that were not embedded before.
 
         Raises:
-            LabelSetFolderError: The operator's folder has a mistake.
+            LabelSetFolderError: The operator's folder, or a file in it, cannot be used.
         """
         self._embedder = embedder
         info = embedder.encoder.info
         self._files = LabelSetFiles(self._data_dir, fingerprint(info), info.embed_dim)
         in_thread = self._disk.run
-        given = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
+        preloaded = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
         stored = await in_thread(self._files.definitions, self._max_labels)
-        for name, definition in (stored | given).items():
+        for name, definition in (stored | preloaded).items():
             embeddings = await in_thread(self._files.embeddings, definition)
             if embeddings is None or stored.get(name) != definition:
                 if embeddings is None:
@@ -91,7 +91,7 @@ class LabelSets:
         """Returns the set with this name.
 
         Raises:
-            LabelSetNotFound: There is none.
+            LabelSetNotFound: There is no set with this name.
         """
         if name not in self._sets:
             raise LabelSetNotFound
@@ -114,12 +114,14 @@ class LabelSets:
             Overloaded: The queue is full.
             InternalError: The set could not be stored; the old one stays.
         """
-        async with self._turn(name):
+        async with self._name_lock(name):
             old = self._sets.get(name)
             precondition(old)
-            names = self._sets.keys() | self._turns.keys()  # with those that are being stored
+            names = self._sets.keys() | self._name_locks.keys()  # including sets that are being stored
             if old is None and len(names) > MAX_LABEL_SETS:
-                raise InvalidRequest(f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored.")
+                raise InvalidRequest(
+                    f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored. Delete one first."
+                )
             same = old is not None and old.definition == definition
             embeddings = old.embeddings if old and same else await self._embed(definition)
             return await to_the_end(self._store(name, definition, embeddings)), old is None
@@ -128,10 +130,10 @@ class LabelSets:
         """Removes a set.
 
         Raises:
-            LabelSetNotFound: There is none with this name.
-            InternalError: It could not be removed; it stays.
+            LabelSetNotFound: There is no set with this name.
+            InternalError: The set could not be removed; it stays.
         """
-        async with self._turn(name):
+        async with self._name_lock(name):
             precondition(self.get(name))
             await to_the_end(self._remove(name))
 
@@ -167,12 +169,12 @@ class LabelSets:
         prompts = await asyncio.to_thread(lambda: definition.prompts)  # up to 100,000
         return await self._embedder.embed_prompts(prompts)
 
-    def _turn(self, name: str) -> asyncio.Lock:
-        return self._turns.setdefault(name, asyncio.Lock())
+    def _name_lock(self, name: str) -> asyncio.Lock:
+        return self._name_locks.setdefault(name, asyncio.Lock())
 
 
 def fingerprint(info: EncoderInfo) -> str:
-    """Returns a name for everything that text embeddings depend on: the tensors, and how texts are read."""
+    """Returns a hash of everything that text embeddings depend on: the tensors, and how texts are tokenised."""
     facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length))
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
@@ -181,7 +183,7 @@ def check_name(name: str) -> str:
     """Returns the name.
 
     Raises:
-        InvalidRequest: It is not a name for a label set.
+        InvalidRequest: The name is not valid for a label set.
     """
     if not NAME.fullmatch(name):
         raise InvalidRequest(
@@ -191,15 +193,15 @@ def check_name(name: str) -> str:
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Returns the result of the work. A cancellation is raised after its end, so that a write is completed."""
+    """Returns the result of the work. If the caller is cancelled, the work still ends before the error is raised."""
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait([task])
-        except asyncio.CancelledError as error:  # perhaps again: first the deadline, then the client leaves
+        except asyncio.CancelledError as error:  # can happen twice: at the deadline, and when the client disconnects
             cancelled = error
     if cancelled:
-        task.exception()  # it is in the log, and no caller is left
+        task.exception()  # marks it as retrieved; it is in the log already
         raise cancelled
     return task.result()

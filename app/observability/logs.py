@@ -1,4 +1,4 @@
-"""How a log line looks. Whatever a client sent, a line stays one line, and nothing in it steers a terminal."""
+"""Log formats. Text from a client cannot add log lines, or send control characters to a terminal."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people: the message, then the facts. A traceback follows indented, so none of it passes for a line.
+    """One line for people: the message, then the facts. A traceback follows, indented, so it cannot look like a record.
 
     | from a client | shown as     |
     |---------------|--------------|
@@ -27,7 +27,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line; its time is UTC, to the millisecond."""
+    """One JSON object per line. The time is UTC, to the millisecond."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -49,13 +49,13 @@ def printable(text: str) -> str:
 
 
 def configure_logging(log_format: Literal["text", "json"] | None) -> None:
-    """Sends all of the process's log lines to standard error: None is text on a terminal, else JSON."""
+    """Sends all log records of the process to stderr. None means text on a terminal, else JSON."""
     output = logging.StreamHandler()
     as_text = log_format == "text" or (log_format is None and output.stream.isatty())
     output.setFormatter(TextFormatter() if as_text else JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
-    # The hub's client logs every request at INFO, with the signed addresses of its storage.
+    # huggingface_hub's HTTP client logs every request at INFO, with the signed URLs of its storage.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    # Pillow warns of damaged files in words that have numbers of theirs, and Python would keep each for ever. Set once,
-    # here, and not around a decode: filters belong to the process, whose threads decode at once.
+    # Pillow's warnings about damaged files contain numbers of the file, and Python keeps each different text for ever.
+    # The filter is set once, here, and not for each decode: filters are global, and several threads decode at once.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
 
-# Requests whose work the service refused, as opposed to work that cannot be done.
+# Errors by which the service refuses a request, as opposed to errors in the request's content.
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
 DEPARTED = "departed"  # the client disconnected before its response
 OTHER = "other"
@@ -39,13 +39,13 @@ def started(metric: M, *values: Iterable[str]) -> M:
 
 
 class Metrics:
-    """The metrics of one app, in a registry of their own. Thread-safe."""
+    """The metrics of one app, in a separate registry. Thread-safe."""
 
     def __init__(self) -> None:
         disable_created()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram
         self.registry = r = CollectorRegistry()
         ProcessCollector(registry=r)
-        answered = "responses; 499: the client had left"
+        answered = "responses; 499: the client had disconnected"
         self.requests = Counter("siglip_http_requests_total", answered, ["route", "method", "status"], registry=r)
         self.request_s = Histogram(
             "siglip_http_request_duration_seconds",
@@ -54,7 +54,7 @@ class Metrics:
             buckets=REQUEST_S,
             registry=r,
         )
-        refused = "refused requests, by `error_type`, or `departed`: the client had left"
+        refused = "refused requests, by `error_type`, or `departed`: the client had disconnected"
         self.rejections = started(
             Counter("siglip_rejected_total", refused, ["reason"], registry=r), [*sorted(REFUSALS), DEPARTED]
         )
@@ -125,4 +125,4 @@ class CacheMetrics:
         self.bytes = Gauge(f"{prefix}_bytes", f"memory of the cached {name} embeddings", registry=registry)
         self.hits = Counter(f"{prefix}_hits_total", f"{name}s whose embedding was cached", registry=registry)
         self.misses = Counter(f"{prefix}_misses_total", f"{name}s whose embedding was computed", registry=registry)
-        self.evictions = Counter(f"{prefix}_evictions_total", "embeddings dropped to make room", registry=registry)
+        self.evictions = Counter(f"{prefix}_evictions_total", "embeddings removed from a full cache", registry=registry)

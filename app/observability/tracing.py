@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, where its standard `OTEL_*` variables ask for them; else nothing of it is imported.
+"""Exports traces with OpenTelemetry if its standard `OTEL_*` variables are set; otherwise does not import it.
 
-A request is told of when it is over, by the facts of its log line: there is no middleware that would see headers, a
-query or a body, and none that could fail a request. Alone imports `opentelemetry`.
+A request's spans are made after it has ended, from the facts of its log line. So no tracing middleware sees headers,
+queries or bodies, and tracing cannot make a request fail. The only file that imports `opentelemetry`.
 """
 
 import os
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SWITCHES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 HTTP = "http/protobuf"
-FLUSH_S = 3  # a process that was told to end has little time
-# Stage -> those that end before it starts. Text is embedded beside the image.
+FLUSH_S = 3  # a process has little time to shut down
+# Stage -> the stages that end before it starts. The text is embedded at the same time as the image.
 STAGES: dict[str, tuple[str, ...]] = {
     "receive": (),
     "decode": ("receive",),
@@ -31,10 +31,10 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 
 class Tracing:
-    """Makes spans of requests.
+    """Makes the spans of requests.
 
     Args:
-        provider: Where the spans go.
+        provider: Exports the spans.
     """
 
     def __init__(self, provider: "TracerProvider") -> None:
@@ -42,12 +42,12 @@ class Tracing:
         self._tracer = provider.get_tracer("siglip", __version__)
 
     def record(self, line: Mapping[str, Any], timings_s: Mapping[str, float], headers: Mapping[str, str]) -> str:
-        """Returns the trace id of a request that has just ended, after making its spans.
+        """Makes the spans of a request that has just ended, and returns its trace id.
 
         Args:
-            line: The facts of its log line.
-            timings_s: How long its stages took, and `total`.
-            headers: Its headers, of which `traceparent` and `tracestate` are read.
+            line: The facts of the request's log line.
+            timings_s: The duration of each stage, and `total`.
+            headers: The request's headers. Only `traceparent` and `tracestate` are read.
         """
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -81,48 +81,50 @@ class Tracing:
         return f"{span.get_span_context().trace_id:032x}"
 
     def shutdown(self) -> None:
-        """Sends what has not been sent yet, and ends; gives up on a collector that does not take it."""
+        """Sends the remaining spans and stops. Waits at most `FLUSH_S` seconds for the collector."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(FLUSH_S)
 
 
 def start_tracing() -> Tracing | None:
-    """Returns where traces go, by the standard variables, or None where none of them asks for traces.
+    """Returns the tracing that the `OTEL_*` variables configure, or None if they name no endpoint.
 
     Raises:
-        SettingsError: They are asked for, but cannot be had.
+        SettingsError: A variable has an invalid value, or OpenTelemetry is not installed.
     """
     switch = next((name for name in SWITCHES if os.environ.get(name)), None)
     if switch is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     protocol = next((os.environ[name] for name in PROTOCOLS if os.environ.get(name)), HTTP)
     if protocol != HTTP:
-        raise SettingsError(f"traces go over {HTTP} alone, to port 4318 as a rule. Received: {protocol!r}")
+        raise SettingsError(f"the OTLP protocol must be {HTTP}, usually on port 4318. Received: {protocol!r}")
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError:
-        raise SettingsError(f"{switch} is set, but traces need: pip install -r requirements-otel.txt") from None
+        raise SettingsError(
+            f"{switch} is set, but OpenTelemetry is missing: pip install -r requirements-otel.txt"
+        ) from None
     named = {"service.name": "siglip", "service.version": __version__} | dict(
         OTELResourceDetector().detect().attributes
     )
     try:
-        # The lifespan ends it: a process that a signal has ended runs no exit hook.
+        # The lifespan calls `shutdown`: exit hooks do not run if a signal ends the process.
         provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     except ValueError as error:
-        raise SettingsError(f"an OTEL_* variable cannot be used: {error}") from None
+        raise SettingsError(f"an OTEL_* variable is invalid: {error}") from None
     return Tracing(provider)
 
 
 def stages(timings_s: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
     """Yields each stage with its start and end, in seconds after the request's start.
 
-    Stages tell how long they took, not when. They are laid out in the order in which they happen; the small gaps
-    between them, in which a form is parsed or a thread is waited for, are all at the end.
+    Only the durations of stages are known, not when they started. So they are placed in the order in which they run.
+    The small gaps between them, such as parsing a form or waiting for a thread, are all at the end.
     """
     for name in (name for name in STAGES if name in timings_s):
         start_s = sum((timings_s.get(earlier, 0.0) for earlier in STAGES[name]), 0.0)
@@ -130,5 +132,5 @@ def stages(timings_s: Mapping[str, float]) -> Iterator[tuple[str, float, float]]
 
 
 def nanoseconds(seconds: float) -> int:
-    """Returns the unit in which OpenTelemetry counts."""
+    """Returns whole nanoseconds, as OpenTelemetry expects."""
     return round(seconds * 1e9)

@@ -1,11 +1,11 @@
-// What the page asks of the service that it came from. Paths are relative: a prefix before them stays.
+// Requests to the service that serves this page. Paths are relative, so the page works behind a prefix.
 
 const KEY = "siglip-key";
-const NO_ANSWER = 0; // in the place of a status
-const storage = reachable();
+const NO_RESPONSE = 0; // instead of a status
+const storage = sessionStorageOrNull();
 let key = storage?.getItem(KEY) ?? "";
 
-/** A failure, in the service's own words where it has said something. */
+/** A failure: the service's problem response, or one made here if there is none. */
 export class Problem extends Error {
   constructor({ title, detail, status, error_type = "", errors = [], request_id = "" }) {
     super(detail);
@@ -13,8 +13,8 @@ export class Problem extends Error {
   }
 }
 
-/** Returns the tab's storage; nothing where the reader's browser refuses it. */
-function reachable() {
+/** Returns the tab's storage, or null if the browser blocks it. */
+function sessionStorageOrNull() {
   try {
     return window.sessionStorage;
   } catch {
@@ -22,45 +22,46 @@ function reachable() {
   }
 }
 
-/** Returns whether requests carry a key. */
+/** Returns whether requests are sent with a key. */
 export function hasKey() {
   return key !== "";
 }
 
-/** Sends this key from now on; "" sends and keeps none. */
-export function useKey(given) {
-  key = given;
-  if (given) storage?.setItem(KEY, given);
+/** Stores this key and sends it from now on; "" removes the key. */
+export function useKey(newKey) {
+  key = newKey;
+  if (newKey) storage?.setItem(KEY, newKey);
   else storage?.removeItem(KEY);
 }
 
-/** Returns what a path answers as `{ answer, timings }`, or raises a `Problem`. */
+/** Requests a path. Returns the response as `{ answer, timings }`, or throws a `Problem`. */
 export async function ask(path, { form, signal } = {}) {
-  const sent = key;
+  const sentKey = key;
   const { response, content } = await send(path, { method: form ? "POST" : "GET", body: form, signal }, "text");
-  if (response.status === 401 && key && key !== sent) return ask(path, { form, signal }); // one was given meanwhile
+  // The user may have entered a key in the meantime.
+  if (response.status === 401 && key && key !== sentKey) return ask(path, { form, signal });
   const answer = parsed(content);
-  if (!response.ok || answer === undefined) throw new Problem(answer?.detail ? answer : unexplained(response));
+  if (!response.ok || answer === undefined) throw new Problem(answer?.detail ? answer : foreignProblem(response));
   return { answer, timings: timingsOf(response) };
 }
 
-/** Returns a sample as the file that a reader would have picked. */
+/** Returns a sample as a file, as if the user had chosen it. */
 export async function sample(path) {
   const { response, content } = await send(path, {}, "blob");
-  if (!response.ok) throw new Problem(unexplained(response));
+  if (!response.ok) throw new Problem(foreignProblem(response));
   return new File([content], path.split("/").pop(), { type: content.type });
 }
 
 async function send(path, options, kind) {
-  // A header holds bytes, and the service reads a key as UTF-8.
+  // fetch takes one character per byte of a header, and the service reads the key as UTF-8.
   const bytes = String.fromCharCode(...new TextEncoder().encode(key));
   try {
     const response = await fetch(path, { ...options, headers: key ? { Authorization: `Bearer ${bytes}` } : {} });
     return { response, content: await response[kind]() };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    const title = "The service does not answer";
-    throw new Problem({ title, detail: "The service, or the network to it, is not there.", status: NO_ANSWER });
+    const title = "The service does not respond";
+    throw new Problem({ title, detail: "The connection to the service failed.", status: NO_RESPONSE });
   }
 }
 
@@ -72,12 +73,12 @@ function parsed(text) {
   }
 }
 
-/** Returns a problem for an answer that is not the service's, such as a proxy's. */
-function unexplained(response) {
+/** Returns a problem for a response that does not come from the service, but for example from a proxy. */
+function foreignProblem(response) {
   const wait = response.headers.get("Retry-After");
   return {
     title: "The service was not reached",
-    detail: `Something before the service has answered ${response.status}.${wait ? ` Try again in ${wait} s.` : ""}`,
+    detail: `A proxy before the service responded with ${response.status}.${wait ? ` Try again in ${wait} s.` : ""}`,
     status: response.status,
   };
 }
@@ -88,14 +89,14 @@ function timingsOf(response) {
   return Object.fromEntries([...header.matchAll(/(\w+);dur=([\d.]+)/g)].map(([, name, ms]) => [name, Number(ms)]));
 }
 
-/** Returns once the model is loaded; `onStage` is told, meanwhile, how far it is. */
+/** Waits until the model is loaded. Calls `onStage` with the reason while it is not. */
 export async function untilReady(onStage) {
   for (;;) {
     try {
       await ask("health/startup");
       return;
     } catch (problem) {
-      if (![NO_ANSWER, 502, 503, 504].includes(problem.status)) throw problem;
+      if (![NO_RESPONSE, 502, 503, 504].includes(problem.status)) throw problem;
       onStage(problem.detail);
       await pause(1000);
     }
@@ -106,7 +107,7 @@ export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Returns `{ results, model, timings }` of images, one result each: an image that cannot be used fails alone. */
+/** Returns `{ results, model, timings }`, with one result per image. An unusable image does not affect the others. */
 export async function classify(files, fields, signal) {
   const form = new FormData();
   for (const file of files) form.append(files.length > 1 ? "images" : "image", file);

@@ -1,9 +1,9 @@
-// One image, and what was answered about it.
+// A card shows one image and its scores.
 
-import { element, problemShown, shown } from "./elements.js";
+import { element, formatScore, problemElement } from "./elements.js";
 
 const NOTES = {
-  exif_orientation_applied: "turned upright by EXIF",
+  exif_orientation_applied: "EXIF orientation applied",
   alpha_composited_on_white: "transparency shown on white",
   reduced_from_16_bit: "reduced from 16 bits",
   converted_from_cmyk: "converted from CMYK",
@@ -26,21 +26,21 @@ export class Card {
       "article",
       { className: "card" },
       element("div", { className: "preview" }, image),
-      element("div", { className: "told" }, element("h3", {}, this.name), this.facts, this.answer),
+      element("div", { className: "card-text" }, element("h3", {}, this.name), this.facts, this.answer),
     );
   }
 
-  /** Keeps what it shows, dimmed: a new answer is on its way. */
+  /** Dims the old scores until the new ones arrive. */
   wait() {
     this.element.ariaBusy = "true";
   }
 
-  /** Shows nothing if it still waits: there will be no answer. */
-  rest() {
+  /** Clears the card if it still waits, because no scores will arrive. */
+  stopWaiting() {
     if (this.element.ariaBusy === "true") this.show({});
   }
 
-  /** Leaves the page. */
+  /** Removes the card from the page. */
   discard() {
     URL.revokeObjectURL(this.url);
     this.element.remove();
@@ -49,18 +49,18 @@ export class Card {
   /** Shows one result of the service. */
   show({ image, scores, error }) {
     this.element.ariaBusy = "false";
-    const facts = image ? [`${image.width} × ${image.height} ${image.format}`, ...image.notes.map(noteShown)] : [];
+    const facts = image ? [`${image.width} × ${image.height} ${image.format}`, ...image.notes.map(noteText)] : [];
     this.facts.textContent = facts.join(", ");
     this.answer.replaceChildren();
-    if (error) this.answer.append(problemShown(error));
+    if (error) this.answer.append(problemElement(error));
     else if (scores?.length) this.answer.append(table(this.name, scores));
-    else if (scores) this.answer.append(element("p", {}, "No label reaches the threshold: none of them fits."));
+    else if (scores) this.answer.append(element("p", {}, "No label reaches the threshold."));
   }
 }
 
-function noteShown(note) {
+function noteText(note) {
   const frames = /^first_frame_of_(\d+)$/.exec(note);
-  return frames ? `the first of ${frames[1]} frames` : (NOTES[note] ?? note.replaceAll("_", " "));
+  return frames ? `first of ${frames[1]} frames` : (NOTES[note] ?? note.replaceAll("_", " "));
 }
 
 function table(name, scores) {
@@ -78,7 +78,7 @@ function table(name, scores) {
   return element(
     "table",
     {},
-    element("caption", { className: "unseen" }, `Scores of ${name}`),
+    element("caption", { className: "visually-hidden" }, `Scores of ${name}`),
     element("thead", {}, element("tr", {}, ...heads)),
     element("tbody", {}, ...lines),
   );
@@ -87,7 +87,7 @@ function table(name, scores) {
 function bar(className, value) {
   const filled = element("span");
   filled.style.inlineSize = `${value * 100}%`;
-  const text = element("span", { className: "value" }, shown(value));
+  const text = element("span", { className: "value" }, formatScore(value));
   const score = element("div", { className: "score" }, element("span", { className: "bar" }, filled), text);
   return element("td", { className }, score);
 }

@@ -1,26 +1,26 @@
-// What the page has just done, as commands for a POSIX shell.
+// The requests that the page has sent, as curl commands for a POSIX shell.
 
-// Characters of a value that goes in by standard input: Linux takes 131,072 bytes an argument, three a character.
-const LONG = 40_000;
+// A longer value is passed on standard input: Linux allows 131,072 bytes per argument, and a character has up to three.
+const MAX_ARGUMENT_CHARACTERS = 40_000;
 
-/** Returns the word as a shell takes it literally. */
+/** Returns the word, quoted for a shell. */
 export function quoted(word) {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the commands that send these images with these fields, after those that fetch the samples among them. */
-export function commands(images, fields, { base, keyed }) {
+/** Returns the commands that download the samples among the images, then send the images with these fields. */
+export function commands(images, fields, { base, withKey }) {
   const folder = "samples";
   const fetches = images.filter(({ path }) => path).map(({ path, file }) =>
     `curl -sS --create-dirs -o ${quoted(`${folder}/${file.name}`)} ${quoted(new URL(path, base).href)}`);
   const [name, path] = images.length > 1 ? ["images", "classify/batch"] : ["image", "classify"];
   const files = images.map(({ path, file }) =>
     `-F ${quoted(`${name}=@${fileName(path ? `${folder}/${file.name}` : file.name)}`)}`);
-  const long = fields.find(([, value]) => value.length > LONG);
+  const long = fields.find(([, value]) => value.length > MAX_ARGUMENT_CHARACTERS);
   const texts = fields.map(([name, value]) =>
     value === long?.[1] ? `-F ${quoted(`${name}=<-`)}` : `--form-string ${quoted(`${name}=${value}`)}`);
   const words = [
-    ...(keyed ? ['-H "Authorization: Bearer $API_KEY"'] : []),
+    ...(withKey ? ['-H "Authorization: Bearer $API_KEY"'] : []),
     ...files,
     ...texts,
     quoted(new URL(path, base).href) + (long ? " <<'END'" : ""),
@@ -29,8 +29,8 @@ export function commands(images, fields, { base, keyed }) {
   return [...fetches, long ? `${ask}\n${long[1]}\nEND` : ask].join("\n");
 }
 
-/** Returns a file's name as curl reads it after the @: some characters in it would end it. */
+/** Returns a file name for curl's @ syntax, quoted if it contains characters that end the name there. */
 function fileName(name) {
-  const own = name.startsWith("-") ? `./${name}` : name;
-  return /[",;\\]|^\s|\s$/.test(own) ? `"${own.replace(/["\\]/g, "\\$&")}"` : own;
+  const path = name.startsWith("-") ? `./${name}` : name;
+  return /[",;\\]|^\s|\s$/.test(path) ? `"${path.replace(/["\\]/g, "\\$&")}"` : path;
 }

@@ -1,41 +1,41 @@
-// What has been done: the commands that do it again, and how long it took.
+// Finished requests: their curl commands and their timings.
 
 import { hasKey } from "./api.js";
 import { commands } from "./curl.js";
 import { $, counted, rows } from "./elements.js";
 
-const SHOWN_CHARACTERS = 5_000; // all are copied
+const SHOWN_CHARACTERS = 5_000; // copying takes all characters
 const TIMINGS = {
   decode: "Decoding",
   queue: "Waiting for the device",
-  image: "Image, on the device",
+  image: "Image on the device",
   text: "Labels",
-  total: "In the service",
-  here: "Seen from here",
+  total: "Total in the service",
+  browser: "Total in the browser",
 };
 
 let script = "";
 
-/** Shows requests as commands, and their times, in milliseconds by name, added up. */
+/** Shows the requests as commands, and their total times in milliseconds by name. */
 export function showDone(groups, fields, times) {
   $("done").hidden = groups.length === 0;
-  script = groups.map((group) => commands(group, fields, { base: document.baseURI, keyed: hasKey() })).join("\n");
+  script = groups.map((group) => commands(group, fields, { base: document.baseURI, withKey: hasKey() })).join("\n");
   const long = script.length > SHOWN_CHARACTERS;
   $("command").textContent = long ? `${script.slice(0, SHOWN_CHARACTERS)} …` : script;
   const hints = [
-    groups.flat().some(({ path }) => !path) && "Run it in the folder of your images.",
-    hasKey() && "It takes the key from API_KEY.",
-    long && `Copying takes all of its ${counted(script.length, "character")}.`,
+    groups.flat().some(({ path }) => !path) && "Run it in the folder with your images.",
+    hasKey() && "It reads the key from the variable API_KEY.",
+    long && `The button copies all ${counted(script.length, "character")}.`,
   ];
   $("command-hint").textContent = hints.filter(Boolean).join(" ");
-  const told = Object.entries(TIMINGS).filter(([name]) => name in times);
+  const measured = Object.entries(TIMINGS).filter(([name]) => name in times);
   $("timings").replaceChildren(
-    ...rows(Object.fromEntries(told.map(([name, words]) => [words, `${times[name].toFixed(1)} ms`]))),
+    ...rows(Object.fromEntries(measured.map(([name, words]) => [words, `${times[name].toFixed(1)} ms`]))),
   );
 }
 
-/** Makes the button copy. This way works over plain HTTP too, where the newer one does not exist. */
-export function takeCopies() {
+/** Makes the button copy the commands. `navigator.clipboard` does not exist over plain HTTP, so it is not used. */
+export function enableCopyButton() {
   $("copy").addEventListener("click", () => {
     document.addEventListener(
       "copy",
@@ -46,6 +46,8 @@ export function takeCopies() {
       { once: true },
     );
     getSelection().selectAllChildren($("command"));
-    $("command-hint").textContent = document.execCommand("copy") ? "Copied." : "Copy it by hand: it is selected.";
+    $("command-hint").textContent = document.execCommand("copy")
+      ? "Copied."
+      : "Copying failed. The commands are selected: copy them with the keyboard.";
   });
 }

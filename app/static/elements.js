@@ -1,15 +1,15 @@
-// Elements, and words in them. Whatever a client or the service has said is shown as text, never read as markup.
+// Helpers for elements and text. Text of users and of the service is shown as text, never as markup.
 
-/** Returns the element of the page that has this id. */
+/** Returns the element with this id. */
 export function $(id) {
   return document.getElementById(id);
 }
 
 /** Returns a new element with these properties and children. */
 export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
 /** Returns the rows of a `dl`. */
@@ -18,19 +18,19 @@ export function rows(facts) {
     element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }
 
-/** Returns a failure for the reader. */
-export function problemShown({ title, detail, request_id }) {
-  const told = element("p", {}, element("strong", {}, title), element("br"), detail);
+/** Returns an element that shows a failure. */
+export function problemElement({ title, detail, request_id }) {
+  const text = element("p", {}, element("strong", {}, title), element("br"), detail);
   const id = request_id ? [element("p", { className: "hint" }, `Request ${request_id}`)] : [];
-  return element("div", { className: "problem" }, told, ...id);
+  return element("div", { className: "problem" }, text, ...id);
 }
 
-/** Returns a number and its noun: 1 label, 10,000 labels. */
+/** Returns a number with a noun: 1 label, 10,000 labels. */
 export function counted(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Returns a value of 0 to 1 with the digits that a reader compares. */
-export function shown(value) {
+/** Returns a score of 0 to 1 with four decimals. */
+export function formatScore(value) {
   return value > 0 && value < 0.0001 ? "<0.0001" : value.toFixed(4);
 }

@@ -1,17 +1,17 @@
-// The ways in which a reader gives images: by choosing, as samples, by pasting, by dropping.
+// The ways to select images: choose files, click samples, paste or drop.
 
 import { sample } from "./api.js";
 import { $ } from "./elements.js";
 
-/** Hands on what the reader gives, as `{ file, path }`, the path of a sample alone; and what went wrong. */
-export function takeImages(onImages, onProblem) {
+/** Calls `onImages` with the selected images as `{ file, path }`, where only a sample has a path. */
+export function enableImageInput(onImages, onProblem) {
   function take(files) {
     if (files.length) onImages([...files].map((file) => ({ file })));
   }
 
   $("files").addEventListener("change", () => {
     take($("files").files);
-    $("files").value = ""; // the same file may be chosen again
+    $("files").value = ""; // so that the same file can be chosen again
   });
 
   for (const button of document.querySelectorAll("#samples button")) {
@@ -23,7 +23,7 @@ export function takeImages(onImages, onProblem) {
 
   document.addEventListener("paste", (event) => {
     const { files, types } = event.clipboardData;
-    if (files.length === 0 || types.includes("text/plain")) return; // text goes where the reader types
+    if (files.length === 0 || types.includes("text/plain")) return; // text is pasted into the focused field
     event.preventDefault();
     take(files);
   });

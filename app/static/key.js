@@ -1,9 +1,9 @@
-// The API key, once the service asks for one.
+// The form for the API key.
 
 import { hasKey, useKey } from "./api.js";
 import { $ } from "./elements.js";
 
-/** Asks the reader for a key: there is none, or it is wrong. */
+/** Asks for a key, because there is none or it is not valid. */
 export function askForKey() {
   const problem = hasKey() ? "This API key is not valid." : "This service needs an API key.";
   forget();
@@ -12,15 +12,15 @@ export function askForKey() {
   $("key").focus();
 }
 
-/** Makes the form work; `onKey` goes on with what the key was needed for. */
-export function takeKeys(onKey) {
+/** Enables the form. Calls `onKey` when a key was entered. */
+export function enableKeyForm(onKey) {
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     useKey($("key").value.trim());
     $("key").value = "";
     $("key-form").hidden = true;
     $("key-in-use").hidden = false;
-    $("classify").focus(); // what had the focus is gone
+    $("classify").focus(); // the focused button is hidden now
     onKey();
   });
   $("forget-key").addEventListener("click", () => {

@@ -1,21 +1,21 @@
-// The page: images and a question in, scores out.
+// The page: sends images with labels, and shows their scores.
 
 import { ask, classify, pause, Problem, untilReady } from "./api.js";
-import { faultOf, grouped } from "./asking.js";
 import { Card } from "./cards.js";
-import { showDone, takeCopies } from "./done.js";
-import { $, counted, problemShown, shown } from "./elements.js";
-import { askForKey, takeKeys } from "./key.js";
+import { enableCopyButton, showDone } from "./done.js";
+import { $, counted, formatScore, problemElement } from "./elements.js";
+import { findFault, groupImages } from "./fields.js";
+import { enableImageInput } from "./images.js";
+import { askForKey, enableKeyForm } from "./key.js";
 import { showModel } from "./model.js";
-import { takeImages } from "./images.js";
-import { asked, offer, takeQuestions, unshown } from "./question.js";
+import { enableForm, formFields, hiddenLabelsText, showService } from "./question.js";
 
 let info;
-let starting; // until all is known that a request needs
+let starting; // the promise of `start`
 let running = new AbortController();
-let cards = new Map(); // by image
+let cards = new Map(); // image -> card
 
-/** Returns once it is known what is served. A start that has failed is tried again by who needs it next. */
+/** Waits for the facts that a request needs. If that failed, the next call tries again. */
 function started() {
   starting ??= start().catch((problem) => {
     starting = undefined;
@@ -26,15 +26,15 @@ function started() {
 
 async function start() {
   await untilReady((detail) => {
-    $("stage").textContent = `${detail} This page goes on by itself.`;
+    $("stage").textContent = `${detail} This page retries automatically.`;
   });
   $("stage").textContent = "";
   info = (await ask("info")).answer;
   showModel(info);
-  offer((await ask("label-sets")).answer.label_sets, info.limits);
+  showService((await ask("label-sets")).answer.label_sets, info.limits);
 }
 
-/** Takes images in the place of those before. */
+/** Replaces the images, and classifies the new ones. */
 function choose(images) {
   running.abort();
   for (const card of cards.values()) card.discard();
@@ -44,23 +44,24 @@ function choose(images) {
   $("ask").requestSubmit();
 }
 
-/** Asks about all images, in the place of what is still being asked. */
+/** Classifies all images. Cancels the requests before. */
 async function run() {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  const fields = asked();
+  const fields = formFields();
   $("problem").replaceChildren();
   $("status").textContent = cards.size
     ? `Classifying ${counted(cards.size, "image")} …`
-    : "Choose an image first: one of yours, or a sample.";
+    : "Choose an image or a sample first.";
   if (!cards.size) return;
   for (const card of cards.values()) card.wait();
   showDone([], fields, {});
-  if ($("status").getBoundingClientRect().top > innerHeight) $("status").scrollIntoView(); // on a phone
+  // On a phone the status is below the form.
+  if ($("status").getBoundingClientRect().top > innerHeight) $("status").scrollIntoView();
   try {
     await started();
-    await askAbout([...cards.keys()], fields, signal);
+    await classifyAll([...cards.keys()], fields, signal);
   } catch (problem) {
     if (signal.aborted) return;
     if (problem.error_type === "not_ready") {
@@ -69,36 +70,36 @@ async function run() {
       if (!signal.aborted) run();
       return;
     }
-    for (const card of cards.values()) card.rest();
+    for (const card of cards.values()) card.stopWaiting();
     $("status").textContent = "";
-    fail(problem);
+    showProblem(problem);
   } finally {
     if (!signal.aborted) $("progress").hidden = true;
   }
 }
 
-async function askAbout(images, fields, signal) {
-  const sound = [];
+async function classifyAll(images, fields, signal) {
+  const sendable = [];
   for (const image of images) {
-    const fault = await faultOf(image.file, fields, info.limits);
+    const fault = await findFault(image.file, fields, info.limits);
     signal.throwIfAborted();
     if (fault) cards.get(image).show({ error: fault });
-    else sound.push(image);
+    else sendable.push(image);
   }
-  const groups = grouped(sound, fields, info.limits);
+  const groups = groupImages(sendable, fields, info.limits);
   const times = {};
   let answered = [];
   for (const group of groups) {
-    if (groups.length > 1) showProgress(images.length - sound.length + answered.length, images.length);
-    const begun = performance.now();
+    if (groups.length > 1) showProgress(images.length - sendable.length + answered.length, images.length);
+    const startedMs = performance.now();
     const { results, timings } = await classify(group.map(({ file }) => file), fields, signal);
-    for (const [name, ms] of Object.entries({ ...timings, here: performance.now() - begun })) {
+    for (const [name, ms] of Object.entries({ ...timings, browser: performance.now() - startedMs })) {
       times[name] = (times[name] ?? 0) + ms;
     }
     results.forEach((result, index) => cards.get(group[index]).show(result));
     answered = answered.concat(results);
   }
-  $("status").textContent = conclusion(images.length, answered);
+  $("status").textContent = summary(images.length, answered);
   showDone(groups, fields, times);
 }
 
@@ -107,31 +108,33 @@ function showProgress(done, all) {
   $("status").textContent = `${done.toLocaleString("en")} of ${counted(all, "image")} …`;
 }
 
-/** Returns the answer in a sentence. */
-function conclusion(count, results) {
+/** Returns the results in a sentence. */
+function summary(count, results) {
   const good = results.filter(({ error }) => !error);
   if (count > 1) {
     const bad = count - good.length;
-    return `${counted(count, "image")}${bad ? `, ${bad.toLocaleString("en")} of them not usable` : ""}.${unshown()}`;
+    const unusable = bad ? `, ${bad.toLocaleString("en")} cannot be used` : "";
+    return `${counted(count, "image")}${unusable}.${hiddenLabelsText()}`;
   }
   if (good.length === 0) return "The image cannot be used.";
   const [first] = good[0].scores;
   if (!first) return "No label reaches the threshold.";
-  return `Best: ${first.label}. Sigmoid ${shown(first.sigmoid)}, softmax ${shown(first.softmax)}.${unshown()}`;
+  const [sigmoid, softmax] = [formatScore(first.sigmoid), formatScore(first.softmax)];
+  return `Best: ${first.label}. Sigmoid ${sigmoid}, softmax ${softmax}.${hiddenLabelsText()}`;
 }
 
-function fail(problem) {
+function showProblem(problem) {
   if (!(problem instanceof Problem)) throw problem;
   if (problem.status === 401) askForKey();
-  else $("problem").replaceChildren(problemShown(problem));
+  else $("problem").replaceChildren(problemElement(problem));
 }
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-takeImages(choose, fail);
-takeQuestions();
-takeCopies();
-takeKeys(() => (cards.size ? $("ask").requestSubmit() : started().catch(fail)));
-started().catch(fail);
+enableImageInput(choose, showProblem);
+enableForm();
+enableCopyButton();
+enableKeyForm(() => (cards.size ? $("ask").requestSubmit() : started().catch(showProblem)));
+started().catch(showProblem);

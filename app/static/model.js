@@ -1,14 +1,14 @@
-// Which model this is, as /info says.
+// The facts about the model, from /info.
 
 import { $, rows } from "./elements.js";
 
-/** Shows the facts about the model, and whether it is the demonstration. */
+/** Shows the facts about the model, and a notice if it is the demonstration. */
 export function showModel(info) {
   const bias = `${info.bias < 0 ? "−" : "+"} ${Math.abs(info.bias).toPrecision(5)}`;
   $("model-name").textContent = `${info.variant} ${info.weights}`;
   $("model-facts").replaceChildren(
     ...rows({
-      "Revision": info.revision ?? "none named",
+      "Revision": info.revision ?? "none",
       "SHA-256": info.sha256,
       "Runs on": `${info.device}, ${info.engine}, ${info.dtype}`,
       "Image": info.preprocessing,

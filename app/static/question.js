@@ -1,29 +1,29 @@
-// The question that is typed: labels or a label set, templates, threshold, top-k.
+// The form: labels or a label set, templates, threshold, top-k.
 
-import { fieldsOf, labelsOf, templatesOf } from "./asking.js";
 import { $, counted } from "./elements.js";
+import { parseLabels, parseTemplates, requestFields } from "./fields.js";
 
 let maxLabels = Infinity;
 
-/** Returns the question as the fields of a request. */
-export function asked() {
-  return fieldsOf({
-    labels: labelsOf($("labels").value),
+/** Returns the form's values as the fields of a request. */
+export function formFields() {
+  return requestFields({
+    labels: parseLabels($("labels").value),
     labelSet: $("label-set").value,
-    templates: templatesOf($("templates").value),
+    templates: parseTemplates($("templates").value),
     threshold: $("threshold").value,
     topK: $("top-k").value,
   });
 }
 
-/** Returns what to say of the labels that are not shown. */
-export function unshown() {
-  const [topK, count] = [Number($("top-k").value), labelsOf($("labels").value).length];
+/** Returns a sentence about labels that are not shown, or "" if all are shown. */
+export function hiddenLabelsText() {
+  const [topK, count] = [Number($("top-k").value), parseLabels($("labels").value).length];
   return !$("label-set").value && count > topK ? ` The best ${topK} of ${counted(count, "label")} are shown.` : "";
 }
 
-/** Offers the label sets, and heeds how many labels the service takes. */
-export function offer(sets, limits) {
+/** Shows the service's label sets, and applies its limit on labels. */
+export function showService(sets, limits) {
   maxLabels = limits.max_labels;
   countLabels();
   const chosen = $("label-set").value;
@@ -34,27 +34,27 @@ export function offer(sets, limits) {
   chooseSet();
 }
 
-/** Makes the form answer to what is typed. */
-export function takeQuestions() {
+/** Makes the form react to input. */
+export function enableForm() {
   $("labels").addEventListener("input", countLabels);
   $("labels").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit();
   });
   $("label-set").addEventListener("change", chooseSet);
-  // What is wrong must be seen to be put right.
+  // An invalid field must be visible to be corrected.
   $("ask").addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
   countLabels();
 }
 
 function countLabels() {
-  const count = labelsOf($("labels").value).length;
-  const excess = count > maxLabels ? `, and this service takes ${maxLabels.toLocaleString("en")}` : "";
+  const count = parseLabels($("labels").value).length;
+  const excess = count > maxLabels ? `; this service accepts at most ${maxLabels.toLocaleString("en")}` : "";
   $("labels-count").textContent = counted(count, "label") + excess;
   const problem = count ? "" : "Type at least one label.";
   $("labels").setCustomValidity(excess ? `There are ${counted(count, "label")}${excess}.` : problem);
 }
 
-/** A label set brings its own labels and templates. */
+/** Disables labels and templates while a label set, which has both, is chosen. */
 function chooseSet() {
   $("labels").disabled = $("templates").disabled = $("label-set").value !== "";
 }

@@ -1,4 +1,4 @@
-"""A running service: real sockets, a fake encoder."""
+"""Fixtures that run the service on real sockets, with a fake encoder."""
 
 import json
 import os
@@ -35,19 +35,22 @@ def anyio_backend() -> str:
 def serve(
     encoder: FakeEncoder | None = None, *, wait: bool = True, tracing: Tracing | None = None, **settings: Any
 ) -> Iterator[httpx.Client]:
-    """Runs the service on a free port, with a data folder of its own; `wait` for it to be ready."""
+    """Runs the service on a free port, with a temporary data folder.
+
+    Waits until the service is ready, unless `wait` is false.
+    """
     with tempfile.TemporaryDirectory() as data_dir, socket.socket() as listener:
         chosen = Settings(**{"data_dir": data_dir} | settings)
         server = Server(create_app(chosen, encoder or FakeEncoder(), tracing=tracing), chosen)
         listener.bind(("127.0.0.1", 0))
-        listener.listen()  # from here on a client is queued, not refused
+        listener.listen()  # from now on, connections are queued and not refused
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         host, port = listener.getsockname()
         try:
             with httpx.Client(base_url=f"http://{host}:{port}", timeout=30) as client:
                 while wait and client.get("/health/ready").status_code != 200:
-                    time.sleep(0.01)  # for the service, which shares the interpreter
+                    time.sleep(0.01)  # lets the service's thread run in the same interpreter
                 yield client
         finally:
             server.should_exit = True
@@ -55,7 +58,7 @@ def serve(
 
 
 class Process:
-    """`python -m tests.serve_fake` on a free port, and what it logs."""
+    """A process that runs `python -m tests.serve_fake` on a free port, and its log."""
 
     def __init__(self, behaviour: str, settings: dict[str, Any], variables: dict[str, str]) -> None:
         variables |= {f"SIGLIP_{name.upper()}": str(value) for name, value in settings.items()}
@@ -84,7 +87,7 @@ class Process:
         started.set()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Returns once the condition holds; fails if the process ends before."""
+        """Waits until the condition holds. Fails if the process ends first."""
         while not condition():
             assert self.popen.poll() is None, self.log
             time.sleep(0.01)
@@ -93,19 +96,24 @@ class Process:
         self.wait_for(lambda: self.client.get("/health/ready").status_code == 200)
 
     def wait_until_draining(self) -> httpx.Response:
-        """Returns the first answer that says so."""
-        answers: list[httpx.Response] = []
-        self.wait_for(lambda: answers.append(self.client.get("/health/ready")) or answers[-1].status_code != 200)  # type: ignore[func-returns-value]  # None, so that `or` goes on
-        return answers[-1]
+        """Waits until the service is not ready, and returns that response."""
+        responses: list[httpx.Response] = []
+
+        def is_draining() -> bool:
+            responses.append(self.client.get("/health/ready"))
+            return responses[-1].status_code != 200
+
+        self.wait_for(is_draining)
+        return responses[-1]
 
     def exit_status(self) -> int:
-        """Waits for the end."""
+        """Waits until the process ends, and returns its exit status."""
         status = self.popen.wait(60)
         self._reader.join()
         return status
 
     def exit_after_sigterm(self) -> int:
-        """Ends the process as an orchestrator does, and returns its exit status."""
+        """Sends SIGTERM, as an orchestrator does, and returns the exit status."""
         self.popen.send_signal(signal.SIGTERM)
         return self.exit_status()
 
@@ -119,7 +127,10 @@ class Process:
 
 @pytest.fixture
 def spawn(tmp_path) -> Iterator[Callable[..., Process]]:
-    """Starts services as processes of their own: `spawn("slow", drain_s=1)`; see `tests.serve_fake`."""
+    """Starts the service in separate processes, for example `spawn("slow", drain_s=1)`.
+
+    `tests.serve_fake` lists the behaviours.
+    """
     processes = []
 
     def start(
@@ -138,13 +149,13 @@ def spawn(tmp_path) -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture(scope="session")
 def running() -> Running:
-    """Starts services: `with running(encoder, max_labels=3) as client`."""
+    """Runs the service in a thread: `with running(encoder, max_labels=3) as client`."""
     return serve
 
 
 @pytest.fixture(scope="module")
 def encoder() -> FakeEncoder:
-    """The encoder behind `client`."""
+    """The encoder of the service that `client` calls."""
     return FakeEncoder()
 
 
@@ -157,15 +168,18 @@ def client(running: Running, encoder: FakeEncoder) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def raw(client: httpx.Client) -> Callable[[bytes], tuple[int, dict[str, str], Any]]:
-    """Sends bytes as they are, for what no HTTP client would send; returns status, headers and JSON body."""
+    """Sends raw bytes, for requests that an HTTP client would not send.
+
+    Returns the status, the headers and the JSON body.
+    """
 
     def send(request: bytes) -> tuple[int, dict[str, str], Any]:
         with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=30) as connection:
             connection.sendall(request)
-            answer = b""
+            response = b""
             while piece := connection.recv(65_536):
-                answer += piece
-        head, _, body = answer.partition(b"\r\n\r\n")
+                response += piece
+        head, _, body = response.partition(b"\r\n\r\n")
         status, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         return int(status.split()[1]), headers, json.loads(body)

@@ -17,7 +17,10 @@ def plain_image(colour: tuple[int, int, int] = RED, side: int = 24) -> np.ndarra
 
 
 def quarters(side: int = 16) -> np.ndarray:
-    """Returns a wide image whose four quarters differ, [side, 2 * side, 3] uint8: any turn or flip shows."""
+    """Returns a wide image with four quarters of different colours, [side, 2 * side, 3] uint8.
+
+    A rotated or mirrored copy differs from it.
+    """
     top = np.hstack([plain_image(RED, side)[: side // 2], plain_image(GREEN, side)[: side // 2]])
     bottom = np.hstack([plain_image(BLUE, side)[: side // 2], plain_image(WHITE, side)[: side // 2]])
     return np.vstack([top, bottom])

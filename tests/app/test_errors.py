@@ -6,7 +6,7 @@ from app.errors import Fault, InvalidImage, InvalidRequest, ServiceError
 @pytest.mark.parametrize(
     ("message", "detail"), [("x is missing", "x is missing."), ("x is missing.",) * 2, ("did you mean y?",) * 2]
 )
-def test_an_error_for_one_fault_has_it_as_its_sentence(message, detail):
+def test_an_error_with_one_fault_has_its_message_as_detail(message, detail):
     error = InvalidRequest.at("/x", message)
     assert error.detail == str(error) == detail
     assert error.faults == [Fault("/x", message)]
@@ -27,7 +27,7 @@ def test_a_problem_has_the_members_that_clients_read():
     }
 
 
-def test_every_error_has_a_code_a_status_and_a_title_of_its_own():
+def test_every_error_has_a_status_and_a_unique_code_and_title():
     kinds = ServiceError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len({kind.title for kind in kinds}) == len(kinds)
     assert all(400 <= kind.status < 600 for kind in kinds)

@@ -25,16 +25,16 @@ templates_ = st.lists(st.text(alphabet=st.sampled_from("a{}0:_.!$% \n\u202e"), m
 
 
 @pytest.mark.parametrize("texts", [[], ["cat"], ["cat", "[dog"], ["[", "["], ["a [b]"]])
-def test_labels_that_are_not_one_text_in_brackets_are_as_they_were_sent(texts):
+def test_labels_are_unchanged_unless_a_single_one_begins_with_a_bracket(texts):
     assert read_labels(texts) == texts
 
 
-def test_one_text_in_brackets_is_json():
+def test_a_single_label_that_begins_with_a_bracket_is_read_as_json():
     assert read_labels(['\n["cat", "[dog]", ""]']) == ["cat", "[dog]", ""]
 
 
 @pytest.mark.parametrize("text", ["[", "[cat]", "[1]", '["a"', '["a", null]', "[[]]", "[" * 100_000])
-def test_a_text_in_brackets_that_is_not_an_array_of_strings_is_refused_with_the_way_to_send_it(text):
+def test_a_single_label_with_a_bracket_that_is_not_a_json_array_of_strings_is_refused_with_a_hint(text):
     with pytest.raises(InvalidRequest, match="To send a label that begins with ") as refusal:
         read_labels([text])
     assert [fault.pointer for fault in refusal.value.faults] == ["/labels"]
@@ -54,7 +54,7 @@ def test_labels_are_trimmed_and_kept_in_order_with_duplicates():
         ([" ", "cat", "\t\n"], "Label 1 has 0 characters; it must have 1 to 256, and 1 more labels are wrong."),
     ],
 )
-def test_labels_that_cannot_be_used_are_pointed_at(labels, message):
+def test_invalid_labels_are_refused_with_a_pointer(labels, message):
     with pytest.raises(InvalidLabels) as caught:
         check_labels(labels, 100)
     assert caught.value.detail == message
@@ -62,7 +62,7 @@ def test_labels_that_cannot_be_used_are_pointed_at(labels, message):
 
 
 @pytest.mark.parametrize("template", ["{}", "a photo of {}.", "{0.__class__} {}", "{{}}", "{}" * 4])
-def test_a_template_is_any_text_with_a_place_for_the_label(template):
+def test_any_text_with_one_to_four_placeholders_is_a_template(template):
     assert check_templates([template], 1) == [template]
 
 
@@ -79,26 +79,26 @@ def test_a_template_is_any_text_with_a_place_for_the_label(template):
         ["{}" + "x" * 255],
     ],
 )
-def test_templates_that_cannot_be_used_are_pointed_at(templates):
+def test_invalid_templates_are_refused_with_a_pointer(templates):
     with pytest.raises(InvalidTemplate) as caught:
         check_templates(templates, 1)
     assert caught.value.faults[0].pointer.startswith("/templates")
 
 
-def test_labels_times_templates_is_bounded():
+def test_labels_times_templates_is_limited():
     assert len(check_templates(["{}"] * 10, 10_000)) == 10
     with pytest.raises(InvalidTemplate, match="110,000; at most 100,000"):
         check_templates(["{}"] * 11, 10_000)
 
 
 @pytest.mark.parametrize("texts", [[], ["cat"] * 4, ["cat", ""], [" \n"], ["x" * 1025]])
-def test_texts_that_cannot_be_used_are_pointed_at(texts):
+def test_invalid_texts_are_refused_with_a_pointer(texts):
     with pytest.raises(InvalidLabels) as caught:
         check_texts(texts, 3)
     assert caught.value.faults[0].pointer.startswith("/texts")
 
 
-def test_texts_are_kept_as_they_are():
+def test_texts_are_unchanged():
     assert check_texts([" a {} ", "x" * 1024], 3) == [" a {} ", "x" * 1024]
 
 
@@ -111,11 +111,11 @@ def test_any_labels_are_trimmed_or_refused(labels):
     else:
         with pytest.raises(InvalidLabels) as caught:
             check_labels(labels, 10)
-        assert caught.value.detail.isascii()  # it is our sentence, and not their label
+        assert caught.value.detail.isascii()  # the message does not quote the label
 
 
 @given(st.lists(st.text(max_size=9), min_size=1, max_size=4), templates_)
-def test_any_template_is_replaced_literally_or_refused(labels, templates):
+def test_placeholders_are_replaced_literally_or_the_template_is_refused(labels, templates):
     try:
         checked = check_templates(templates, len(labels))
     except InvalidTemplate:
@@ -128,11 +128,14 @@ def test_any_template_is_replaced_literally_or_refused(labels, templates):
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(st.text(max_size=20), min_size=1, max_size=8), templates=st.none() | templates_)
 def test_any_labels_and_templates_are_scored_or_refused_over_http(client, labels, templates):
-    answer = client.post("/classify", json={"image": IMAGE, "labels": labels, "templates": templates})
-    if answer.status_code != 200:
-        assert (answer.status_code, answer.json()["error_type"]) in ((422, "invalid_labels"), (422, "invalid_template"))
+    response = client.post("/classify", json={"image": IMAGE, "labels": labels, "templates": templates})
+    if response.status_code != 200:
+        assert (response.status_code, response.json()["error_type"]) in (
+            (422, "invalid_labels"),
+            (422, "invalid_template"),
+        )
         return
-    scores = answer.json()["scores"]
+    scores = response.json()["scores"]
     assert sorted(score["label"] for score in scores) == sorted(label.strip() for label in labels)
     assert [score["logit"] for score in scores] == sorted((score["logit"] for score in scores), reverse=True)
     assert sum(score["softmax"] for score in scores) == pytest.approx(1, abs=1e-5)
@@ -142,18 +145,18 @@ def test_any_labels_and_templates_are_scored_or_refused_over_http(client, labels
 
 
 @pytest.mark.parametrize("label", ["\\ud800", "a\\udfff"])
-def test_half_a_character_is_refused(client, label):
+def test_a_lone_surrogate_is_refused(client, label):
     body = f'{{"image": "{IMAGE}", "labels": ["{label}"]}}'
-    answer = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
+    response = client.post("/classify", content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["error_type"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(
     "label", ["\0", "a\x1b[31mred", "\u202egnp.exe", "👩‍👩‍👧‍👦", "e\u0301", "قطة", "猫", "\ufeffcat"]
 )
-def test_unusual_characters_are_labels_like_any_other(client, label):
-    answer = client.post("/classify", json={"image": IMAGE, "labels": [label, "dog"]})
-    assert {score["label"] for score in answer.json()["scores"]} == {label, "dog"}
+def test_labels_may_have_unusual_characters(client, label):
+    response = client.post("/classify", json={"image": IMAGE, "labels": [label, "dog"]})
+    assert {score["label"] for score in response.json()["scores"]} == {label, "dog"}
 
 
 def test_prompts_are_trimmed_and_kept_in_order():
@@ -169,13 +172,13 @@ def test_prompts_are_trimmed_and_kept_in_order():
         (["x" * 1025], "/labels/7/prompts/0", "Prompt 1 of label 8 has 1,025 characters; it must have 1 to 1,024."),
     ],
 )
-def test_prompts_that_cannot_be_used_are_pointed_at(prompts, pointer, message):
+def test_invalid_prompts_are_refused_with_a_pointer(prompts, pointer, message):
     with pytest.raises(InvalidLabels) as caught:
         check_prompts({7: prompts}, 0)
     assert (caught.value.faults[0].pointer, caught.value.detail) == (pointer, message)
 
 
-def test_the_prompts_of_all_labels_are_bounded_with_those_of_the_templates():
+def test_the_number_of_all_prompts_together_is_limited():
     assert check_prompts({0: ["a cat"]}, MAX_PROMPTS - 1)
     with pytest.raises(InvalidLabels, match="100,001 prompts in all; at most 100,000"):
         check_prompts({0: ["a cat"]}, MAX_PROMPTS)

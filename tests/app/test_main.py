@@ -20,7 +20,7 @@ def refuse() -> None:
 
 
 @pytest.mark.parametrize("stage", ["before_warm_up", "before_self_test"])
-async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_path, stage):
+async def test_a_failed_load_is_logged_in_one_line_and_ends_the_process(caplog, tmp_path, stage):
     ended = threading.Event()
     app = create_app(Settings(data_dir=tmp_path), FakeEncoder(**{stage: refuse}), ended.set)
     with caplog.at_level(logging.INFO, "app"):
@@ -31,7 +31,7 @@ async def test_a_load_that_fails_is_one_line_and_ends_the_process(caplog, tmp_pa
     assert caplog.records[0].exc_info is None
 
 
-async def test_a_load_that_fails_for_an_unknown_reason_has_a_traceback(caplog, tmp_path):
+async def test_a_load_that_fails_for_an_unknown_reason_is_logged_with_a_traceback(caplog, tmp_path):
     def fail() -> None:
         {}["x"]
 
@@ -46,7 +46,7 @@ async def test_a_load_that_fails_for_an_unknown_reason_has_a_traceback(caplog, t
     assert record.exc_info[0] is KeyError
 
 
-async def test_a_mistake_in_the_operators_label_sets_is_one_line_and_ends_the_process(caplog, tmp_path):
+async def test_an_invalid_label_set_file_is_logged_in_one_line_and_ends_the_process(caplog, tmp_path):
     (tmp_path / "zoo.txt").write_text("cat\n" + "x" * 300)
     ended = threading.Event()
     app = create_app(Settings(data_dir=tmp_path / "data", label_sets_dir=tmp_path), FakeEncoder(), ended.set)
@@ -60,7 +60,7 @@ async def test_a_mistake_in_the_operators_label_sets_is_one_line_and_ends_the_pr
 
 
 @pytest.mark.parametrize("demonstration", [False, True])
-async def test_the_start_names_the_model_and_whether_it_is_the_demonstration(caplog, tmp_path, demonstration):
+async def test_the_start_logs_the_model_and_a_warning_for_the_demonstration(caplog, tmp_path, demonstration):
     app = create_app(Settings(data_dir=tmp_path), FakeEncoder(info=replace(INFO, demonstration=demonstration)))
     with caplog.at_level(logging.INFO, "app"):
         async with app.router.lifespan_context(app):

@@ -5,12 +5,12 @@ from app.settings import Settings, SettingsError, default_text, load_settings, v
 
 @pytest.fixture(autouse=True)
 def only_these_variables(monkeypatch):
-    """The environment is this room's input."""
+    """Removes the variables of all settings from the environment."""
     for name in Settings.model_fields:
         monkeypatch.delenv(variable(name), raising=False)
 
 
-def test_the_defaults_serve_the_embedded_model_to_this_machine_alone():
+def test_the_defaults_serve_the_embedded_model_on_localhost_only():
     settings = load_settings()
     assert (settings.host, settings.port, settings.model, settings.weights) == ("127.0.0.1", 8000, None, None)
 
@@ -21,7 +21,7 @@ def test_a_variable_is_read(monkeypatch):
     assert (load_settings().max_labels, load_settings().model) == (7, "SigLIPBaseP16")
 
 
-def test_what_is_given_takes_the_place_of_a_variable_and_is_checked_as_it_is(monkeypatch):
+def test_an_argument_replaces_its_variable_and_is_checked_too(monkeypatch):
     monkeypatch.setenv("SIGLIP_DEVICE", "gpu")
     assert load_settings(device="cpu").device == "cpu"
     with pytest.raises(SettingsError, match=r"^--device: .* Received: 'tpu'$"):
@@ -37,7 +37,7 @@ def test_an_empty_variable_is_the_default(monkeypatch):
     ("name", "nearest"),
     [("SIGLIP_MAX_LABLES", "SIGLIP_MAX_LABELS"), ("SIGLIP_WEIGHT", "SIGLIP_WEIGHTS"), ("SIGLIP_X", "SIGLIP_")],
 )
-def test_an_unknown_variable_is_refused_with_the_nearest_known(monkeypatch, name, nearest):
+def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch, name, nearest):
     monkeypatch.setenv(name, "1")
     with pytest.raises(SettingsError, match=f"no setting {name}; the nearest is {nearest}"):
         load_settings()
@@ -54,7 +54,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known(monkeypatch, name
         ("LOG_FORMAT", "xml"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_with_its_variable(monkeypatch, name, value):
+def test_an_invalid_value_is_refused_with_the_name_of_its_variable(monkeypatch, name, value):
     monkeypatch.setenv(f"SIGLIP_{name}", value)
     with pytest.raises(SettingsError, match=f"^SIGLIP_{name}: .* Received: '{value}'$"):
         load_settings()
@@ -64,31 +64,31 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_variable(monkeypatch, n
     ("given", "paths"),
     [("/health/, /info", ["/health", "/info"]), ("/", ["/"]), ("/a/b//", ["/a/b"]), ("//", ["/"])],
 )
-def test_a_slash_at_the_end_of_a_public_path_says_nothing_else(monkeypatch, given, paths):
+def test_a_slash_at_the_end_of_a_public_path_is_ignored(monkeypatch, given, paths):
     monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", given)
     assert load_settings().public_paths == paths
 
 
-def test_a_public_path_that_no_request_has_is_refused(monkeypatch):
+def test_a_public_path_that_does_not_begin_with_a_slash_is_refused(monkeypatch):
     monkeypatch.setenv("SIGLIP_PUBLIC_PATHS", "/info,health")
     with pytest.raises(SettingsError, match=r"^SIGLIP_PUBLIC_PATHS: .*a path begins with /, such as /health"):
         load_settings()
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_says_what_it_means_and_in_which_unit(name):
+def test_every_setting_has_a_description_with_its_unit(name):
     meaning = Settings.model_fields[name].description
     assert meaning
     for end, unit in (("_bytes", "in bytes"), ("_pixels", "in pixels"), ("_s", "in seconds")):
         assert not name.endswith(end) or unit in meaning
 
 
-def test_an_invalid_flag_is_named_as_a_flag():
+def test_an_invalid_value_of_a_flag_is_refused_with_the_name_of_the_flag():
     with pytest.raises(SettingsError, match=r"^--max-batch: .* Received: '0'$"):
         load_settings(max_batch="0")
 
 
-def test_a_default_is_written_as_its_variable_would_hold_it():
+def test_a_default_is_shown_as_the_text_of_its_variable():
     assert default_text("port") == "8000"
     assert default_text("model") == ""
     assert default_text("public_paths").startswith("/,/page,/health,")
@@ -103,7 +103,7 @@ def test_a_default_is_written_as_its_variable_would_hold_it():
         ({"AIP_HTTP_PORT": ""}, "127.0.0.1", 8000),
     ],
 )
-def test_vertex_ais_port_is_ours_on_all_addresses_unless_we_are_told_another(monkeypatch, variables, host, port):
+def test_vertex_ais_port_is_used_on_all_addresses_unless_a_host_or_a_port_is_set(monkeypatch, variables, host, port):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert (load_settings().host, load_settings().port) == (host, port)
@@ -113,7 +113,7 @@ def test_vertex_ais_port_is_ours_on_all_addresses_unless_we_are_told_another(mon
     ("name", "value"),
     [("HTTP_PORT", "x"), ("HTTP_PORT", "70000"), ("HEALTH_ROUTE", "health"), ("PREDICT_ROUTE", "/a/{b}")],
 )
-def test_a_variable_of_vertex_ais_that_cannot_be_used_is_refused_by_its_own_name(monkeypatch, name, value):
+def test_an_invalid_variable_of_vertex_ai_is_refused_with_its_name(monkeypatch, name, value):
     monkeypatch.setenv(f"AIP_{name}", value)
     with pytest.raises(SettingsError, match=f"^AIP_{name}: .* Received: '{value}'$"):
         load_settings()

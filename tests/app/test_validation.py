@@ -1,4 +1,4 @@
-"""What a client is told of values that do not fit; tests/app/routes/test_bodies.py asks the same over HTTP."""
+"""The errors for invalid values and invalid JSON. tests/app/http/test_bodies.py tests them over HTTP."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from app.validation import parse_json, validated, with_few_unknown
 GIVEN = {"image": "", "labels": ["cat"]}
 
 
-def test_values_that_fit_are_the_schema_s():
+def test_valid_values_are_returned_as_the_schema():
     assert validated(ClassifyBody, GIVEN, strict=True).labels == ["cat"]
 
 
@@ -26,26 +26,26 @@ def test_values_that_fit_are_the_schema_s():
         (ClassifyBody, GIVEN | {"top_k": 0}, "/top_k", "top_k: input should be greater than or equal to 1"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(schema, values, pointer, message):
-    with pytest.raises(InvalidRequest) as told:
+def test_an_invalid_value_is_refused_with_a_pointer(schema, values, pointer, message):
+    with pytest.raises(InvalidRequest) as caught:
         validated(schema, values, strict=True)
-    (fault,) = told.value.faults
+    (fault,) = caught.value.faults
     assert fault.pointer.startswith(pointer)
     assert message in fault.message
-    assert told.value.detail == fault.message + ("" if message.endswith("?") else ".")
+    assert caught.value.detail == fault.message + ("" if message.endswith("?") else ".")
 
 
-def test_of_unknown_fields_only_those_that_are_told_are_looked_at():
+def test_only_the_first_ten_unknown_fields_are_validated():
     unknown = {f"unknown{index}": 1 for index in range(1000)}
     assert list(with_few_unknown(EmbedTextBody, unknown | {"texts": []})) == ["texts", *list(unknown)[:10]]
 
 
 @pytest.mark.parametrize("content", ['{"a": ["\\u00e9", 1, null]}', '{"a": ["é", 1, null]}'.encode()])
-def test_json_is_read_from_text_or_utf_8(content):
+def test_json_is_read_from_text_or_from_utf_8_bytes(content):
     assert parse_json(content, "It") == {"a": ["é", 1, None]}
 
 
-def test_both_halves_of_a_pair_are_a_character():
+def test_a_surrogate_pair_is_one_character():
     assert parse_json('"\\ud83d\\ude00"', "It") == "😀"
 
 
@@ -63,7 +63,7 @@ def test_both_halves_of_a_pair_are_a_character():
         ("1" * 5_000, "It is JSON that is nested too deep, or has a number that is too long."),
     ],
 )
-def test_what_does_not_mean_one_thing_is_refused(content, message):
+def test_invalid_or_ambiguous_json_is_refused(content, message):
     with pytest.raises(InvalidRequest) as caught:
         parse_json(content, "It")
     assert caught.value.detail == message

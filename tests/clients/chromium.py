@@ -1,4 +1,4 @@
-"""A real Chromium, and tabs of it that keep what goes wrong in them."""
+"""A real Chromium, and tabs that record errors and warnings."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Visit = Callable[..., Page]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Runs a browser."""
+    """Yields a running browser."""
     path = shutil.which("chromium")
     if path is None:
         pytest.fail(f"chromium {MISSING}")
@@ -37,29 +37,29 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def tabs(browser: Browser) -> Iterator[Visit]:
-    """Opens tabs: `visit(url, failures=["422"], viewport=...)`.
+    """Yields a function that opens tabs: `visit(url, failures=["422"], viewport=...)`.
 
-    At the end nothing may have gone wrong in one, such as a refusal by the page's policy, but for what is expected: a
-    browser complains in its console of each answer that is an error.
+    At the end, fails if the console of a tab has an error or a warning, such as a violation of the page's Content
+    Security Policy. Messages that contain one of `failures` are expected: a browser logs each error response.
     """
-    contexts, complaints = [], []
+    contexts, unexpected = [], []
 
     def visit(url: str, failures: Sequence[str] = (), **options: Any) -> Page:
         context = browser.new_context(**{"reduced_motion": "reduce"} | options)
         contexts.append(context)
         page = context.new_page()
 
-        def hear(message: ConsoleMessage) -> None:
+        def record(message: ConsoleMessage) -> None:
             expected = any(failure in message.text for failure in failures)
             if message.type in ("error", "warning") and not expected:
-                complaints.append(message.text)
+                unexpected.append(message.text)
 
-        page.on("console", hear)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", record)
+        page.on("pageerror", lambda error: unexpected.append(str(error)))
         page.goto(url)
         return page
 
     yield visit
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert unexpected == []

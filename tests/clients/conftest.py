@@ -1,4 +1,4 @@
-"""A browser, and the real service for it."""
+"""Fixtures: a browser, and the real service."""
 
 import os
 import time
@@ -26,7 +26,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The real service with the embedded checkpoint and a label set."""
+    """A client of the real service, with the embedded checkpoint and one label set."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "sets").mkdir()
     (folder / "sets" / "pets.txt").write_text("cat\ndog\ngoldfish\n")
@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def page(visit: Visit, service: httpx.Client) -> Page:
-    """The page of the real service, ready."""
+    """The page of the real service, after the model is loaded."""
     page = visit(str(service.base_url))
     expect(page.locator("#model")).to_be_visible()
     return page

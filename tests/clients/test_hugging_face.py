@@ -1,4 +1,4 @@
-"""Hugging Face's clients as their users have them: huggingface_hub of three generations, and huggingface.js."""
+"""Real Hugging Face clients: three versions of huggingface_hub, and huggingface.js."""
 
 import json
 import os
@@ -23,23 +23,23 @@ RED_PNG = encoded(plain_image(RED))
 LABELS = ["cat", "dog", "bird"]
 HUBS = ["0.25.2", "0.26.5", "0.28.1"]
 CLIENTS = [*HUBS, "js"]
-WITH_TEMPLATE = CLIENTS[1:]  # the oldest has none
+WITH_TEMPLATE = CLIENTS[1:]  # the oldest version has no template
 
 
 def command(client: str) -> list[str]:
-    """Returns what asks one question with this client."""
+    """Returns the command that sends one request with this client."""
     if client == "js":
-        needed, asking = HERE / "node_modules/@huggingface/inference", ["node", str(HERE / "ask.mjs")]
+        needed, arguments = HERE / "node_modules/@huggingface/inference", ["node", str(HERE / "ask.mjs")]
     else:
         needed = Path(sys.prefix) / f"hub-{client}/bin/python"
-        asking = [str(needed), str(HERE / "ask.py")]
+        arguments = [str(needed), str(HERE / "ask.py")]
     assert needed.exists(), f"{needed} is missing; `make clients` sets it up"
-    return asking
+    return arguments
 
 
 def ask(client: str, service: httpx.Client, image: Path, **changes: Any) -> dict[str, Any]:
-    """Returns what a user of the client gets: rows, or an error."""
-    asked = {
+    """Returns the result that a user of the client gets: rows, or an error."""
+    request = {
         "address": str(service.base_url),
         "token": "hf_key",
         "image": str(image),
@@ -48,25 +48,25 @@ def ask(client: str, service: httpx.Client, image: Path, **changes: Any) -> dict
     }
     done = subprocess.run(
         command(client),
-        input=json.dumps(asked | {"image": str(image)} | changes),
-        env={"PATH": os.environ["PATH"], "HOME": str(image.parent)},  # no token that is saved on this machine
+        input=json.dumps(request | {"image": str(image)} | changes),
+        env={"PATH": os.environ["PATH"], "HOME": str(image.parent)},  # hides a token saved on this machine
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    assert client == "js" or answer.pop("version") == client
-    return answer
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert client == "js" or result.pop("version") == client
+    return result
 
 
 def logits(template: str = "This is a photo of {}.") -> dict[str, float]:
     return {label: FakeEncoder().logit(plain_image(RED), template.replace("{}", label)) for label in LABELS}
 
 
-def answered(service: httpx.Client, status: int) -> int:
-    """Returns how many questions were answered with this status."""
+def num_responses(service: httpx.Client, status: int) -> int:
+    """Returns how many requests got this status."""
     line = f'siglip_http_requests_total{{method="POST",route="/",status="{status}"}} '
     found = [text for text in service.get("/metrics").text.splitlines() if text.startswith(line)]
     return int(float(found[0].removeprefix(line))) if found else 0
@@ -81,14 +81,14 @@ def red(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[httpx.Client]:
-    """A service with the key `hf_key`."""
+    """A service with the API key `hf_key`."""
     with serve(api_keys="hf_key") as client:
         yield client
 
 
 @pytest.mark.parametrize("path", ["", "hf"])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_labels_come_sorted_with_the_sigmoid_as_score_and_ours_beside_it(service, red, client, path):
+def test_labels_are_sorted_with_the_sigmoid_as_score_and_our_additional_fields(service, red, client, path):
     rows = ask(client, service, red, address=f"{service.base_url}/{path}")["rows"]
     assert {row["label"]: row["logit"] for row in rows} == pytest.approx(logits(), abs=1e-5)
     assert [row["label"] for row in rows] == sorted(LABELS, key=lambda label: -logits()[label])
@@ -97,20 +97,20 @@ def test_labels_come_sorted_with_the_sigmoid_as_score_and_ours_beside_it(service
 
 
 @pytest.mark.parametrize("client", WITH_TEMPLATE)
-def test_a_template_is_heeded(service, red, client):
+def test_a_template_is_used(service, red, client):
     rows = ask(client, service, red, template="a {}")["rows"]
     assert {row["label"]: row["logit"] for row in rows} == pytest.approx(logits("a {}"), abs=1e-5)
 
 
-def test_huggingface_js_may_give_the_image_alone(service, red):
+def test_huggingface_js_may_send_only_the_image(service, red):
     assert len(ask("js", service, red, bare=True)["rows"]) == 3
 
 
 @pytest.mark.parametrize("client", HUBS)
-def test_the_hubs_client_checks_health_and_reads_the_facts(service, red, client):
-    answer = ask(client, service, red, facts=True)
-    assert answer["healthy"] is True
-    assert answer["info"]["variant"] == "FakeSigLIP"
+def test_the_hubs_client_checks_health_and_reads_info(service, red, client):
+    result = ask(client, service, red, facts=True)
+    assert result["healthy"] is True
+    assert result["info"]["variant"] == "FakeSigLIP"
 
 
 TOO_LARGE = "The body is larger than the 20,000,000 bytes that this service accepts."
@@ -118,7 +118,7 @@ NO_TEXT = "parameters/candidate_labels/1: input should be a valid string."
 
 
 @pytest.mark.parametrize(
-    ("client", "changes", "content", "status", "sentence"),
+    ("client", "changes", "content", "status", "expected"),
     [
         *[
             (client, *row)
@@ -126,7 +126,7 @@ NO_TEXT = "parameters/candidate_labels/1: input should be a valid string."
             for row in (
                 ({"labels": ["cat", " "]}, RED_PNG, 422, "Label 2 has 0 characters; it must have 1 to 256."),
                 ({}, RED_PNG[:50], 422, "The PNG is truncated: the file ends before the image does."),
-                ({}, b"no image", 415, "These bytes are no image in an accepted format"),
+                ({}, b"no image", 415, "The file is not an image in an accepted format"),
                 (
                     {"token": "wrong"},
                     RED_PNG,
@@ -136,65 +136,66 @@ NO_TEXT = "parameters/candidate_labels/1: input should be a valid string."
                 ({"token": None}, RED_PNG, 401, "This service needs an API key."),
             )
         ],
-        *[(client, {}, bytes(16_000_000), 413, TOO_LARGE) for client in HUBS],  # js: below, by the real server
-        # The older ones join the labels themselves.
+        # For js, the next test does this with the server as a process.
+        *[(client, {}, bytes(16_000_000), 413, TOO_LARGE) for client in HUBS],
+        # Older versions join the labels to one string.
         *[(client, {"labels": ["cat", 5]}, RED_PNG, 400, NO_TEXT) for client in ("0.28.1", "js")],
     ],
 )
-def test_the_user_reads_our_sentence_once_and_the_request_id(service, red, client, changes, content, status, sentence):
+def test_the_user_sees_our_message_once_and_the_request_id(service, red, client, changes, content, status, expected):
     red.write_bytes(content)
-    answer = ask(client, service, red, **changes)
-    assert answer["message"].count(sentence) == 1
-    assert answer["status"] == status
-    assert answer["request_id"]
+    result = ask(client, service, red, **changes)
+    assert result["message"].count(expected) == 1
+    assert result["status"] == status
+    assert result["request_id"]
 
 
 @pytest.mark.parametrize(
-    ("token", "megabytes", "sentence"), [("wrong", 10, "This API key is not valid."), ("hf_key", 16, TOO_LARGE)]
+    ("token", "megabytes", "expected"), [("wrong", 10, "This API key is not valid."), ("hf_key", 16, TOO_LARGE)]
 )
-def test_a_client_that_is_refused_while_it_still_sends_reads_why(red, tmp_path, token, megabytes, sentence):
+def test_a_client_rejected_during_an_upload_still_reads_the_error(red, tmp_path, token, megabytes, expected):
     red.write_bytes(bytes(megabytes * 1_000_000))
     process = Process("works", {"api_keys": "hf_key", "data_dir": tmp_path / "data", "drain_s": 0}, {})
     try:
         process.wait_until_ready()
-        for client in [*CLIENTS, *["js"] * 15]:  # that of Node.js showed no answer at times
-            assert sentence in ask(client, process.client, red, token=token)["message"]
+        for client in [*CLIENTS, *["js"] * 15]:  # the Node.js client sometimes lost the response
+            assert expected in ask(client, process.client, red, token=token)["message"]
     finally:
         process.kill()
 
 
-def held_back(count: int, started_s: float) -> bool:
-    """Returns whether so many questions are no more than one a second, and one."""
+def about_one_per_second(count: int, started_s: float) -> bool:
+    """Returns whether `count` requests since `started_s` are at most one per second, plus one."""
     return count <= time.monotonic() - started_s + 1
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_while_the_model_loads_a_client_asks_about_once_a_second_until_it_is_answered(red, client):
+def test_while_the_model_loads_a_client_retries_about_once_per_second(red, client):
     loading = threading.Event()
     encoder = FakeEncoder(before_warm_up=lambda: (loading.wait(), None)[1])
     with serve(encoder, wait=False) as service, ThreadPoolExecutor(1) as other:
         started_s = time.monotonic()
         waiting = other.submit(ask, client, service, red)
-        while answered(service, 503) < 2:
+        while num_responses(service, 503) < 2:
             time.sleep(0.05)
-        assert held_back(answered(service, 503), started_s)
+        assert about_one_per_second(num_responses(service, 503), started_s)
         loading.set()
         assert len(waiting.result()["rows"]) == 3
-        assert held_back(answered(service, 503), started_s)
-        assert answered(service, 200) == 1
+        assert about_one_per_second(num_responses(service, 503), started_s)
+        assert num_responses(service, 200) == 1
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_busy_service_is_asked_once_and_says_when_to_come_again(red, client):
+def test_a_busy_service_gets_one_request_and_says_when_to_retry(red, client):
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
     with serve(encoder, max_queue_items=1) as service, ThreadPoolExecutor(1) as other:
         image = {"image": ("red.png", RED_PNG)}
         waiting = other.submit(service.post, "/classify", files=image, data={"labels": "cat"})
         entered.wait()
-        answer = ask(client, service, red)
+        result = ask(client, service, red)
         free.set()
         assert waiting.result().status_code == 200
-        assert answered(service, 429) == 1
-    assert answer["message"].count("The queue is full. Try again in 1 s.") == 1
-    assert answer["status"] == 429
+        assert num_responses(service, 429) == 1
+    assert result["message"].count("The queue is full. Try again in 1 s.") == 1
+    assert result["status"] == 429

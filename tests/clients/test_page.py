@@ -1,4 +1,7 @@
-"""The page in a real Chromium, before the real service with the embedded checkpoint or, for its faults, a fake one."""
+"""The page in a real Chromium, with the real service and the embedded checkpoint.
+
+Tests of errors use a service with the fake encoder.
+"""
 
 import json
 import os
@@ -17,7 +20,17 @@ from playwright.sync_api import Error, Page, Route, expect
 
 from tests.app.conftest import serve
 from tests.clients.chromium import Visit
-from tests.clients.hands import choose, classify, file, finish, forward, paste_labels, pick, sample, table
+from tests.clients.page_actions import (
+    choose,
+    classify,
+    file,
+    forward,
+    paste_labels,
+    pick_sample,
+    sample,
+    table,
+    wait_until_done,
+)
 from tests.fakes import FakeEncoder
 
 NAMES = ["cat", "dog", "car", "guitar", "pizza", "rainbow"]
@@ -25,7 +38,7 @@ HOSTILE = ["<img src=x onerror=alert(1)>", 'it\'s "quoted" $HOME `id` \\', "@/et
 
 
 def as_shown(scores: list[dict[str, Any]]) -> list[list[str]]:
-    """Returns an answer's scores as the page should show them."""
+    """Returns scores of the service as the page should show them."""
 
     def shown(value: float) -> str:
         return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
@@ -37,15 +50,15 @@ def as_shown(scores: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def ask(service: httpx.Client, name: str, **fields: Any) -> list[dict[str, Any]]:
-    """Returns the scores that the service itself answers."""
-    answer = service.post("/classify", files={"image": sample(name)}, data=fields)
-    assert answer.status_code == 200, answer.text
-    scores: list[dict[str, Any]] = answer.json()["scores"]
+    """Returns the scores that the service returns for a sample, without the page."""
+    response = service.post("/classify", files={"image": sample(name)}, data=fields)
+    assert response.status_code == 200, response.text
+    scores: list[dict[str, Any]] = response.json()["scores"]
     return scores
 
 
 def run(page: Page, folder: Path, **variables: str) -> list[dict[str, Any]]:
-    """Copies the command that the page shows, runs it in a shell, and returns its answers."""
+    """Copies the command that the page shows, runs it in a shell, and returns the responses."""
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#command-hint")).to_have_text("Copied.")
     page.context.grant_permissions(["clipboard-read"])
@@ -55,19 +68,19 @@ def run(page: Page, folder: Path, **variables: str) -> list[dict[str, Any]]:
         ["/bin/bash", "again.sh"], cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
-    decoder, answers, rest = json.JSONDecoder(), [], done.stdout
+    decoder, responses, rest = json.JSONDecoder(), [], done.stdout
     while rest.strip():
-        answer, end = decoder.raw_decode(rest.strip())
-        answers.append(answer)
+        response, end = decoder.raw_decode(rest.strip())
+        responses.append(response)
         rest = rest.strip()[end:]
-    return answers
+    return responses
 
 
-# Asking
+# One image, labels and options
 
 
 def test_a_sample_is_shown_as_bars_with_the_values_of_the_service(page: Page, service: httpx.Client) -> None:
-    pick(page, "cat")
+    pick_sample(page, "cat")
     expected = ask(service, "cat", labels=NAMES)
     assert table(page) == as_shown(expected)
     for kind in ("sigmoid", "softmax"):
@@ -76,12 +89,12 @@ def test_a_sample_is_shown_as_bars_with_the_values_of_the_service(page: Page, se
         )
         assert widths == pytest.approx([score[kind] for score in expected], abs=0.01)
     best = expected[0]
-    said = f"Best: cat. Sigmoid {best['sigmoid']:.4f}, softmax {best['softmax']:.4f}."
-    expect(page.get_by_role("status").filter(has_text="Best")).to_have_text(said)
+    summary = f"Best: cat. Sigmoid {best['sigmoid']:.4f}, softmax {best['softmax']:.4f}."
+    expect(page.get_by_role("status").filter(has_text="Best")).to_have_text(summary)
     expect(page.locator("#cards img")).to_have_js_property("naturalWidth", 256)
 
 
-def test_it_says_which_model_this_is_and_that_it_is_a_demonstration(page: Page, service: httpx.Client) -> None:
+def test_the_page_names_the_model_and_says_that_it_is_a_demonstration(page: Page, service: httpx.Client) -> None:
     expect(page.locator("#model summary")).to_have_text("Model: SigLIPTinyP16 pictograms_64")
     expect(page.get_by_text("This is a demonstration.")).to_be_visible()
     page.locator("#model summary").click()
@@ -90,7 +103,7 @@ def test_it_says_which_model_this_is_and_that_it_is_a_demonstration(page: Page, 
         expect(page.locator("#model-facts")).to_contain_text(fact)
 
 
-def test_a_model_that_is_no_demonstration_is_not_called_one(visit: Visit) -> None:
+def test_another_model_is_not_called_a_demonstration(visit: Visit) -> None:
     with serve(FakeEncoder()) as client:
         page = visit(str(client.base_url))
         expect(page.locator("#model summary")).to_have_text("Model: FakeSigLIP fake_8")
@@ -99,80 +112,80 @@ def test_a_model_that_is_no_demonstration_is_not_called_one(visit: Visit) -> Non
 
 def test_a_chosen_image_is_shown_upright_with_its_notes_and_times(page: Page) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     jpeg = BytesIO()
     Image.new("RGB", (60, 40), "teal").save(jpeg, "JPEG", exif=exif)
     choose(page, file("holiday.jpg", jpeg.getvalue()))
     expect(page.locator(".card h3")).to_have_text("holiday.jpg")
-    expect(page.locator(".card .hint")).to_have_text("40 × 60 JPEG, turned upright by EXIF")
+    expect(page.locator(".card .hint")).to_have_text("40 × 60 JPEG, EXIF orientation applied")
     assert page.locator(".card img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [40, 60]
     assert page.locator("#timings dt").all_text_contents() == [
         "Decoding",
         "Waiting for the device",
-        "Image, on the device",
+        "Image on the device",
         "Labels",
-        "In the service",
-        "Seen from here",
+        "Total in the service",
+        "Total in the browser",
     ]
     assert all(re.fullmatch(r"\d+\.\d ms", text) for text in page.locator("#timings dd").all_text_contents())
 
 
 @pytest.mark.parametrize("text", ["cat, tortoise , dog,", "\ncat\n  tortoise\n\ndog\n"])
-def test_labels_are_one_a_line_or_between_commas(page: Page, service: httpx.Client, text: str) -> None:
+def test_labels_are_one_per_line_or_separated_by_commas(page: Page, service: httpx.Client, text: str) -> None:
     page.fill("#labels", text)
     expect(page.locator("#labels-count")).to_have_text("3 labels")
-    pick(page, "dog")
+    pick_sample(page, "dog")
     assert table(page) == as_shown(ask(service, "dog", labels=["cat", "tortoise", "dog"]))
 
 
-def test_a_comma_is_part_of_a_label_on_a_line_of_its_own(page: Page) -> None:
+def test_with_several_lines_a_comma_is_part_of_a_label(page: Page) -> None:
     page.fill("#labels", "a cat, asleep\ndog")
-    pick(page, "cat")
+    pick_sample(page, "cat")
     assert sorted(row[0] for row in table(page)) == ["a cat, asleep", "dog"]
 
 
-def test_labels_are_text_whatever_they_look_like(page: Page) -> None:
+def test_labels_are_plain_text_even_if_they_look_like_code(page: Page) -> None:
     page.fill("#labels", "\n".join(HOSTILE))
-    pick(page, "cat")
+    pick_sample(page, "cat")
     assert sorted(row[0] for row in table(page)) == sorted(HOSTILE)
     assert page.locator("#cards img").count() == 1
 
 
-def test_without_labels_or_a_image_the_page_says_what_is_missing(page: Page) -> None:
+def test_without_labels_or_an_image_the_page_says_what_is_missing(page: Page) -> None:
     classify_button = page.get_by_role("button", name="Classify")
     classify_button.click()
-    expect(page.locator("#status")).to_have_text("Choose an image first: one of yours, or a sample.")
+    expect(page.locator("#status")).to_have_text("Choose an image or a sample first.")
     page.fill("#labels", " , ,")
     classify_button.click()
     expect(page.locator("#labels")).to_be_focused()
     assert page.locator("#labels").evaluate("field => field.validationMessage") == "Type at least one label."
 
 
-def test_a_label_set_takes_the_place_of_labels_and_templates(page: Page, service: httpx.Client) -> None:
+def test_a_label_set_replaces_labels_and_templates(page: Page, service: httpx.Client) -> None:
     page.get_by_label("Label set").select_option("pets")
     expect(page.locator("#labels")).to_be_disabled()
     expect(page.locator("#templates")).to_be_disabled()
-    pick(page, "cat")
+    pick_sample(page, "cat")
     assert table(page) == as_shown(ask(service, "cat", label_set="pets"))
     page.get_by_label("Label set").select_option("")
     expect(page.locator("#labels")).to_be_enabled()
 
 
-def test_templates_threshold_and_top_k_are_heeded(page: Page, service: httpx.Client) -> None:
+def test_templates_threshold_and_top_k_are_used(page: Page, service: httpx.Client) -> None:
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Templates", exact=True).fill("{}\nan icon of {}, flat\n")
     page.get_by_label("Top-k").fill("2")
-    pick(page, "dog")
+    pick_sample(page, "dog")
     templates = ["{}", "an icon of {}, flat"]
     assert table(page) == as_shown(ask(service, "dog", labels=NAMES, templates=templates, top_k=2))
     expect(page.locator("#status")).to_contain_text("The best 2 of 6 labels are shown.")
     page.get_by_label("Threshold").fill("1")
     page.get_by_role("button", name="Classify").click()
     expect(page.locator("#status")).to_have_text("No label reaches the threshold.")
-    expect(page.locator(".answer")).to_have_text("No label reaches the threshold: none of them fits.")
+    expect(page.locator(".answer")).to_have_text("No label reaches the threshold.")
 
 
-def test_an_option_that_cannot_be_used_is_shown_even_where_it_was_folded_away(page: Page) -> None:
+def test_an_invalid_option_is_shown_even_if_it_was_collapsed(page: Page) -> None:
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Top-k").fill("1000")
     page.get_by_text("Templates, threshold, top-k").click()
@@ -181,7 +194,7 @@ def test_an_option_that_cannot_be_used_is_shown_even_where_it_was_folded_away(pa
     expect(page.get_by_label("Top-k")).to_be_focused()
 
 
-def test_a_template_without_a_place_is_told_in_the_words_of_the_service(visit: Visit, service: httpx.Client) -> None:
+def test_an_invalid_template_shows_the_error_of_the_service(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["422"])
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Templates", exact=True).fill("a photo")
@@ -192,7 +205,7 @@ def test_a_template_without_a_place_is_told_in_the_words_of_the_service(visit: V
     expect(page.locator("#done")).to_be_hidden()
 
 
-def test_ten_thousand_labels_are_one_request_and_the_best_of_them_are_shown(page: Page) -> None:
+def test_ten_thousand_labels_are_one_request_and_the_best_are_shown(page: Page) -> None:
     paste_labels(page, [f"thing {number}" for number in range(10_000)])
     expect(page.locator("#labels-count")).to_have_text("10,000 labels")
     page.get_by_role("button", name="Sample cat").click()
@@ -202,18 +215,18 @@ def test_ten_thousand_labels_are_one_request_and_the_best_of_them_are_shown(page
     assert len(page.locator("#command").text_content() or "") < 6_000
     page.locator("#labels").press("Control+End")
     page.locator("#labels").press_sequentially("\nand one more")
-    expect(page.locator("#labels-count")).to_have_text("10,001 labels, and this service takes 10,000")
+    expect(page.locator("#labels-count")).to_have_text("10,001 labels; this service accepts at most 10,000")
     assert not page.locator("#labels").evaluate("field => field.checkValidity()")
 
 
 # Several images
 
 
-def test_several_images_are_a_grid_in_one_request(page: Page) -> None:
+def test_several_images_are_one_request_and_a_grid(page: Page) -> None:
     sent = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    page.get_by_role("button", name="all of these samples").click()
-    finish(page)
+    page.get_by_role("button", name="use all samples").click()
+    wait_until_done(page)
     assert [url.rsplit("/", 2)[-2:] for url in sent] == [["classify", "batch"]]
     assert page.locator(".card h3").all_text_contents() == [f"{name}.png" for name in NAMES]
     best = [table(page, card)[0][0] for card in range(6)]
@@ -222,37 +235,37 @@ def test_several_images_are_a_grid_in_one_request(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "reason"),
     [
         ("broken.jpg", b"\xff\xd8\xff\xe0broken", "truncated"),
         ("letter.txt", b"Dear reader", "not an image"),
         ("IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
     ],
 )
-def test_a_image_that_cannot_be_used_is_told_on_its_card(
-    visit: Visit, service: httpx.Client, name: str, content: bytes, told: str
+def test_an_unusable_image_has_the_error_on_its_card(
+    visit: Visit, service: httpx.Client, name: str, content: bytes, reason: str
 ) -> None:
     page = visit(str(service.base_url), failures=["415", "422"])
     choose(page, file(name, content))
     expect(page.locator(".card")).to_contain_text("No preview")
-    alone = page.locator(".card .problem p").first.text_content() or ""
+    card_error = page.locator(".card .problem p").first.text_content() or ""
     detail = service.post("/classify", files={"image": content}, data={"labels": ["cat"]}).json()["detail"]
-    assert detail in alone
+    assert detail in card_error
     expect(page.locator("#status")).to_have_text("The image cannot be used.")
     choose(page, file("cat.png", sample("cat")), file(name, content))
-    expect(page.locator("#status")).to_have_text("2 images, 1 of them not usable.")
+    expect(page.locator("#status")).to_have_text("2 images, 1 cannot be used.")
     assert table(page, 0)[0][0] == "cat"
     expect(page.locator(".card").nth(1)).to_contain_text(detail)
 
 
-def test_more_images_than_a_request_takes_go_in_several(visit: Visit, tmp_path: Path) -> None:
+def test_more_images_than_a_request_may_have_are_sent_in_several(visit: Visit, tmp_path: Path) -> None:
     with serve(FakeEncoder(), max_images=2) as client:
         page = visit(str(client.base_url), failures=["422"])
         sent = []
         page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
         names = [*NAMES[:4], "empty"]
         choose(page, *(file(f"{name}.png", sample(name) if name != "empty" else b"") for name in names))
-        expect(page.locator("#status")).to_have_text("5 images, 1 of them not usable.")
+        expect(page.locator("#status")).to_have_text("5 images, 1 cannot be used.")
         assert [url.removeprefix(str(client.base_url)) for url in sent] == ["/classify/batch"] * 2 + ["/classify"]
         assert [len(table(page, card)) for card in range(5)] == [6, 6, 6, 6, 0]
         expect(page.locator("#progress")).to_be_hidden()
@@ -264,7 +277,7 @@ def test_more_images_than_a_request_takes_go_in_several(visit: Visit, tmp_path: 
         assert third["error_type"] == "invalid_image"
 
 
-def test_bytes_too_make_several_requests_and_a_image_too_large_for_one_is_not_sent(visit: Visit) -> None:
+def test_large_images_are_sent_in_several_requests_and_a_too_large_one_is_not_sent(visit: Visit) -> None:
     with serve(FakeEncoder(), max_body_bytes=30_000) as client:
         page = visit(str(client.base_url))
         sent = []
@@ -273,12 +286,12 @@ def test_bytes_too_make_several_requests_and_a_image_too_large_for_one_is_not_se
         middle = [file(f"{name}.png", sample(name) + bytes(10_000)) for name in ("cat", "dog", "car")]
         choose(page, big, *middle)
         assert [url.removeprefix(str(client.base_url)) for url in sent] == ["/classify"] * 3
-        expect(page.locator(".card").first).to_contain_text("and a request 30,000 at most. Not sent.")
+        expect(page.locator(".card").first).to_contain_text("a request may have at most 30,000. It was not sent.")
         assert [row[0][0] for row in (table(page, card) for card in (1, 2, 3))]
-        expect(page.locator("#status")).to_have_text("4 images, 1 of them not usable.")
+        expect(page.locator("#status")).to_have_text("4 images, 1 cannot be used.")
 
 
-def test_how_far_it_is_shows_while_it_goes_on(visit: Visit) -> None:
+def test_the_progress_is_shown(visit: Visit) -> None:
     with serve(FakeEncoder(), max_images=2) as client:
         page = visit(str(client.base_url))
         held: list[Any] = []
@@ -288,58 +301,58 @@ def test_how_far_it_is_shows_while_it_goes_on(visit: Visit) -> None:
         expect(page.get_by_role("progressbar", name="Images classified")).to_have_js_property("value", 2)
         assert [len(table(page, card)) for card in range(3)] == [6, 6, 0]
         held[0].continue_()
-        finish(page)
+        wait_until_done(page)
         expect(page.locator("#status")).to_have_text("3 images.")
 
 
 # The command
 
 
-def test_the_command_gives_the_same_answer_in_a_shell(page: Page, tmp_path: Path) -> None:
-    pick(page, "cat")
-    (answer,) = run(page, tmp_path)
-    assert as_shown(answer["scores"]) == table(page)
+def test_the_command_gives_the_same_scores_in_a_shell(page: Page, tmp_path: Path) -> None:
+    pick_sample(page, "cat")
+    (response,) = run(page, tmp_path)
+    assert as_shown(response["scores"]) == table(page)
     assert (tmp_path / "samples" / "cat.png").read_bytes() == sample("cat")
 
 
 @pytest.mark.parametrize("name", ["plain.png", "-", 'it\'s; a "cat", $(id) \\.png', " 猫 & dog?.png", "a=b@c.png"])
-def test_the_command_survives_what_names_and_labels_may_hold(page: Page, tmp_path: Path, name: str) -> None:
+def test_the_command_is_correct_for_any_characters_in_names_and_labels(page: Page, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(sample("cat"))
     page.fill("#labels", "\n".join(HOSTILE))
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Templates", exact=True).fill('@it\'s {}; "$PATH"\n<{}>')
     page.get_by_label("Threshold").fill("1e-9")
     choose(page, file(name, sample("cat")))
-    (answer,) = run(page, tmp_path)
-    assert as_shown(answer["scores"]) == table(page)
-    assert {score["label"] for score in answer["scores"]} == set(HOSTILE)
+    (response,) = run(page, tmp_path)
+    assert as_shown(response["scores"]) == table(page)
+    assert {score["label"] for score in response["scores"]} == set(HOSTILE)
 
 
 @pytest.mark.parametrize("label", ["[cat", '["cat"]'])
-def test_a_label_alone_is_not_taken_for_json(page: Page, tmp_path: Path, label: str) -> None:
+def test_a_single_label_is_not_read_as_json(page: Page, tmp_path: Path, label: str) -> None:
     page.fill("#labels", label)
-    pick(page, "cat")
-    (answer,) = run(page, tmp_path)
-    assert [row[0] for row in table(page)] == [score["label"] for score in answer["scores"]] == [label]
+    pick_sample(page, "cat")
+    (response,) = run(page, tmp_path)
+    assert [row[0] for row in table(page)] == [score["label"] for score in response["scores"]] == [label]
 
 
 @pytest.mark.parametrize(("label", "count"), [("a rather long label's number", 6_000), ("猫" * 100, 440)])
-def test_a_command_too_long_for_an_argument_is_copied_whole_and_runs(
+def test_a_command_too_long_for_an_argument_is_copied_completely_and_runs(
     visit: Visit, tmp_path: Path, label: str, count: int
 ) -> None:
     with serve(FakeEncoder()) as client:
         page = visit(str(client.base_url))
         paste_labels(page, [f"{label} {number}" for number in range(count)])
-        pick(page, "cat")
-        expect(page.locator("#command-hint")).to_contain_text("Copying takes all of its")
-        (answer,) = run(page, tmp_path)
-        assert as_shown(answer["scores"]) == table(page)
+        pick_sample(page, "cat")
+        expect(page.locator("#command-hint")).to_contain_text("The button copies all")
+        (response,) = run(page, tmp_path)
+        assert as_shown(response["scores"]) == table(page)
 
 
-# Images by hand
+# Paste and drop
 
 
-def test_a_image_is_pasted(page: Page) -> None:
+def test_an_image_can_be_pasted(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate(
         "async () => navigator.clipboard.write([new ClipboardItem({'image/png': "
@@ -347,11 +360,11 @@ def test_a_image_is_pasted(page: Page) -> None:
     )
     page.get_by_role("button", name="Classify").focus()
     page.keyboard.press("Control+V")
-    finish(page)
+    wait_until_done(page)
     assert table(page)[0][0] == "pizza"
 
 
-def test_text_is_pasted_where_the_reader_types(page: Page) -> None:
+def test_text_is_pasted_into_the_focused_field(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("navigator.clipboard.writeText('tea, coffee')")
     page.fill("#labels", "")
@@ -359,7 +372,7 @@ def test_text_is_pasted_where_the_reader_types(page: Page) -> None:
     expect(page.locator("#labels")).to_have_value("tea, coffee")
 
 
-def test_images_are_dropped_anywhere(page: Page) -> None:
+def test_images_can_be_dropped_anywhere(page: Page) -> None:
     page.evaluate(
         """async () => {
           const dataTransfer = new DataTransfer();
@@ -370,36 +383,36 @@ def test_images_are_dropped_anywhere(page: Page) -> None:
           const options = { dataTransfer, bubbles: true, cancelable: true };
           const footer = document.querySelector("footer");
           footer.dispatchEvent(new DragEvent("dragover", options));
-          if (!document.body.matches(".dragging")) throw new Error("nothing shows that it may be dropped");
+          if (!document.body.matches(".dragging")) throw new Error("the page does not show that files can be dropped");
           footer.dispatchEvent(new DragEvent("drop", options));
         }"""
     )
-    finish(page)
+    wait_until_done(page)
     assert [table(page, card)[0][0] for card in (0, 1)] == ["guitar", "car"]
     expect(page.locator(".dragging")).to_have_count(0)
 
 
-def test_the_bytes_of_images_are_let_go_once_they_are_shown(visit: Visit, service: httpx.Client) -> None:
+def test_the_bytes_of_images_are_released_after_they_are_shown(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["ERR_FILE_NOT_FOUND"])
-    pick(page, "cat")
+    pick_sample(page, "cat")
     address = page.locator(".card img").get_attribute("src") or ""
     assert address.startswith("blob:")
     expect(page.locator(".card img")).to_have_js_property("complete", True)
-    # Asked of an image: a fetch of it is what the policy forbids.
+    # Loaded as an image, because the Content Security Policy does not allow a fetch of it.
     assert (
         page.evaluate(
             "address => new Promise(done => Object.assign(new Image(), "
-            "{ src: address, onload: () => done('kept'), onerror: () => done('let go') }))",
+            "{ src: address, onload: () => done('kept'), onerror: () => done('released') }))",
             address,
         )
-        == "let go"
+        == "released"
     )
 
 
 # Keys, loading, overload
 
 
-def test_a_late_answer_to_a_request_without_the_key_does_not_ask_for_it_again(visit: Visit) -> None:
+def test_a_late_401_response_does_not_ask_for_the_key_again(visit: Visit) -> None:
     with serve(FakeEncoder(), api_keys="right") as client:
         page = visit(str(client.base_url), failures=["401"])
         expect(page.get_by_label("API key")).to_be_focused()
@@ -410,80 +423,80 @@ def test_a_late_answer_to_a_request_without_the_key_does_not_ask_for_it_again(vi
         page.get_by_label("API key").fill("right")
         page.get_by_label("API key").press("Enter")
         held[0].continue_()
-        finish(page)
+        wait_until_done(page)
         expect(page.locator("#key-form")).to_be_hidden()
 
 
-def test_a_key_is_asked_for_where_one_is_needed_and_kept_for_the_tab(visit: Visit, tmp_path: Path) -> None:
+def test_a_required_key_is_asked_for_and_kept_for_the_tab(visit: Visit, tmp_path: Path) -> None:
     key = "schlüssel-鍵"
     with serve(FakeEncoder(), api_keys=f"other,{key}") as client:
         page = visit(str(client.base_url), failures=["401"])
         field = page.get_by_label("API key")
         expect(field).to_be_focused()
         expect(page.locator("#key-problem[role=alert]")).to_have_text("This service needs an API key.")
-        expect(page.locator("#key-form")).to_contain_text("Kept for this tab until it is closed (sessionStorage)")
-        page.get_by_role("button", name="Sample cat").click()  # is asked about once there is a key
+        expect(page.locator("#key-form")).to_contain_text("Stored for this tab until it is closed (sessionStorage)")
+        page.get_by_role("button", name="Sample cat").click()  # sent after the key is entered
         field.fill("wrong")
         field.press("Enter")
         expect(page.locator("#key-problem")).to_have_text("This API key is not valid.")
         field.fill(key)
         field.press("Enter")
-        finish(page)
+        wait_until_done(page)
         expect(page.locator("#key-form")).to_be_hidden()
         assert len(table(page)) == 6
         assert key not in page.content()
-        expect(page.locator("#command-hint")).to_have_text("It takes the key from API_KEY.")
-        (answer,) = run(page, tmp_path, API_KEY=key)
-        assert as_shown(answer["scores"]) == table(page)
+        expect(page.locator("#command-hint")).to_have_text("It reads the key from the variable API_KEY.")
+        (response,) = run(page, tmp_path, API_KEY=key)
+        assert as_shown(response["scores"]) == table(page)
         page.reload()
         expect(page.locator("#key-in-use")).to_be_visible()
         expect(page.locator("#key-form")).to_be_hidden()
         assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
-        page.get_by_role("button", name="Forget it").click()
+        page.get_by_role("button", name="Forget key").click()
         assert page.evaluate("sessionStorage.length") == 0
         page.get_by_role("button", name="Sample cat").click()
         expect(page.locator("#key-problem")).to_have_text("This service needs an API key.")
 
 
-def test_no_key_is_asked_for_where_none_is_needed(page: Page) -> None:
-    pick(page, "cat")
+def test_no_key_is_asked_for_if_none_is_required(page: Page) -> None:
+    pick_sample(page, "cat")
     expect(page.get_by_label("API key")).to_be_hidden()
     expect(page.locator("#key-in-use")).to_be_hidden()
     assert "Authorization" not in (page.locator("#command").text_content() or "")
 
 
-def test_while_the_model_loads_the_page_says_the_stage_and_goes_on_by_itself(visit: Visit) -> None:
+def test_while_the_model_loads_the_page_shows_the_stage_and_then_continues(visit: Visit) -> None:
     loaded = threading.Event()
     with serve(FakeEncoder(before_warm_up=loaded.wait), wait=False) as client:
         page = visit(str(client.base_url), failures=["503"])
         stage = page.locator("#stage[role=status]")
-        expect(stage).to_have_text("The model is not ready: compiling. This page goes on by itself.")
+        expect(stage).to_have_text("The model is not ready: compiling. This page retries automatically.")
         expect(page.locator("#model")).to_be_hidden()
         page.get_by_role("button", name="Sample cat").click()
         expect(page.locator("#status")).to_have_text("Classifying 1 image …")
         loaded.set()
-        finish(page)
+        wait_until_done(page)
         expect(stage).to_be_hidden()
         assert len(table(page)) == 6
 
 
-def test_a_service_that_has_come_back_and_loads_is_waited_for(visit: Visit, service: httpx.Client) -> None:
+def test_a_request_is_repeated_if_the_service_has_restarted_and_is_loading(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["503"])
     problem = {"title": "The service is not ready", "detail": "The model is not ready: loading.", "status": 503}
-    answers = [problem | {"error_type": "not_ready", "errors": []}]
+    problems = [problem | {"error_type": "not_ready", "errors": []}]
 
     def not_ready_once(route: Any) -> None:
-        if answers:
-            route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(answers.pop()))
+        if problems:
+            route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problems.pop()))
         else:
             route.continue_()
 
     page.route("**/classify", not_ready_once)
-    pick(page, "cat")
+    pick_sample(page, "cat")
     assert table(page) == as_shown(ask(service, "cat", labels=NAMES))
 
 
-def test_a_full_service_says_when_to_try_again(visit: Visit) -> None:
+def test_if_the_queue_is_full_the_page_says_when_to_try_again(visit: Visit) -> None:
     free = threading.Event()
     encoder = FakeEncoder(before_batch=free.wait)
     with serve(encoder, max_queue_items=1) as client:
@@ -504,12 +517,12 @@ def test_a_full_service_says_when_to_try_again(visit: Visit) -> None:
         assert len(table(page)) == 6
 
 
-def test_a_newer_question_takes_the_place_of_an_older_one(visit: Visit) -> None:
+def test_a_new_request_cancels_the_previous_one(visit: Visit) -> None:
     free = threading.Event()
     with serve(FakeEncoder(before_batch=free.wait)) as client:
         page = visit(str(client.base_url))
-        left = []
-        page.on("requestfailed", lambda request: left.append(request.url))
+        aborted = []
+        page.on("requestfailed", lambda request: aborted.append(request.url))
         with page.expect_request("**/classify"):
             page.get_by_role("button", name="Sample cat").click()
         expect(page.locator(".card h3")).to_have_text("cat.png")
@@ -517,25 +530,25 @@ def test_a_newer_question_takes_the_place_of_an_older_one(visit: Visit) -> None:
         with page.expect_event("requestfailed"), page.expect_request("**/classify"):
             page.get_by_role("button", name="Sample dog").click()
         free.set()
-        finish(page)
+        wait_until_done(page)
         assert [row[0] for row in table(page)] in (["this", "that"], ["that", "this"])
         expect(page.locator(".card h3")).to_have_text("dog.png")
-        assert left == [f"{client.base_url}/classify"]
+        assert aborted == [f"{client.base_url}/classify"]
 
 
-def test_what_is_before_the_service_is_told_apart_from_it(visit: Visit, service: httpx.Client) -> None:
+def test_errors_of_a_proxy_and_of_the_service_are_distinguished(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["502", "429", "ERR_FAILED"])
     expect(page.locator("#model")).to_be_visible()
     page.route("**/classify", lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad</h1>"))
     page.get_by_role("button", name="Sample cat").click()
     expect(page.locator("#problem")).to_contain_text("The service was not reached")
-    expect(page.locator("#problem")).to_contain_text("Something before the service has answered 502.")
+    expect(page.locator("#problem")).to_contain_text("A proxy before the service responded with 502.")
     page.route("**/classify", lambda route: route.fulfill(status=429, headers={"Retry-After": "7"}, body=""))
     page.get_by_role("button", name="Classify").click()
-    expect(page.locator("#problem")).to_contain_text("Something before the service has answered 429. Try again in 7 s.")
+    expect(page.locator("#problem")).to_contain_text("A proxy before the service responded with 429. Try again in 7 s.")
     page.route("**/classify", lambda route: route.abort())
     page.get_by_role("button", name="Classify").click()
-    expect(page.locator("#problem")).to_contain_text("The service does not answer")
+    expect(page.locator("#problem")).to_contain_text("The service does not respond")
     page.unroute("**/classify")
     classify(page)
     expect(page.locator("#problem")).to_be_hidden()
@@ -553,19 +566,21 @@ def test_the_page_works_behind_a_prefix(visit: Visit, service: httpx.Client) -> 
     expect(page.locator("#command")).to_contain_text(f"{outside}classify")
 
 
-def test_a_service_that_is_gone_is_waited_for_by_a_page_that_is_there(visit: Visit) -> None:
+def test_an_open_page_waits_for_a_service_that_is_down(visit: Visit) -> None:
     with serve(FakeEncoder()) as client:
         page = visit("about:blank", failures=["ERR_CONNECTION_REFUSED", "502"])
         page.route("**/health/startup", lambda route: route.abort("connectionrefused"))
         page.goto(str(client.base_url))
-        expect(page.locator("#stage")).to_contain_text("is not there. This page goes on by itself.")
+        expect(page.locator("#stage")).to_contain_text(
+            "The connection to the service failed. This page retries automatically."
+        )
         page.route("**/health/startup", lambda route: route.fulfill(status=502))
-        expect(page.locator("#stage")).to_contain_text("Something before the service has answered 502.")
+        expect(page.locator("#stage")).to_contain_text("A proxy before the service responded with 502.")
         page.unroute("**/health/startup")
         expect(page.locator("#model")).to_be_visible()
 
 
-def test_the_policy_holds_in_the_browser(visit: Visit, service: httpx.Client) -> None:
+def test_the_browser_enforces_the_content_security_policy(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["TrustedHTML", "Content Security Policy"])
     with pytest.raises(Error, match="TrustedHTML"):
         page.evaluate("document.body.innerHTML = '<b>bold</b>'")

@@ -1,4 +1,4 @@
-"""How the page looks and who can use it: by axe-core, by keyboard, dark, on a phone; and the README's image of it."""
+"""The page's accessibility and layout: axe-core, keyboard, dark mode, phones; and the README's screenshot."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.conftest import serve
 from tests.clients.chromium import MISSING, Visit
-from tests.clients.hands import ROOT, choose, file, finish, forward, pick, sample, table
+from tests.clients.page_actions import ROOT, choose, file, forward, pick_sample, sample, table, wait_until_done
 from tests.fakes import FakeEncoder
 
 AXE = ROOT / "tests" / "clients" / "node_modules" / "axe-core" / "axe.min.js"
@@ -24,12 +24,12 @@ PHONE = {"width": 360, "height": 740}
 SCHEMES = ["light", "dark"]
 
 
-def nothing(page: Page) -> None:
+def empty_page(page: Page) -> None:
     expect(page.locator("#model")).to_be_visible()
 
 
 def one_image(page: Page) -> None:
-    pick(page, "cat")
+    pick_sample(page, "cat")
     page.locator("#model summary").click()
 
 
@@ -51,14 +51,14 @@ def long_words(page: Page) -> None:
     choose(page, file("W" * 200 + ".png", sample("cat")))
 
 
-STATES = [nothing, one_image, images_and_an_error, a_problem, long_words]
+STATES = [empty_page, one_image, images_and_an_error, a_problem, long_words]
 
 
-def judged(page: Page) -> list[str]:
-    """Returns what axe-core finds serious or critical."""
+def serious_violations(page: Page) -> list[str]:
+    """Returns the violations that axe-core rates as serious or critical."""
     if not AXE.exists():
         pytest.fail(f"axe-core {MISSING}")
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # by the debugger: the page's policy would not let it in
+    page.evaluate(AXE.read_text(encoding="utf-8"))  # not as a script tag, which the Content Security Policy would block
     found: list[dict[str, Any]] = page.evaluate("axe.run(document)")["violations"]  # type: ignore[call-overload]
     return [
         f"{violation['id']}: {node['html']}"
@@ -75,24 +75,24 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     page = visit(str(service.base_url), failures=["422"], color_scheme=scheme)
     state(page)
-    assert judged(page) == []
+    assert serious_violations(page) == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing_serious_where_a_key_is_asked_for(visit: Visit, scheme: str) -> None:
+def test_axe_finds_nothing_serious_in_the_key_form(visit: Visit, scheme: str) -> None:
     with serve(FakeEncoder(), api_keys="k") as client:
         page = visit(str(client.base_url), failures=["401"], color_scheme=scheme)
         expect(page.get_by_label("API key")).to_be_focused()
-        assert judged(page) == []
+        assert serious_violations(page) == []
 
 
-def test_axe_would_notice(page: Page) -> None:
+def test_axe_finds_deliberate_errors(page: Page) -> None:
     page.evaluate("document.getElementById('labels-legend').remove()")
     page.evaluate("document.querySelector('.hint.apart').style.color = '#cccccc'")
-    assert {problem.partition(":")[0] for problem in judged(page)} >= {"label-title-only", "color-contrast"}
+    assert {problem.partition(":")[0] for problem in serious_violations(page)} >= {"label-title-only", "color-contrast"}
 
 
-def test_all_is_reached_and_done_by_keyboard_and_the_focus_is_seen(page: Page) -> None:
+def test_everything_works_by_keyboard_and_the_focus_is_visible(page: Page) -> None:
     reached = []
     for _ in range(30):
         page.keyboard.press("Tab")
@@ -110,23 +110,23 @@ def test_all_is_reached_and_done_by_keyboard_and_the_focus_is_seen(page: Page) -
             break
     images = [f"Sample {name}" for name in ("cat", "dog", "car", "guitar", "pizza", "rainbow")]
     assert reached == [
-        "To the scores",
+        "Skip to the scores",
         "Model: SigLIPTinyP16 pictograms_64",
         "files",
         *images,
-        "or all of these samples",
+        "or use all samples",
         "label-set",
         "labels",
         "Templates, threshold, top-k",
         "classify",
         "API",
         "OpenAPI",
-        "Facts",
+        "Info",
         "Metrics",
     ]
     page.get_by_role("button", name="Sample pizza").focus()
     page.keyboard.press("Enter")
-    finish(page)
+    wait_until_done(page)
     assert table(page)[0][0] == "pizza"
     page.locator("#labels").focus()
     page.keyboard.press("Control+A")
@@ -134,7 +134,7 @@ def test_all_is_reached_and_done_by_keyboard_and_the_focus_is_seen(page: Page) -
     page.keyboard.press("Control+Enter")
     expect(page.locator("tbody th")).to_have_count(2)
     expect(page.locator("#labels")).to_be_focused()
-    page.get_by_role("link", name="To the scores").focus()
+    page.get_by_role("link", name="Skip to the scores").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.locator("#copy")).to_be_focused()
@@ -155,9 +155,9 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_bars_stand_out_and_are_told_apart(visit: Visit, service: httpx.Client, scheme: str) -> None:
+def test_bars_have_enough_contrast_and_different_colours(visit: Visit, service: httpx.Client, scheme: str) -> None:
     page = visit(str(service.base_url), color_scheme=scheme)
-    pick(page, "cat")
+    pick_sample(page, "cat")
 
     def colour(selector: str) -> str:
         return str(page.locator(selector).first.evaluate("one => getComputedStyle(one).backgroundColor"))
@@ -169,8 +169,8 @@ def test_bars_stand_out_and_are_told_apart(visit: Visit, service: httpx.Client, 
     assert (luminance(colour("body")) < 0.05) == (scheme == "dark")
 
 
-def test_nothing_moves_for_who_wants_it_still(page: Page) -> None:
-    pick(page, "cat")
+def test_nothing_moves_with_reduced_motion(page: Page) -> None:
+    pick_sample(page, "cat")
     duration = "one => getComputedStyle(one).animationDuration"
     assert page.locator(".bar span").first.evaluate(duration) == "0s"
     page.emulate_media(reduced_motion="no-preference")
@@ -179,7 +179,7 @@ def test_nothing_moves_for_who_wants_it_still(page: Page) -> None:
 
 @pytest.mark.parametrize("width", [360, 320])
 @pytest.mark.parametrize("state", STATES)
-def test_a_phone_never_scrolls_sideways(
+def test_a_phone_never_scrolls_horizontally(
     visit: Visit, service: httpx.Client, state: Callable[[Page], None], width: int
 ) -> None:
     page = visit(str(service.base_url), failures=["422"], viewport=PHONE | {"width": width}, has_touch=True)
@@ -187,15 +187,15 @@ def test_a_phone_never_scrolls_sideways(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_on_a_phone_the_scores_come_into_view_by_themselves(visit: Visit, service: httpx.Client) -> None:
+def test_on_a_phone_the_page_scrolls_to_the_scores(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), viewport=PHONE, has_touch=True)
     expect(page.locator("#status")).not_to_be_in_viewport()
-    pick(page, "cat")
+    pick_sample(page, "cat")
     expect(page.locator("#status")).to_be_in_viewport()
     expect(page.locator(".card")).to_be_in_viewport()
 
 
-def test_on_a_phone_the_field_for_a_key_comes_into_view_when_it_is_needed(visit: Visit) -> None:
+def test_on_a_phone_the_page_scrolls_to_the_key_field_if_a_key_is_required(visit: Visit) -> None:
     with serve(FakeEncoder(), api_keys="k") as client:
         page = visit(str(client.base_url), failures=["401"], viewport=PHONE, has_touch=True)
         expect(page.get_by_label("API key")).to_be_focused()
@@ -204,21 +204,21 @@ def test_on_a_phone_the_field_for_a_key_comes_into_view_when_it_is_needed(visit:
         expect(page.get_by_label("API key")).to_be_in_viewport()
 
 
-def test_the_image_in_the_readme_is_of_this_page(visit: Visit, service: httpx.Client) -> None:
-    """Run with UPDATE_SCREENSHOT=1 to take it again, best where the font Cantarell is installed."""
+def test_the_screenshot_in_the_readme_shows_this_page(visit: Visit, service: httpx.Client) -> None:
+    """Set UPDATE_SCREENSHOT=1 to update the screenshot, preferably on a machine with the font Cantarell."""
     page = visit("about:blank", viewport={"width": 1200, "height": 900}, color_scheme="light")
     forward(page, "http://localhost:8000/", f"{service.base_url}/")
     page.goto("http://localhost:8000/")
-    pick(page, "cat")
+    pick_sample(page, "cat")
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
-    taken = page.screenshot(full_page=True)
+    screenshot = page.screenshot(full_page=True)
     if os.environ.get("UPDATE_SCREENSHOT"):
-        SCREENSHOT.write_bytes(taken)
+        SCREENSHOT.write_bytes(screenshot)
     assert SCREENSHOT.stat().st_size <= MAX_SCREENSHOT_BYTES
-    with Image.open(SCREENSHOT) as kept, Image.open(BytesIO(taken)) as now:
-        assert kept.width == now.width == 1200
-        assert kept.height == pytest.approx(now.height, rel=0.05)
-        # Small enough to be blind for letters, which another machine's fonts draw otherwise.
-        small = [np.asarray(image.convert("RGB").resize((24, 24)), np.float32) for image in (kept, now)]
+    with Image.open(SCREENSHOT) as stored, Image.open(BytesIO(screenshot)) as now:
+        assert stored.width == now.width == 1200
+        assert stored.height == pytest.approx(now.height, rel=0.05)
+        # At this size letters are invisible, so the fonts of another machine make no difference.
+        small = [np.asarray(image.convert("RGB").resize((24, 24)), np.float32) for image in (stored, now)]
     assert np.abs(small[0] - small[1]).mean() < 6

@@ -1,4 +1,7 @@
-"""The whole command, over the fake encoder or a real service with it; the last test has the real model in both."""
+"""The whole command, with the fake encoder or with a real service that uses it.
+
+The last test uses the real model in the command and in the service.
+"""
 
 import csv
 import json
@@ -35,7 +38,7 @@ def _no_settings(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Two images, a damaged one, and a text."""
+    """A folder with two images, a damaged image and a text file."""
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)
     (photos / "red.png").write_bytes(encoded(plain_image(RED)))
@@ -58,28 +61,28 @@ def json_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_the_scores_of_a_folder_are_a_table_and_a_bad_file_is_told_and_ends_with_1(folder, capsys):
+def test_a_folder_gives_a_table_and_a_bad_file_is_reported_and_the_status_is_1(folder, capsys):
     assert run(folder, "--labels", "cat", "dog") == 1
-    shown, told = capsys.readouterr()
-    lines = shown.splitlines()
+    stdout, stderr = capsys.readouterr()
+    lines = stdout.splitlines()
     assert lines[0] == " sigmoid  softmax  label"
     assert [line for line in lines if line.startswith("/")] == [f"{folder}/more/blue.jpg", f"{folder}/red.png"]
     assert sorted(line.split()[-1] for line in lines[2:4]) == ["cat", "dog"]
-    assert told.splitlines() == [
+    assert stderr.splitlines() == [
         f"{folder}/more/bad.png: The PNG is truncated: the file ends before the image does.",
         "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
         "without scores: 1 of 3",
     ]
 
 
-def test_good_files_alone_end_with_0_and_nothing_on_standard_error(folder, capsys):
+def test_if_all_files_are_good_the_status_is_0_and_stderr_is_empty(folder, capsys):
     assert run(folder / "red.png", folder / "red.png", "--labels", "cat", "--json") == 0
-    shown, told = capsys.readouterr()
-    assert [line["path"] for line in json_lines(shown)] == [str(folder / "red.png")] * 2
-    assert told == ""
+    stdout, stderr = capsys.readouterr()
+    assert [line["path"] for line in json_lines(stdout)] == [str(folder / "red.png")] * 2
+    assert stderr == ""
 
 
-def test_a_folder_without_images_ends_with_1(folder, capsys):
+def test_a_folder_without_images_gives_status_1(folder, capsys):
     (folder / "empty").mkdir()
     with pytest.raises(CommandError, match="there are no files in the folder"):
         run(folder / "empty", "--labels", "cat")
@@ -88,7 +91,7 @@ def test_a_folder_without_images_ends_with_1(folder, capsys):
     assert capsys.readouterr().out == "path,label,logit,sigmoid,softmax\n"
 
 
-def test_json_and_csv_say_the_same_with_all_labels(folder, capsys):
+def test_json_and_csv_have_the_same_values_for_all_labels(folder, capsys):
     labels = [f"label {number}" for number in range(8)]
     run(folder / "red.png", "--labels", *labels, "--json")
     (line,) = json_lines(capsys.readouterr().out)
@@ -101,7 +104,7 @@ def test_json_and_csv_say_the_same_with_all_labels(folder, capsys):
     ]
 
 
-def test_the_table_shows_the_best_five_unless_asked_for_more(folder, capsys):
+def test_the_table_shows_the_best_five_labels_by_default(folder, capsys):
     labels = [f"label {number}" for number in range(8)]
     run(folder / "red.png", "--labels", *labels)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 5
@@ -118,7 +121,7 @@ def test_the_table_shows_the_best_five_unless_asked_for_more(folder, capsys):
         ("labels.json", '["cat", {"label": "dog", "prompts": ["This is a photo of dog."]}]'),
     ],
 )
-def test_labels_come_from_a_file_as_label_sets_do(folder, tmp_path, capsys, name, content):
+def test_a_labels_file_has_the_same_format_as_a_label_set(folder, tmp_path, capsys, name, content):
     (tmp_path / name).write_text(content)
     run(folder / "red.png", "--labels", "cat", "dog", "--json")
     expected = capsys.readouterr().out
@@ -126,18 +129,18 @@ def test_labels_come_from_a_file_as_label_sets_do(folder, tmp_path, capsys, name
     assert capsys.readouterr().out == expected
 
 
-def test_a_service_and_the_command_give_the_same_numbers_to_the_last_digit(folder, client, capsys):
+def test_a_service_and_the_command_give_exactly_the_same_numbers(folder, client, capsys):
     options = ["--labels", "cat", "dog", "a [b", "--template", "a {}", "--template", "{}!", "--json", "--top-k", "2"]
     assert run(folder, *options) == 1
-    ours, told = capsys.readouterr()
+    local, local_stderr = capsys.readouterr()
     assert run(folder, *options, "--server", client.base_url) == 1
-    theirs, told_by_service = capsys.readouterr()
-    assert len(json_lines(ours)) == 2
-    assert theirs == ours
-    assert told_by_service == told
+    remote, remote_stderr = capsys.readouterr()
+    assert len(json_lines(local)) == 2
+    assert remote == local
+    assert remote_stderr == local_stderr
 
 
-def test_a_label_set_of_a_service_is_asked_for_by_name_with_a_key(folder, running, monkeypatch, capsys):
+def test_a_label_set_of_a_service_is_used_by_name_with_an_api_key(folder, running, monkeypatch, capsys):
     with running(api_keys="secret") as client:
         client.headers["X-API-Key"] = "secret"
         client.put("/label-sets/pets", json={"labels": ["cat", "dog"]})
@@ -147,21 +150,21 @@ def test_a_label_set_of_a_service_is_asked_for_by_name_with_a_key(folder, runnin
     assert {score["label"] for score in line["scores"]} == {"cat", "dog"}
 
 
-def test_the_demonstration_says_what_it_is(folder, capsys):
+def test_the_demonstration_model_is_announced_on_stderr(folder, capsys):
     main([str(folder / "red.png"), "--labels", "cat"], lambda *_: FakeEncoder(info=replace(INFO, demonstration=True)))
     assert capsys.readouterr().err == "note: this is the embedded demonstration model for pictograms, not for photos\n"
 
 
-def test_a_model_that_cannot_be_loaded_is_one_line(folder):
+def test_a_model_that_cannot_be_loaded_is_a_one_line_error(folder):
     def fail(*_: object) -> FakeEncoder:
         raise ValueError("the file is damaged")
 
-    with pytest.raises(CommandError, match=r"^the model cannot be loaded: the file is damaged$") as told:
+    with pytest.raises(CommandError, match=r"^the model cannot be loaded: the file is damaged$") as exc_info:
         main([str(folder), "--labels", "cat"], fail)
-    assert told.value.status == 1
+    assert exc_info.value.status == 1
 
 
-def test_the_options_of_the_model_take_the_place_of_the_variables(folder, monkeypatch):
+def test_model_options_take_precedence_over_environment_variables(folder, monkeypatch):
     monkeypatch.setenv("SIGLIP_DEVICE", "gpu")
     monkeypatch.setenv("SIGLIP_MODEL", "SigLIPBaseP16")
     seen: list[Settings] = []
@@ -195,37 +198,37 @@ def test_the_options_of_the_model_take_the_place_of_the_variables(folder, monkey
         ([".", "--labels", "cat", "--weights", "google_1"], "unknown weights 'google_1'. Known: "),
     ],
 )
-def test_a_users_mistake_is_told_before_anything_is_loaded(arguments, message, folder, monkeypatch):
+def test_a_users_mistake_is_reported_before_anything_is_loaded(arguments, message, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with pytest.raises(CommandError) as told:
+    with pytest.raises(CommandError) as exc_info:
         main(arguments, lambda *_: pytest.fail("loaded"))
-    assert message in str(told.value)
-    assert told.value.status == 2
+    assert message in str(exc_info.value)
+    assert exc_info.value.status == 2
 
 
-def test_labels_with_prompts_of_their_own_cannot_be_sent_to_a_service(folder, tmp_path):
+def test_labels_with_their_own_prompts_cannot_be_sent_to_a_service(folder, tmp_path):
     (tmp_path / "own.json").write_text('[{"label": "dog", "prompts": ["ein Hund"]}]')
     with pytest.raises(CommandError, match="store it with `siglip label-sets put`, and use --label-set"):
         run(folder, "--labels-file", tmp_path / "own.json", "--server", "http://127.0.0.1:1")
 
 
-def test_a_terminal_shows_a_bar_that_goes_when_all_is_done(folder):
+def test_a_terminal_shows_a_progress_bar_that_disappears_at_the_end(folder):
     code = """if True:
         import sys
         from app.cli.classify import main
         from tests.fakes import FakeEncoder
         sys.exit(main(sys.argv[1:], lambda *_: FakeEncoder()))
     """
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
+    primary, secondary = pty.openpty()
+    termios.tcsetwinsize(secondary, (24, 80))
     command = [sys.executable, "-c", code, str(folder), "--labels", "cat", "--json"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=secondary)
+    os.close(secondary)
     shown = bytearray()
-    with suppress(OSError):  # how Linux says that nobody is left to write
-        while piece := os.read(ours, 65_536):
+    with suppress(OSError):  # Linux raises it when the last writer has closed the terminal
+        while piece := os.read(primary, 65_536):
             shown += piece
-    os.close(ours)
+    os.close(primary)
     output, _ = process.communicate()
     assert b"/4 [" in shown
     assert shown.splitlines()[-1] == b"without scores: 1 of 3"
@@ -233,7 +236,7 @@ def test_a_terminal_shows_a_bar_that_goes_when_all_is_done(folder):
 
 
 @pytest.mark.slow
-def test_the_real_model_gives_the_numbers_of_the_service_on_the_samples(tmp_path):
+def test_the_real_model_scores_the_samples_as_the_service_does(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     settings = {
         "SIGLIP_PORT": "0",
@@ -246,33 +249,33 @@ def test_the_real_model_gives_the_numbers_of_the_service_on_the_samples(tmp_path
     )
     assert server.stderr
     command = [sys.executable, "-m", "app", "classify", "samples", "--labels", "cat", "dog", "car", "--json"]
-    ours = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ours.returncode == 0, ours.stderr
+    local = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert local.returncode == 0, local.stderr
     url = ""
     for line in server.stderr:
         url = line.rpartition("listening on ")[2].split()[0] if "listening on" in line else url
         if " ready: " in line:
             break
     command += ["--server", url]
-    theirs = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    remote = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     server.terminate()
     server.communicate(timeout=60)
-    assert theirs.returncode == 0, theirs.stderr
-    answers, expected = json_lines(ours.stdout), json_lines(theirs.stdout)
-    assert [answer["path"] for answer in answers] == sorted(
+    assert remote.returncode == 0, remote.stderr
+    results, expected = json_lines(local.stdout), json_lines(remote.stdout)
+    assert [result["path"] for result in results] == sorted(
         f"samples/{path.name}" for path in ROOT.glob("samples/*.png")
     )
-    best = {Path(answer["path"]).stem: answer["scores"][0]["label"] for answer in answers}
+    best = {Path(result["path"]).stem: result["scores"][0]["label"] for result in results}
     assert (best["cat"], best["car"]) == ("cat", "car")
-    for answer, wanted in zip(answers, expected, strict=True):
-        for score, wanted_score in zip(answer.pop("scores"), wanted.pop("scores"), strict=True):
+    for result, wanted in zip(results, expected, strict=True):
+        for score, wanted_score in zip(result.pop("scores"), wanted.pop("scores"), strict=True):
             assert score.pop("label") == wanted_score.pop("label")
-            # Which images share a batch depends on time, and another batch adds in another order: the product of scale
-            # and cosine, about 6, was seen to differ by up to 9 of its last places, 4.3e-6, whatever is left of it
-            # after the bias. A relative tolerance fails for a logit near 0.
+            # Which images share a batch depends on timing, and another batch size changes the order of the additions.
+            # The product of scale and cosine, about 6, differed by up to 9 units in the last place (4.3e-6), also if
+            # the logit, which is this product plus the bias, is near 0. There, a relative tolerance alone would fail.
             np.testing.assert_allclose(list(score.values()), list(wanted_score.values()), rtol=1e-6, atol=2e-5)
-        assert answer == wanted
-    assert ours.stderr.splitlines() == [
+        assert result == wanted
+    assert local.stderr.splitlines() == [
         "note: this is the embedded demonstration model for pictograms, not for photos",
         "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
     ]

@@ -6,24 +6,27 @@ import pytest
 
 from app.cli import CommandError
 from app.cli.client import MAX_TRIES, MAX_WAIT_S, Refused, Service
-from tests.app.cli.stub import Answer, answering
+from tests.app.cli.stub import StubResponse, stub_server
 
-BUSY = Answer(429, b"", ("Retry-After", "0"))
+BUSY = StubResponse(429, b"", ("Retry-After", "0"))
 
 
 def error_of(url: str, path: str = "/info", keys: tuple[str, ...] = ()) -> CommandError:
-    with pytest.raises(CommandError) as told, Service(url, list(keys)) as service:
+    with pytest.raises(CommandError) as exc_info, Service(url, list(keys)) as service:
         service.ask("GET", path)
-    return told.value
+    return exc_info.value
 
 
-def test_a_services_error_is_its_detail_and_where(client):
-    with pytest.raises(Refused) as told, Service(str(client.base_url), []) as service:
+def test_an_error_of_the_service_shows_its_detail_and_the_field(client):
+    with pytest.raises(Refused) as exc_info, Service(str(client.base_url), []) as service:
         service.ask("POST", "/classify/batch", json={"images": [], "labels": ["cat"]})
-    assert (str(told.value), told.value.code) == ("There are 0 images; send 1 to 64. (/images)", "invalid_request")
+    assert (str(exc_info.value), exc_info.value.code) == (
+        "There are 0 images; send 1 to 64. (/images)",
+        "invalid_request",
+    )
 
 
-def test_a_key_is_sent_and_a_missing_one_is_told_with_where_to_put_it(running):
+def test_a_key_is_sent_and_the_error_for_a_missing_one_says_where_to_set_it(running):
     with running(api_keys="secret,other") as service_client:
         url = str(service_client.base_url)
         with Service(url, ["other"]) as service:
@@ -32,23 +35,23 @@ def test_a_key_is_sent_and_a_missing_one_is_told_with_where_to_put_it(running):
         assert re.match(r"This service needs an API key\. .* SIGLIP_API_KEYS,", str(error))
 
 
-def test_a_busy_service_is_asked_again_and_only_so_often():
-    with answering(BUSY, BUSY, Answer(200, b"{}")) as (url, asked), Service(url, []) as service:
+def test_a_request_to_a_busy_service_is_repeated_a_limited_number_of_times():
+    with stub_server(BUSY, BUSY, StubResponse(200, b"{}")) as (url, requests), Service(url, []) as service:
         assert service.ask("GET", "/info").json() == {}
-        assert len(asked) == 3
-    with answering(BUSY) as (url, asked):
+        assert len(requests) == 3
+    with stub_server(BUSY) as (url, requests):
         assert "429 Too Many Requests" in str(error_of(url))
-        assert len(asked) == MAX_TRIES
+        assert len(requests) == MAX_TRIES
 
 
-def test_a_service_that_wants_to_be_left_alone_for_long_is():
-    with answering(Answer(429, b"", ("Retry-After", str(MAX_WAIT_S + 1)))) as (url, asked):
+def test_a_request_is_not_repeated_if_retry_after_is_too_long():
+    with stub_server(StubResponse(429, b"", ("Retry-After", str(MAX_WAIT_S + 1)))) as (url, requests):
         error_of(url)
-        assert len(asked) == 1
+        assert len(requests) == 1
 
 
-def test_a_wait_for_another_try_ends_when_the_service_is_closed():
-    with answering(Answer(429, b"", ("Retry-After", str(MAX_WAIT_S)))) as (url, asked):
+def test_a_wait_for_the_next_try_ends_when_the_client_is_closed():
+    with stub_server(StubResponse(429, b"", ("Retry-After", str(MAX_WAIT_S)))) as (url, requests):
         errors: list[Exception] = []
         with Service(url, []) as service:
 
@@ -60,27 +63,30 @@ def test_a_wait_for_another_try_ends_when_the_service_is_closed():
 
             thread = threading.Thread(target=ask)
             thread.start()
-            while not asked:
+            while not requests:
                 thread.join(0.01)
         thread.join(MAX_WAIT_S / 2)
         assert len(errors) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("response", "message"),
     [
-        (Answer(404, b"<html>"), "{url} answers GET /info with 404 Not Found, and is not a SigLIP service"),
-        (Answer(404, b'{"detail": "Not Found"}'), "{url} answers GET /info with 404 Not Found, and is not"),
-        (Answer(500, b"[]"), "{url} answers GET /info with 500 Internal Server Error, and is not"),
-        (Answer(301, b"", ("Location", "https://127.0.0.1/")), "{url} answers GET /info with 301 Moved Permanently"),
+        (StubResponse(404, b"<html>"), "{url} answers GET /info with 404 Not Found, and is not a SigLIP service"),
+        (StubResponse(404, b'{"detail": "Not Found"}'), "{url} answers GET /info with 404 Not Found, and is not"),
+        (StubResponse(500, b"[]"), "{url} answers GET /info with 500 Internal Server Error, and is not"),
         (
-            Answer(500, b'{"detail": "No.\\u001b", "error_type": "x", "errors": [], "request_id": "y"}'),
+            StubResponse(301, b"", ("Location", "https://127.0.0.1/")),
+            "{url} answers GET /info with 301 Moved Permanently",
+        ),
+        (
+            StubResponse(500, b'{"detail": "No.\\u001b", "error_type": "x", "errors": [], "request_id": "y"}'),
             "No.\\x1b The request_id is y.",
         ),
     ],
 )
-def test_an_answer_that_is_no_success_is_one_line(answer, message):
-    with answering(answer) as (url, _):
+def test_an_error_response_is_a_one_line_error(response, message):
+    with stub_server(response) as (url, _):
         assert str(error_of(url)).startswith(message.format(url=url))
 
 
@@ -94,33 +100,33 @@ def test_an_answer_that_is_no_success_is_one_line(answer, message):
         ("http://[::1", "http://[::1 is not a URL: "),
     ],
 )
-def test_a_url_that_leads_to_no_service_is_one_line(url, message):
+def test_a_url_without_a_service_is_a_one_line_error(url, message):
     assert str(error_of(url)).startswith(message)
 
 
-def test_a_proxy_is_not_asked_for_this_machine(client, monkeypatch):
+def test_a_proxy_is_not_used_for_this_machine(client, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with Service(str(client.base_url), []) as service:
         assert service.ask("GET", "/info").status_code == 200
     assert str(error_of("http://siglip.invalid")) == "http://siglip.invalid does not respond: Connection refused"
 
 
-def test_a_proxy_that_cannot_be_used_is_one_line(monkeypatch):
+def test_a_proxy_that_cannot_be_used_is_a_one_line_error(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
     assert str(error_of("http://siglip.invalid")).startswith("the proxy in the environment cannot be used: ")
 
 
-def test_what_is_no_http_is_one_line():
+def test_a_server_that_does_not_speak_http_is_a_one_line_error():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
 
-        def answer() -> None:
+        def respond() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.sendall(b"220 mail.example ESMTP\r\n")
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=respond)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert str(error_of(url)).startswith(f"{url} does not respond: ")

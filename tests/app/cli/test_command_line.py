@@ -1,4 +1,4 @@
-"""`python -m app`, as a user meets it: what is common to all commands."""
+"""What all commands have in common, tested with `python -m app` as a process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_help_names_the_commands_and_the_exit_statuses_and_imports_nothing_that_is_slow():
+def test_help_lists_commands_and_exit_statuses_without_slow_imports():
     check = """if True:
         import contextlib, sys
         from app.cli.command_line import main
@@ -41,7 +41,7 @@ def test_help_names_the_commands_and_the_exit_statuses_and_imports_nothing_that_
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_has_a_help_of_its_own_without_tensorflow(name):
+def test_each_command_has_a_help_that_does_not_import_tensorflow(name):
     check = """if True:
         import contextlib, sys
         from app.cli.command_line import main
@@ -63,7 +63,7 @@ def test_without_a_command_the_help_is_shown(capsys):
     ("arguments", "message"),
     [(["clasify"], "invalid choice: 'clasify'"), (["classify", "x.png"], "one of the arguments --labels")],
 )
-def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, message, capsys):
+def test_a_mistake_in_the_arguments_is_reported_with_the_usage(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
@@ -72,28 +72,28 @@ def test_a_mistake_in_the_command_is_told_with_its_usage(arguments, message, cap
     assert message in shown
 
 
-def test_the_version_is_the_services(capsys):
+def test_version_prints_the_services_version(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
-def test_every_command_is_a_module():
+def test_every_command_has_a_module():
     for name in COMMANDS:
         assert callable(import_module(f"app.cli.{name.replace('-', '_')}").main)
 
 
 @pytest.fixture
-def heeded_interrupts():
-    """A shell that starts the tests in the background has them ignore SIGINT, and every process that they start."""
+def sigint_enabled():
+    """Enables SIGINT. If a shell runs the tests in the background, they and their child processes ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("heeded_interrupts")
-def test_an_interrupt_ends_with_130_and_without_a_traceback_though_a_service_is_waited_for():
+@pytest.mark.usefixtures("sigint_enabled")
+def test_an_interrupt_while_waiting_for_a_service_gives_130_and_no_traceback():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -112,9 +112,9 @@ def content_length(request: bytes) -> int:
     return int(found[1])
 
 
-def test_a_refusal_ends_the_command_though_other_requests_wait_for_their_answers():
+def test_a_rejected_key_ends_the_command_while_other_requests_are_pending():
     problem = json.dumps({"detail": "no", "error_type": "unauthorized", "errors": []})
-    answer = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {len(problem)}\r\n\r\n{problem}"
+    response = f"HTTP/1.1 401 Unauthorized\r\nContent-Length: {len(problem)}\r\n\r\n{problem}"
     with socket.socket() as listener, ExitStack() as connections:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -122,9 +122,9 @@ def test_a_refusal_ends_the_command_though_other_requests_wait_for_their_answers
         paths = sorted(["samples/car.png", "samples/cat.png", "samples/dog.png"], key=os.path.getsize)
         process = start("classify", *paths, "--labels", "cat", "--server", url)
         opened = [connections.enter_context(listener.accept()[0]) for _ in paths]
-        # The first file is the smallest. Its answer is awaited first.
+        # The first file is the smallest. The command waits for its response first.
         first = min(opened, key=lambda connection: content_length(connection.recv(65_536)))
-        first.sendall(answer.encode())
+        first.sendall(response.encode())
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("error: no ")
@@ -157,8 +157,8 @@ def test_sigterm_ends_the_service_at_any_moment_of_its_start(module, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_sigterm_ends_another_command_as_the_signal_would(tmp_path):
-    os.mkfifo(tmp_path / "labels.txt")  # which is waited for
+def test_sigterm_ends_another_command_with_the_signals_status(tmp_path):
+    os.mkfifo(tmp_path / "labels.txt")  # the command waits for a writer
     process = start("classify", "samples", "--labels-file", str(tmp_path / "labels.txt"))
     with (tmp_path / "labels.txt").open("w"):
         process.terminate()
@@ -166,7 +166,7 @@ def test_sigterm_ends_another_command_as_the_signal_would(tmp_path):
     process.communicate()
 
 
-def test_a_reader_that_leaves_ends_the_command_quietly(spawn):
+def test_a_closed_pipe_ends_the_command_without_an_error(spawn):
     service = spawn()
     paths = ["samples/cat.png"] * 500
     process = start("classify", *paths, "--labels", "cat", "--json", "--server", str(service.client.base_url))
@@ -181,7 +181,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(spawn):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_output_that_cannot_be_written_is_one_line(unbuffered, tmp_path):
+def test_an_output_that_cannot_be_written_is_a_one_line_error(unbuffered, tmp_path):
     (tmp_path / "zoo.txt").write_text("cat")
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "app", "label-sets", "check", str(tmp_path)]
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_one_line(unbuffered, tmp_path):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_a_stream_that_is_closed_is_no_traceback(closed, tmp_path):
+def test_a_closed_stream_causes_no_traceback(closed, tmp_path):
     command = f"{sys.executable} -m app label-sets check {tmp_path} {closed}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

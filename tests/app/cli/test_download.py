@@ -1,4 +1,4 @@
-"""Real processes, and the real hub client against a hub on the loopback; more of that is in tests/model/."""
+"""The command as a process, with the real hub client and a local hub. See also tests/model/."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ def download(hub: Hub, home: Path, *arguments: str, **variables: str) -> subproc
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_time_it_is_there(tmp_path):
+def test_a_checkpoint_is_downloaded_and_checked_and_then_found_in_the_cache(tmp_path):
     with Hub(EMBEDDED_CHECKPOINT) as hub:
         done = download(hub, tmp_path, "--weights", HUB_ID, "--revision", "v1.0", "--model", "SigLIPTinyP16")
         again = download(hub, tmp_path, "--weights", HUB_ID, "--revision", COMMIT, HF_HUB_OFFLINE="1")
@@ -42,7 +42,7 @@ def test_a_checkpoint_is_fetched_checked_and_said_where_it_lies_and_the_next_tim
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_lacks_a_tensor_is_told_by_its_name(tmp_path):
+def test_a_missing_tensor_is_reported_by_name(tmp_path):
     directory = shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "broken")
     tensors = load_file(directory / "model.safetensors")
     del tensors["logit_bias"]
@@ -53,7 +53,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_told_by_its_name(tmp_path):
     assert done.stderr.splitlines()[-1] == "  missing: logit_bias [1]"
 
 
-def test_a_hub_that_is_not_there_is_one_line(tmp_path):
+def test_an_unreachable_hub_is_a_one_line_error(tmp_path):
     with Hub(EMBEDDED_CHECKPOINT) as hub:
         done = download(hub, tmp_path, "--weights", HUB_ID, HF_HUB_OFFLINE="1")
     assert (done.returncode, done.stdout) == (1, "")
@@ -69,7 +69,7 @@ def test_a_hub_that_is_not_there_is_one_line(tmp_path):
         (["--weights", "google_224", "--model", "SigLIP"], "unknown variant 'SigLIP'"),
     ],
 )
-def test_a_name_that_is_none_is_a_mistake(arguments, message):
-    with pytest.raises(CommandError, match=message) as told:
+def test_an_unknown_name_is_a_users_mistake(arguments, message):
+    with pytest.raises(CommandError, match=message) as exc_info:
         main(arguments)
-    assert told.value.status == 2
+    assert exc_info.value.status == 2

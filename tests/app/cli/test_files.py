@@ -11,7 +11,7 @@ def found(*paths) -> list[str]:
     return [file.path for file in image_files([str(path) for path in paths])]
 
 
-def test_a_folder_is_all_below_it_in_order_without_what_is_hidden(tmp_path):
+def test_a_folder_gives_all_files_below_it_sorted_without_hidden_ones(tmp_path):
     for name in ("b/2.png", "b/10.png", "a.png", ".hidden.png", ".git/c.png", "c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -19,14 +19,14 @@ def test_a_folder_is_all_below_it_in_order_without_what_is_hidden(tmp_path):
     assert found(tmp_path) == [str(tmp_path / name) for name in ("a.png", "b/10.png", "b/2.png", "c")]
 
 
-def test_what_is_named_comes_in_the_order_of_its_naming_hidden_or_twice(tmp_path):
+def test_named_files_come_in_the_order_given_even_if_hidden_or_repeated(tmp_path):
     for name in ("b.png", ".a.png"):
         (tmp_path / name).touch()
     paths = [tmp_path / "b.png", tmp_path / ".a.png", tmp_path / "b.png"]
     assert found(*paths) == [str(path) for path in paths]
 
 
-def test_a_link_to_a_file_is_a_file_and_one_to_a_folder_is_left_out(tmp_path):
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here/a.png").touch()
     (tmp_path / "link.png").symlink_to("here/a.png")
@@ -36,7 +36,7 @@ def test_a_link_to_a_file_is_a_file_and_one_to_a_folder_is_left_out(tmp_path):
     assert found(tmp_path) == [str(tmp_path / "here/a.png"), str(tmp_path / "link.png")]
 
 
-def test_a_link_that_leads_to_itself_is_a_file_with_a_fault_and_the_others_go_on(tmp_path):
+def test_a_link_to_itself_is_a_file_with_a_fault_and_the_other_files_are_read(tmp_path):
     (tmp_path / "a").symlink_to("a")
     (tmp_path / "b.png").touch()
     assert list(files_below(str(tmp_path))) == [
@@ -45,13 +45,13 @@ def test_a_link_that_leads_to_itself_is_a_file_with_a_fault_and_the_others_go_on
     ]
 
 
-def test_a_folder_that_cannot_be_read_is_told_as_the_system_tells_it(tmp_path):
+def test_an_unreadable_folder_is_reported_with_the_systems_message(tmp_path):
     (folder,) = files_below(str(tmp_path / "gone"))
     with pytest.raises(NotScored, match=r"^No such file or directory$"):
         folder.read()
 
 
-def test_an_image_is_told_by_its_content(tmp_path):
+def test_an_image_is_recognised_by_its_content(tmp_path):
     content = encoded(plain_image(), "BMP") + bytes(HEAD_BYTES)
     (tmp_path / "notes.txt").write_bytes(content)
     assert ImageFile(str(tmp_path / "notes.txt")).read() == content
@@ -60,22 +60,22 @@ def test_an_image_is_told_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"hello", "These bytes are no image in an accepted format"),
+        (b"hello", "The file is not an image in an accepted format"),
         (b"", "The image is empty: it has 0 bytes."),
         (b"\0\0\0\x18ftypheic", "HEIC is not accepted"),
     ],
 )
-def test_what_is_no_image_is_a_fault_where_it_was_named_and_skipped_where_it_was_found(tmp_path, content, reason):
+def test_a_named_file_that_is_not_an_image_is_an_error_and_a_found_one_is_skipped(tmp_path, content, reason):
     path = tmp_path / "cat.png"
     path.write_bytes(content)
-    with pytest.raises(NotScored, match=re.escape(reason)) as told:
+    with pytest.raises(NotScored, match=re.escape(reason)) as exc_info:
         ImageFile(str(path), named=True).read()
-    assert not isinstance(told.value, NotAnImage)
+    assert not isinstance(exc_info.value, NotAnImage)
     with pytest.raises(NotAnImage):
         ImageFile(str(path)).read()
 
 
-def test_a_file_that_has_gone_is_told_as_the_system_tells_it(tmp_path):
+def test_a_missing_file_is_reported_with_the_systems_message(tmp_path):
     with pytest.raises(NotScored, match=r"^No such file or directory$"):
         ImageFile(str(tmp_path / "gone.png")).read()
 
@@ -83,6 +83,6 @@ def test_a_file_that_has_gone_is_told_as_the_system_tells_it(tmp_path):
 def test_a_file_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "huge.bmp").open("wb") as file:
         file.write(encoded(plain_image(), "BMP"))
-        file.truncate(MAX_FILE_BYTES + 1)  # which takes no room on the disk
+        file.truncate(MAX_FILE_BYTES + 1)  # a sparse file, which uses no disk space
     with pytest.raises(NotScored, match=r"The file has 1,000,000,001 bytes; at most 1,000,000,000 are read\."):
         ImageFile(str(tmp_path / "huge.bmp")).read()

@@ -4,12 +4,12 @@ import pytest
 
 from app.cli import CommandError
 from app.cli.label_sets import main
-from tests.app.cli.stub import Answer, answering
+from tests.app.cli.stub import StubResponse, stub_server
 
 
 @pytest.fixture
 def run(running, monkeypatch):
-    """Runs the command against a service that wants a key."""
+    """Runs the command with a service that requires an API key."""
     with running(api_keys="secret") as client:
         monkeypatch.setenv("SIGLIP_API_KEYS", "secret")
         yield lambda *arguments: main([*map(str, arguments), "--server", str(client.base_url)])
@@ -35,7 +35,7 @@ def test_a_set_is_stored_replaced_listed_shown_and_deleted(run, tmp_path, capsys
     assert capsys.readouterr().out.splitlines() == ["deleted zoo", " labels  name"]
 
 
-def test_what_is_shown_can_be_stored_again(run, tmp_path, capsys):
+def test_the_output_of_show_can_be_stored_again(run, tmp_path, capsys):
     definition = {"labels": ["cat", {"label": "dog", "prompts": ["ein Hund"]}], "templates": ["a {}"]}
     (tmp_path / "zoo.json").write_text(json.dumps(definition))
     run("put", "zoo", tmp_path / "zoo.json")
@@ -57,14 +57,14 @@ def test_what_is_shown_can_be_stored_again(run, tmp_path, capsys):
         (["put", "zoo", "zoo.csv"], "zoo.csv: a label set is a .txt or a .json file", 2),
     ],
 )
-def test_what_cannot_be_done_is_one_line(run, arguments, message, status):
-    with pytest.raises(CommandError) as told:
+def test_a_command_that_fails_gives_a_one_line_error(run, arguments, message, status):
+    with pytest.raises(CommandError) as exc_info:
         run(*arguments)
-    assert str(told.value).startswith(message)
-    assert told.value.status == status
+    assert str(exc_info.value).startswith(message)
+    assert exc_info.value.status == status
 
 
-def test_a_set_that_the_service_refuses_is_told_in_its_words(running, tmp_path):
+def test_a_set_that_the_service_rejects_is_reported_with_its_message(running, tmp_path):
     (tmp_path / "zoo.txt").write_text("cat\ndog\n")
     with (
         running(max_labels=1) as client,
@@ -73,12 +73,15 @@ def test_a_set_that_the_service_refuses_is_told_in_its_words(running, tmp_path):
         main(["put", "zoo", str(tmp_path / "zoo.txt"), "--server", str(client.base_url)])
 
 
-def test_another_kind_of_service_is_told():
-    with answering(Answer(200, b"{}")) as (url, _), pytest.raises(CommandError, match="is not a SigLIP service"):
+def test_a_response_of_another_service_is_an_error():
+    with (
+        stub_server(StubResponse(200, b"{}")) as (url, _),
+        pytest.raises(CommandError, match="is not a SigLIP service"),
+    ):
         main(["list", "--server", url])
 
 
-def test_a_folder_is_checked_with_the_place_of_the_first_mistake_of_every_file(tmp_path, capsys):
+def test_checking_a_folder_reports_the_first_mistake_of_every_file(tmp_path, capsys):
     (tmp_path / "zoo.txt").write_text("cat\ndog\n")
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "zoo: labels 2\n"
@@ -86,16 +89,16 @@ def test_a_folder_is_checked_with_the_place_of_the_first_mistake_of_every_file(t
     (tmp_path / "bad.json").write_text('["cat", 1]')
     (tmp_path / "notes.md").write_text("cat")
     assert main(["check", str(tmp_path)]) == 1
-    shown, told = capsys.readouterr()
-    assert shown == "zoo: labels 2\n"
-    assert told.splitlines() == [
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "zoo: labels 2\n"
+    assert stderr.splitlines() == [
         f"error: {tmp_path}/bad.json: labels/1: input should be a string, or an object with label and prompts.",
         f"error: {tmp_path}/bad.txt: there is a .json file of the same name",
         f"error: {tmp_path}/notes.md: a label set is a .txt or a .json file",
     ]
 
 
-def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
-    with pytest.raises(CommandError, match="nowhere: No such file or directory") as told:
+def test_a_missing_folder_is_a_users_mistake(tmp_path):
+    with pytest.raises(CommandError, match="nowhere: No such file or directory") as exc_info:
         main(["check", str(tmp_path / "nowhere")])
-    assert told.value.status == 2
+    assert exc_info.value.status == 2

@@ -16,7 +16,7 @@ COLOURS = [(number * 20, 40, 90) for number in range(9)]
 
 @pytest.fixture
 def files(tmp_path) -> list[ImageFile]:
-    """Nine images, of which the fourth is damaged, and a file that is none."""
+    """Nine images, of which the fourth is damaged, and a text file."""
     for number, colour in enumerate(COLOURS):
         (tmp_path / f"{number}.png").write_bytes(encoded(plain_image(colour))[: 50 if number == 3 else None])
     (tmp_path / "notes.txt").write_text("hello")
@@ -30,7 +30,7 @@ def classes_of(encoder: FakeEncoder, definition: LabelSetDefinition) -> np.ndarr
     return classes
 
 
-def test_every_image_gets_its_own_scores_in_order_whatever_is_beside_it(files):
+def test_every_image_gets_its_own_scores_in_order_even_next_to_bad_files(files):
     encoder = FakeEncoder()
     options = ClassifyOptions(labels=["cat"])
     definition = LabelSetDefinition(labels=["cat"], templates=["a {}"])
@@ -49,7 +49,7 @@ def test_every_image_gets_its_own_scores_in_order_whatever_is_beside_it(files):
     assert sum(encoder.image_batches) == 8
 
 
-def test_nothing_but_bad_files_asks_nothing_of_the_device(files):
+def test_bad_files_alone_do_not_use_the_device(files):
     encoder = FakeEncoder()
     results = list(results_of_model(encoder, SETTINGS, files[3:4], np.zeros((1, 32)), ClassifyOptions(labels=["cat"])))
     assert [type(result) for _, result in results] == [NotScored]
@@ -68,7 +68,7 @@ def test_labels_are_embedded_in_batches_and_each_is_the_mean_of_its_own_prompts(
     np.testing.assert_array_equal(classes[2], encoder.encode_texts(encoder.prepare_text(["a label 2"]))[0])
 
 
-def test_a_device_that_fails_ends_the_command_with_its_first_line():
+def test_a_device_error_ends_the_command_with_the_first_line_of_its_message():
     def tower(_rows: np.ndarray) -> np.ndarray:
         raise MemoryError("OOM when allocating\nand much more")
 
@@ -78,6 +78,6 @@ def test_a_device_that_fails_ends_the_command_with_its_first_line():
         encode(tower, [np.zeros(3), np.zeros(3)])
 
 
-def test_embeddings_that_are_no_numbers_end_the_command():
+def test_embeddings_that_are_not_finite_end_the_command():
     with pytest.raises(CommandError, match="not numbers"):
         encode(lambda rows: np.full(rows.shape, np.nan), [np.zeros(3)])

@@ -15,23 +15,23 @@ def scored(*labels: str) -> ScoredImage:
     return ScoredImage(image=FACTS, scores=scores)
 
 
-def test_the_table_has_a_path_and_below_it_a_line_a_label():
+def test_the_table_has_the_path_and_then_a_line_per_label():
     assert (
         table_rows("a/cat.png", scored("cat", "雪豹")) == "a/cat.png\n  0.3775   0.5000  cat\n  0.3775   0.5000  雪豹\n"
     )
 
 
-def test_the_table_says_when_no_label_is_left():
+def test_the_table_says_if_no_label_reaches_the_threshold():
     assert table_rows("cat.png", scored()).splitlines()[1].strip() == "no label reaches the threshold"
 
 
-def test_json_is_a_line_with_the_path_and_what_the_service_answers():
+def test_json_is_one_line_with_the_path_and_the_services_response():
     line = json_line("ü\n.png", scored("cat"))
     assert line.count("\n") == 1
     assert json.loads(line) == {"path": "ü\n.png", **scored("cat").model_dump()}
 
 
-def test_csv_is_a_row_a_label_quoted_where_it_must_be():
+def test_csv_has_a_row_per_label_with_quotes_where_needed():
     rows = list(csv.reader(StringIO(csv_rows('a,"b".png', scored("cat", "two\nlines")))))
     assert rows == [
         ['a,"b".png', "cat", "-0.5", "0.37754", "0.5"],
@@ -48,5 +48,5 @@ def test_csv_is_a_row_a_label_quoted_where_it_must_be():
         ("\udcff", "\\udcff"),
     ],
 )
-def test_what_a_terminal_would_obey_is_written_out(text, shown):
+def test_control_characters_are_escaped(text, shown):
     assert printable(text) == shown

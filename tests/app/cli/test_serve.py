@@ -16,9 +16,9 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_lists_every_setting():
-    answer = run("--help")
-    assert answer.returncode == 0
-    shown = "".join(answer.stdout.split())  # argparse breaks lines, also inside words
+    done = run("--help")
+    assert done.returncode == 0
+    shown = "".join(done.stdout.split())  # argparse breaks lines, also inside words
     for name in flaggable():
         assert f"[{flag(name)}" in shown
         default = f"(default:{default_text(name)})" if default_text(name) else ""
@@ -33,35 +33,35 @@ def test_help_lists_every_setting():
         ({"SIGLIP_PORT": "http"}, "error: SIGLIP_PORT: Input should be a valid integer"),
     ],
 )
-def test_a_users_mistake_is_one_line(variables, message):
-    answer = run(**variables)
-    assert answer.returncode == 2
-    assert answer.stderr.startswith(message)
-    assert answer.stderr.count("\n") == 1
+def test_a_users_mistake_is_a_one_line_error(variables, message):
+    done = run(**variables)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_port_that_is_taken_is_one_line_that_names_the_setting(host):
+def test_a_port_in_use_is_a_one_line_error_that_names_the_setting(host):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as taken:
         taken.bind((host, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        answer = run(SIGLIP_HOST=host, SIGLIP_PORT=str(port))
-    line = f"error: SIGLIP_PORT: another process listens on port {port} of {host} already\n"
-    assert (answer.returncode, answer.stderr) == (2, line)
+        done = run(SIGLIP_HOST=host, SIGLIP_PORT=str(port))
+    line = f"error: SIGLIP_PORT: port {port} of {host} is already in use by another process\n"
+    assert (done.returncode, done.stderr) == (2, line)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "not a host"])
-def test_an_address_of_another_machine_is_one_line_that_names_the_setting(host):
-    answer = run(SIGLIP_HOST=host)
-    assert answer.returncode == 2
-    assert answer.stderr.startswith(f"error: SIGLIP_HOST: '{host}' is not ")
-    assert answer.stderr.count("\n") == 1
+def test_an_address_of_another_machine_is_a_one_line_error_that_names_the_setting(host):
+    done = run(SIGLIP_HOST=host)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: SIGLIP_HOST: '{host}' is not ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason():
-    answer = run(SIGLIP_MODEL="NoSuchModel", SIGLIP_PORT="0", SIGLIP_LOG_FORMAT="text", TF_CPP_MIN_LOG_LEVEL="3")
-    assert answer.returncode == 1
-    assert "ERROR cannot start:" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    done = run(SIGLIP_MODEL="NoSuchModel", SIGLIP_PORT="0", SIGLIP_LOG_FORMAT="text", TF_CPP_MIN_LOG_LEVEL="3")
+    assert done.returncode == 1
+    assert "ERROR cannot start:" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 
-def test_tensorflow_is_imported_without_a_word():
+def test_tensorflow_is_imported_without_messages():
     code = """if True:
         import sys
         from app.cli.silence import import_tensorflow
@@ -13,7 +13,7 @@ def test_tensorflow_is_imported_without_a_word():
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-def test_an_import_that_fails_is_told_with_all_that_was_said():
+def test_if_the_import_fails_all_its_messages_are_shown():
     code = """if True:
         import os, sys
         from app.cli.silence import import_tensorflow

@@ -1,4 +1,4 @@
-"""How the comparison is told; what is compared is in tests/model/test_verify.py."""
+"""The printed report of the comparison. tests/model/test_verify.py tests the comparison itself."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ def line(name: str, verdict: str) -> Any:
     )
 
 
-def test_the_report_says_what_was_expected_and_came_and_ends_with_1_on_a_failure(capsys):
+def test_the_report_shows_expected_and_actual_values_and_a_failure_gives_status_1(capsys):
     assert report([line("bias", "pass"), line("logits", "not checked")]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[:3] == ["PASS: bias", "    expected -12.9  (somebody)", "    actual   -12.8  (tolerance 0.01)"]

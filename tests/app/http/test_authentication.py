@@ -15,8 +15,8 @@ def post(image: bytes = PNG, **headers: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def locked(running, tmp_path_factory) -> Iterator[httpx.Client]:
-    """A service with keys of both sources."""
+def protected(running, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A service whose API keys come from the setting and from a file."""
     file = tmp_path_factory.mktemp("keys") / "keys"
     file.write_text("from-a-file\n\nclé\n", encoding="utf-8")
     with running(api_keys="first, second", api_keys_file=file) as client:
@@ -32,8 +32,8 @@ def locked(running, tmp_path_factory) -> Iterator[httpx.Client]:
         {"X-API-Key": "clé".encode()},
     ],
 )
-def test_each_key_opens_the_service_in_either_header(locked, headers):
-    assert locked.post("/classify", **post(**headers)).status_code == 200
+def test_each_key_is_accepted_in_either_header(protected, headers):
+    assert protected.post("/classify", **post(**headers)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,29 @@ def test_each_key_opens_the_service_in_either_header(locked, headers):
     "path",
     [
         *("/classify", "/classify/batch", "/embed/text", "/nowhere", "/healthy"),
-        *("/", "/health", "/v2/models/m/infer"),  # a public path is one to read, not one to send to
+        *("/", "/health", "/v2/models/m/infer"),  # public paths need no key for GET and HEAD only
     ],
 )
-def test_without_a_valid_key_nothing_is_answered_but_401(locked, path, headers, detail):
-    answer = locked.post(path, **post(**headers))
-    assert (answer.status_code, answer.json()["error_type"]) == (401, "unauthorized")
-    assert answer.json()["detail"].startswith(detail)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert answer.headers["Connection"] == "close"
+def test_without_a_valid_key_every_response_is_401(protected, path, headers, detail):
+    response = protected.post(path, **post(**headers))
+    assert (response.status_code, response.json()["error_type"]) == (401, "unauthorized")
+    assert response.json()["detail"].startswith(detail)
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/info", "/docs", "/openapi.json"])
-def test_probes_and_facts_need_no_key(locked, path):
-    assert locked.get(path).status_code == 200
+def test_public_paths_need_no_key(protected, path):
+    assert protected.get(path).status_code == 200
 
 
-def test_which_paths_need_no_key_can_be_chosen(running):
+def test_the_public_paths_are_a_setting(running):
     with running(api_keys="k", public_paths="/health", wait=False) as client:
         while client.get("/health/ready").status_code != 200:
             pass
         assert client.get("/info").status_code == 401
 
 
-def test_a_wrong_key_is_told_before_a_body_that_is_too_large(locked):
-    answer = locked.post("/classify", **post(bytes(LIMIT_BYTES + 1), **{"X-API-Key": "wrong"}))
-    assert answer.status_code == 401
+def test_a_wrong_key_is_reported_before_a_body_that_is_too_large(protected):
+    response = protected.post("/classify", **post(bytes(LIMIT_BYTES + 1), **{"X-API-Key": "wrong"}))
+    assert response.status_code == 401

@@ -15,7 +15,7 @@ SECRET = "sesame" * 20
 
 
 def form(*parts: tuple[str, str]) -> dict:
-    """Returns a form of named parts, in which "@" is the image file."""
+    """Returns a request with a form of these parts. The value "@" is replaced by the image file."""
     return {"files": [(name, ("a.png", IMAGE) if value == "@" else (None, value)) for name, value in parts]}
 
 
@@ -35,56 +35,59 @@ MALFORMED = {
     "labels that are a file": (form(("labels", "@")), "Only images may be files"),
     "top_k twice": (form(("image", "@"), ("labels", "cat"), ("top_k", "1"), ("top_k", "2")), "may be repeated"),
     "a top_k of 0": (form(("image", "@"), ("labels", "cat"), ("top_k", "0")), "top_k: input should be greater than"),
-    "a field mistyped": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
-    "labels that begin as JSON": (form(("image", "@"), ("labels", '["cat"')), "labels is not JSON"),
-    "labels that are JSON of another kind": (form(("image", "@"), ("labels", "[1]")), "a JSON array of strings"),
+    "a misspelled field": (form(("image", "@"), ("lables", "cat")), "unknown field; did you mean labels?"),
+    "labels that are incomplete JSON": (form(("image", "@"), ("labels", '["cat"')), "labels is not JSON"),
+    "labels that are JSON but not strings": (form(("image", "@"), ("labels", "[1]")), "a JSON array of strings"),
     "a label in brackets": (form(("image", "@"), ("labels", "[cat]")), 'put it into an array, ["[a label]"]'),
     "a label in brackets in the query": (
         {"params": {"labels": " [cat]"}, **text(IMAGE, "image/png")},
         "or send a JSON body",
     ),
-    "a multipart without its boundary": (text(b"x", "multipart/form-data"), "Missing boundary"),
-    "a multipart cut short": (text(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x"), "image is missing"),
-    "a multipart of garbage": (text(b"garbage", "multipart/form-data; boundary=x"), "Invalid multipart data"),
-    "no JSON": (text("nothing"), "The body is not JSON: Expecting value at line 1 column 1."),
+    "a multipart body without a boundary": (text(b"x", "multipart/form-data"), "Missing boundary"),
+    "a truncated multipart body": (text(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x"), "image is missing"),
+    "an invalid multipart body": (text(b"garbage", "multipart/form-data; boundary=x"), "Invalid multipart data"),
+    "a body that is not JSON": (text("nothing"), "The body is not JSON: Expecting value at line 1 column 1."),
     "an empty JSON body": (text(""), "The body is not JSON"),
     "JSON that is a list": (text("[]"), "the body: input should be"),
     "JSON in UTF-16": (text('{"a": 1}'.encode("utf-16")), "not UTF-8"),
     "NaN": (text('{"threshold": NaN}'), "NaN and Infinity are not numbers"),
-    "a number beyond all floats": (body(threshold=10**400), "threshold"),
-    "a key twice": (text('{"labels": ["a"], "labels": ["b"]}'), "a repeated key"),
-    "JSON too deep": (text("[" * 200_000), "nested too deep"),
+    "a number that is too large for a float": (body(threshold=10**400), "threshold"),
+    "a repeated key": (text('{"labels": ["a"], "labels": ["b"]}'), "a repeated key"),
+    "JSON that is nested too deep": (text("[" * 200_000), "nested too deep"),
     "a number of thousands of digits": (text("1" * 10_000), "a number that is too long"),
     "an unknown key": (body(hypothesis=SECRET), "unknown field; the fields are labels, label_set, templates, top_k"),
-    "an unknown key that is long": (body(**{SECRET: 1}), "unknown field"),
-    "a label set beside labels": (body(label_set="zoo"), "label_set replaces labels and templates"),
-    "a label set beside templates": (
+    "a long unknown key": (body(**{SECRET: 1}), "unknown field"),
+    "a label set and labels": (body(label_set="zoo"), "label_set replaces labels and templates"),
+    "a label set and templates": (
         text(json.dumps({"image": BASE64, "label_set": "zoo", "templates": ["{}"]})),
         "label_set replaces labels and templates",
     ),
     "a label set that is a list": (text(json.dumps({"image": BASE64, "label_set": ["zoo"]})), "label_set: input"),
-    "no labels": (text(json.dumps({"image": BASE64})), "labels is missing"),
+    "JSON without labels": (text(json.dumps({"image": BASE64})), "labels is missing"),
     "labels as one string": (body(labels=SECRET), "labels: input should be a valid list"),
     "a label that is a number": (body(labels=["cat", 3]), "labels/1: input should be a valid string"),
     "top_k as a string": (body(top_k="1"), "top_k: input should be a valid integer"),
-    "top_k as a truth": (body(top_k=True), "top_k: input should be a valid integer"),
+    "top_k as a boolean": (body(top_k=True), "top_k: input should be a valid integer"),
     "a threshold above 1": (body(threshold=1.5), "threshold: input should be less than or equal to 1"),
-    "options beside a form": ({"params": {"labels": "cat"}, **form(("image", "@"))}, "belong in the body"),
-    "options mistyped in the query": ({"params": {"label": "cat"}, **text(IMAGE, "image/png")}, "did you mean labels"),
-    "no options beside the image": (text(IMAGE, "image/png"), "labels is missing"),
+    "a form with options in the query": ({"params": {"labels": "cat"}, **form(("image", "@"))}, "belong in the body"),
+    "a misspelled option in the query": (
+        {"params": {"label": "cat"}, **text(IMAGE, "image/png")},
+        "did you mean labels",
+    ),
+    "an image without options in the query": (text(IMAGE, "image/png"), "labels is missing"),
 }
 
 
 @pytest.mark.parametrize(("request_body", "message"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_request_is_told_what_is_wrong(client, request_body, message):
-    answer = client.post("/classify", **request_body)
-    problem = answer.json()
-    assert (answer.status_code, problem["error_type"]) == (400, "invalid_request")
+def test_a_malformed_request_gets_an_error_that_says_what_is_wrong(client, request_body, message):
+    response = client.post("/classify", **request_body)
+    problem = response.json()
+    assert (response.status_code, problem["error_type"]) == (400, "invalid_request")
     assert message in problem["detail"]
-    assert SECRET not in answer.text
+    assert SECRET not in response.text
 
 
-def test_a_fault_is_pointed_at(client):
+def test_each_fault_has_a_pointer(client):
     problem = client.post("/classify", **body(labels=["cat", 3], top_k="x")).json()
     assert [fault["pointer"] for fault in problem["errors"]] == ["/labels/1", "/top_k"]
 
@@ -104,8 +107,8 @@ def test_at_most_ten_faults_are_listed(client):
         ("PUT", "/label-sets/zoo", {"labels": [{"label": "cat", "prompts": [1] * 1000}]}),
     ],
 )
-def test_of_a_list_only_the_first_wrong_element_is_told(client, method, path, content):
-    # Millions of them would make gigabytes of errors.
+def test_only_the_first_invalid_element_of_a_list_is_reported(client, method, path, content):
+    # Millions of invalid elements would make gigabytes of errors.
     (fault,) = client.request(method, path, json=content).json()["errors"]
     assert fault["pointer"].endswith("/0")
 
@@ -130,7 +133,7 @@ def test_a_form_and_a_query_read_labels_by_the_same_rule(client, sent, labels):
 
 
 class Name(str):
-    """A field's name that counts how often it is compared."""
+    """A field name that counts its comparisons."""
 
     comparisons = 0
     __hash__ = str.__hash__
@@ -157,10 +160,10 @@ def test_thousands_of_fields_are_not_compared_with_each_other():
     ],
 )
 def test_an_image_that_is_not_base64_is_refused(client, image, hint):
-    answer = client.post("/classify", **body(image=image))
-    assert (answer.status_code, answer.json()["error_type"]) == (422, "invalid_image")
-    assert hint in answer.json()["detail"]
-    assert answer.json()["errors"][0]["pointer"] == "/image"
+    response = client.post("/classify", **body(image=image))
+    assert (response.status_code, response.json()["error_type"]) == (422, "invalid_image")
+    assert hint in response.json()["detail"]
+    assert response.json()["errors"][0]["pointer"] == "/image"
 
 
 @pytest.mark.parametrize(
@@ -173,14 +176,14 @@ def test_an_image_that_is_not_base64_is_refused(client, image, hint):
     ],
 )
 def test_other_content_types_are_refused(client, headers, message):
-    answer = client.post("/classify", headers=headers, content=b"labels=cat")
-    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
-    assert message in answer.json()["detail"]
+    response = client.post("/classify", headers=headers, content=b"labels=cat")
+    assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")
+    assert message in response.json()["detail"]
 
 
-def test_the_image_may_come_without_saying_which_kind(client):
-    answer = client.post("/classify", params={"labels": "cat"}, **text(IMAGE, "application/octet-stream"))
-    assert answer.json()["image"]["format"] == "PNG"
+def test_an_image_may_be_sent_as_octet_stream(client):
+    response = client.post("/classify", params={"labels": "cat"}, **text(IMAGE, "application/octet-stream"))
+    assert response.json()["image"]["format"] == "PNG"
 
 
 def part(name: str, content: bytes, more_headers: bytes = b"", filename: str = "") -> bytes:
@@ -189,29 +192,29 @@ def part(name: str, content: bytes, more_headers: bytes = b"", filename: str = "
 
 
 @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "punycode", "iso-8859-1", "zip", '"'])
-def test_a_form_in_another_encoding_is_refused(client, charset):
-    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
-    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+def test_a_form_in_another_charset_is_refused(client, charset):
+    response = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("charset", ["utf-8", '"UTF-8"', "us-ascii"])
-def test_a_form_may_say_that_it_is_utf_8(client, charset):
-    answer = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
-    assert answer.status_code == 200
+def test_a_form_may_declare_utf_8(client, charset):
+    response = client.post("/classify", **text(GOOD_PARTS + END, f"multipart/form-data; boundary=x; charset={charset}"))
+    assert response.status_code == 200
 
 
 GOOD_PARTS = part("image", IMAGE, filename="a.png") + part("labels", b"cat")
 END = b"--x--\r\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
-def test_a_large_image_in_a_form_touches_no_disk(spawn):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit another process")
+def test_a_large_image_in_a_form_is_not_written_to_disk(spawn):
     process = spawn()
-    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # no byte into any file
+    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (0, 0))  # the process cannot write to any file
     image = encoded(plain_image(side=1200), "BMP")
     assert len(image) > 4_000_000
-    answer = process.client.post("/classify", files={"image": image}, data={"labels": "cat"})
-    assert answer.status_code == 200, answer.text
+    response = process.client.post("/classify", files={"image": image}, data={"labels": "cat"})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(
@@ -233,7 +236,7 @@ def test_a_large_image_in_a_form_touches_no_disk(spawn):
         (GOOD_PARTS + part("../../etc/passwd", b"x", filename="../../etc/passwd") + END, 400),
     ],
 )
-def test_a_form_made_to_hurt_is_answered_and_the_next_is_served(client, content, status):
-    answer = client.post("/classify", **text(content, "multipart/form-data; boundary=x"))
-    assert answer.status_code == status, answer.text
+def test_a_hostile_form_gets_a_response_and_the_next_request_succeeds(client, content, status):
+    response = client.post("/classify", **text(content, "multipart/form-data; boundary=x"))
+    assert response.status_code == status, response.text
     assert client.post("/classify", **body()).status_code == 200

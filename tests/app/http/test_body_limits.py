@@ -20,7 +20,7 @@ HEAD = b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/pn
 
 
 def test_a_declared_length_is_refused_before_the_body_is_read(raw):
-    status, headers, problem = raw(HEAD + b"Content-Length: 20000001\r\n\r\n")  # and not a byte of it
+    status, headers, problem = raw(HEAD + b"Content-Length: 20000001\r\n\r\n")  # no byte of the body is sent
     assert (status, problem["error_type"]) == (413, "body_too_large")
     assert headers["connection"] == "close"
     assert problem["detail"] == "The body is larger than the 20,000,000 bytes that this service accepts."
@@ -29,7 +29,8 @@ def test_a_declared_length_is_refused_before_the_body_is_read(raw):
 
 def test_a_chunked_body_is_counted_as_it_arrives(raw):
     chunk = b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
-    status, headers, problem = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 20 + b"1\r\nx\r\n")  # no end
+    # The last chunk, which would end the body, is not sent.
+    status, headers, problem = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 20 + b"1\r\nx\r\n")
     assert (status, problem["error_type"]) == (413, "body_too_large")
     assert headers["connection"] == "close"
 
@@ -42,19 +43,19 @@ PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r
     # A form is parsed as it arrives, so it must be well formed up to the limit.
     [("image/png", b""), ("application/json", b""), ("multipart/form-data; boundary=x", PART)],
 )
-def test_every_body_is_counted(running, media_type, start):
+def test_the_limit_applies_to_every_kind_of_body(running, media_type, start):
     with running(max_body_bytes=1000) as client:
         url = "/classify?labels=cat" if media_type == "image/png" else "/classify"
-        answer = client.post(url, content=iter([start, bytes(600), bytes(600)]), headers={"Content-Type": media_type})
-    assert (answer.status_code, answer.json()["error_type"]) == (413, "body_too_large")
+        response = client.post(url, content=iter([start, bytes(600), bytes(600)]), headers={"Content-Type": media_type})
+    assert (response.status_code, response.json()["error_type"]) == (413, "body_too_large")
 
 
 def test_a_body_at_the_limit_is_read(client):
-    answer = client.post("/classify?labels=cat", content=bytes(LIMIT_BYTES), headers={"Content-Type": "image/png"})
-    assert answer.json()["error_type"] == "unsupported_media_type"  # read, and seen to be no image
+    response = client.post("/classify?labels=cat", content=bytes(LIMIT_BYTES), headers={"Content-Type": "image/png"})
+    assert response.json()["error_type"] == "unsupported_media_type"  # the body was read, but it is not an image
 
 
-def test_a_path_that_reads_no_body_is_not_held_up_by_one(client):
+def test_a_get_request_with_a_body_succeeds(client):
     assert client.request("GET", "/health/live", content=b"x").status_code == 200
 
 
@@ -72,7 +73,7 @@ def test_a_compressed_body_is_refused_unread(raw, encoding):
 
 @pytest.fixture
 def held(running) -> Iterator[tuple[httpx.Client, threading.Event]]:
-    """A service with room for 1,000 bytes and two images, whose device waits for the event."""
+    """A service that accepts 1,000 bytes and two images at a time, and whose device waits for the event."""
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
     with running(encoder, max_queue_bytes=1000, max_queue_items=2) as client, ThreadPoolExecutor(1) as other:
@@ -85,11 +86,11 @@ def held(running) -> Iterator[tuple[httpx.Client, threading.Event]]:
 
 
 def padded(size: int) -> bytes:
-    """Returns an image in so many bytes: what follows a PNG is ignored."""
+    """Returns an image file of `size` bytes. Bytes after the end of a PNG are ignored."""
     return PNG + bytes(size - len(PNG))
 
 
-def test_bodies_have_room_together(held):
+def test_the_bodies_of_all_requests_share_one_limit(held):
     client, free = held
     refused = client.post("/classify", **post(padded(401)))
     assert (refused.status_code, refused.json()["error_type"]) == (429, "overloaded")
@@ -103,34 +104,34 @@ def test_bodies_have_room_together(held):
     assert client.post("/classify", **post(padded(1001))).status_code == 413
 
 
-def test_when_all_permits_are_out_a_body_is_refused_unread(running):
+def test_without_a_free_permit_a_body_is_refused_unread(running):
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
     with running(encoder, max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
         waiting = other.submit(client.post, "/classify", **post())
         entered.wait()
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
-            connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")  # and not a byte of it
-            answer = connection.recv(65_536)
+            connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")  # no byte of the body is sent
+            response = connection.recv(65_536)
         free.set()
         assert waiting.result().status_code == 200
-    assert answer.startswith(b"HTTP/1.1 429")
+    assert response.startswith(b"HTTP/1.1 429")
 
 
-def test_many_bodies_leave_no_room_taken(running):
+def test_the_bytes_of_finished_requests_are_released(running):
     with running(max_queue_bytes=1000) as client:
         for size in [999, 1001, 500] * 5:
             client.post("/classify", **post(padded(size)))
         assert client.post("/classify", **post(padded(1000))).status_code == 200
 
 
-def test_a_body_that_is_too_slow_is_cut_off(running):
+def test_a_body_that_is_too_slow_is_408(running):
     with running(body_timeout_s=0.2) as client:
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
             connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 10)
-            answer = connection.recv(65_536)
+            response = connection.recv(65_536)
         assert client.post("/classify", **post()).status_code == 200
-    assert answer.startswith(b"HTTP/1.1 408")
+    assert response.startswith(b"HTTP/1.1 408")
 
 
 def test_a_form_leaves_nothing_in_the_temporary_folder(spawn, tmp_path):
@@ -142,14 +143,15 @@ def test_a_form_leaves_nothing_in_the_temporary_folder(spawn, tmp_path):
     assert process.client.post("/classify", files=files, data={"lables": "cat"}).status_code == 400
     with socket.create_connection((process.client.base_url.host, process.client.base_url.port)) as connection:
         form = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        connection.sendall(form + b"Content-Length: 9000000\r\n\r\n" + PART + bytes(3_000_000))  # and leaves
+        # The client disconnects before the end of the body.
+        connection.sendall(form + b"Content-Length: 9000000\r\n\r\n" + PART + bytes(3_000_000))
     assert process.client.get("/health/live").status_code == 200
     assert process.exit_after_sigterm() == 0
     assert list(folder.iterdir()) == []
 
 
 class BusyEncoder(FakeEncoder):
-    """Decoding does not end before `free` is set."""
+    """An encoder whose decoding waits until `free` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,29 +168,29 @@ def noise(number: int) -> bytes:
     return encoded(Image.fromarray(pixels))
 
 
-def test_bodies_of_requests_that_were_given_up_are_not_kept(running):
+def test_bodies_of_abandoned_requests_are_released(running):
     encoder = BusyEncoder()
     with running(encoder, max_queue_bytes=5_000_000) as client:
         tracemalloc.start()
         try:
             with ThreadPoolExecutor(8) as clients:
-                answers = clients.map(
+                responses = clients.map(
                     lambda number: client.post("/classify", **post(noise(number), **{"X-Request-Timeout-Ms": "300"})),
                     range(40),
                 )
-                statuses = {answer.status_code for answer in answers}
+                statuses = {response.status_code for response in responses}
             gc.collect()
-            # A thread that decodes holds its body until it ends; there are as many as processors.
+            # A decoding thread keeps its body until it ends. There are as many threads as CPUs.
             kept = [trace.size for trace in tracemalloc.take_snapshot().traces if trace.size > 1_000_000]
         finally:
             tracemalloc.stop()
             encoder.free.set()
     assert 504 in statuses
     assert statuses <= {504, 429}
-    assert len(kept) <= 2 * available_cpus(), kept  # the body, and the pixels
+    assert len(kept) <= 2 * available_cpus(), kept  # the body and the pixels of each
 
 
-def test_texts_do_not_wait_for_images_that_are_decoded(running):
+def test_texts_do_not_wait_for_images_that_are_being_decoded(running):
     encoder = BusyEncoder()
     with running(encoder) as client, ThreadPoolExecutor(12) as clients:
         decoding = [clients.submit(client.post, "/classify", **post(noise(number))) for number in range(12)]

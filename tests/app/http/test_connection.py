@@ -1,4 +1,4 @@
-"""What never becomes a request, or not by the rules, to a server that is a process of its own."""
+"""Incomplete, malformed and slow requests, sent to a server in a separate process."""
 
 import json
 import re
@@ -14,33 +14,33 @@ from tests.app.image_files import encoded, plain_image
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_a_head_that_does_not_come_is_not_waited_for(spawn, start):
+def test_a_connection_is_closed_if_the_headers_do_not_arrive_in_time(spawn, start):
     process = spawn(body_timeout_s=0.3)
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(start)
         assert read_all(connection) == b""
 
 
-def test_a_second_request_on_a_connection_has_its_own_time(spawn):
+def test_the_timeout_applies_to_the_headers_of_a_second_request_too(spawn):
     process = spawn(body_timeout_s=0.3)
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /health/live HTTP/1.1\r\nHo")
-        answer = read_all(connection)
-    assert answer.count(b"HTTP/1.1 200 OK") == 1
+        response = read_all(connection)
+    assert response.count(b"HTTP/1.1 200 OK") == 1
 
 
-def test_empty_lines_do_not_keep_a_connection(spawn):
+def test_empty_lines_do_not_keep_a_connection_open(spawn):
     process = spawn(body_timeout_s=0.3)
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"}"):
-            answer += connection.recv(65_536)
+        response = b""
+        while not response.endswith(b"}"):
+            response += connection.recv(65_536)
         connection.sendall(b"\r\n")
         assert read_all(connection) == b""
 
 
-def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
+def test_an_idle_connection_is_kept_open_for_keep_alive_s(spawn):
     request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     with (
         socket.create_connection(address(spawn(keep_alive_s=1)), timeout=30) as short,
@@ -48,7 +48,7 @@ def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
     ):
         long.sendall(request)
         short.sendall(request)
-        assert read_all(short).startswith(b"HTTP/1.1 200 OK")  # and then the end
+        assert read_all(short).startswith(b"HTTP/1.1 200 OK")  # then the server closes the connection
         long.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert read_all(long).count(b"HTTP/1.1 200 OK") == 2
 
@@ -63,7 +63,7 @@ def test_an_idle_connection_is_kept_for_as_long_as_told(spawn):
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "Invalid HTTP request received."),
     ],
 )
-def test_what_is_no_request_is_a_problem_too(spawn, sent, message):
+def test_a_malformed_request_gets_a_problem(spawn, sent, message):
     process = spawn()
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(sent)
@@ -82,13 +82,13 @@ CHUNKED = (
 
 
 @pytest.mark.parametrize("framing", [b"1;" + b"x" * 200_000, b"0\r\n" + b"X: y\r\n" * 50_000])
-def test_a_body_that_is_all_framing_is_refused(spawn, framing):
+def test_a_body_with_too_much_chunk_framing_is_refused(spawn, framing):
     process = spawn()
     with socket.create_connection(address(process), timeout=30) as connection, suppress(ConnectionError):
         connection.sendall(CHUNKED + framing)
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"chunk extensions or trailers is larger than 65,536 bytes" in answer
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 400")
+    assert b"chunk extensions or trailers is larger than 65,536 bytes" in response
 
 
 def test_chunk_extensions_and_trailers_are_ignored(spawn):
@@ -99,17 +99,17 @@ def test_chunk_extensions_and_trailers_are_ignored(spawn):
         assert read_all(connection).startswith(b"HTTP/1.1 200")
 
 
-WISH = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
 PNG = encoded(plain_image())
 
 
-def wishing(start: bytes, fields: bytes = b"") -> bytes:
-    """Returns the head of a request as Java's client sends it, which would rather talk HTTP/2."""
-    return start + b" HTTP/1.1\r\nHost: x\r\n" + WISH + fields + b"\r\n"
+def with_upgrade(start: bytes, fields: bytes = b"") -> bytes:
+    """Returns the head of a request that asks to upgrade to HTTP/2, as Java's client sends it."""
+    return start + b" HTTP/1.1\r\nHost: x\r\n" + UPGRADE + fields + b"\r\n"
 
 
 def upload(body: bytes, framing: bytes) -> bytes:
-    return wishing(b"POST /classify?labels=cat", b"Content-Type: image/png\r\n" + framing) + body
+    return with_upgrade(b"POST /classify?labels=cat", b"Content-Type: image/png\r\n" + framing) + body
 
 
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PNG), PNG)
@@ -118,51 +118,52 @@ HEALTH = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize("split", [len(WHOLE), WHOLE.index(PNG), WHOLE.index(PNG) + 9, 20, WHOLE.index(b"h2c")])
-def test_a_wish_for_another_protocol_is_passed_over(spawn, split):
+def test_a_request_to_upgrade_the_protocol_is_served_as_http_1_1(spawn, split):
     process = spawn()
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in (WHOLE[:split], WHOLE[split:]):
             connection.sendall(piece)
-        connection.sendall(WHOLE + HEALTH)  # the connection goes on
-        answer = read_all(connection)
-    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1 ") == 3
-    assert answer.count(b'"scores"') == 2
+        connection.sendall(WHOLE + HEALTH)  # the connection stays usable
+        response = read_all(connection)
+    assert response.count(b"HTTP/1.1 200 OK") == response.count(b"HTTP/1.1 ") == 3
+    assert response.count(b'"scores"') == 2
     assert process.exit_after_sigterm() == 0
     assert not [line for line in process.log if "pgrade" in line]
 
 
 @pytest.mark.parametrize(
-    ("sent", "answers"),
+    ("sent", "expected"),
     [
         (upload(CHUNKS, b"Transfer-Encoding: chunked\r\n") + HEALTH, [200, 200]),
-        (wishing(b"GET /health/live") + HEALTH, [200, 200]),
-        (wishing(b"GET /nowhere") + HEALTH, [404, 200]),
-        (wishing(b"PRI *") + HEALTH, [400]),
+        (with_upgrade(b"GET /health/live") + HEALTH, [200, 200]),
+        (with_upgrade(b"GET /nowhere") + HEALTH, [404, 200]),
+        (with_upgrade(b"PRI *") + HEALTH, [400]),
         (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n" + HEALTH, [400]),
-        (wishing(b"CONNECT example.com:443"), [400]),
-        (wishing(b"POST /classify", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), [400]),
-        (wishing(b"GET http://x"), [400]),
-        (wishing(b"GET /health/live") * 1_000 + HEALTH, [200] * 1_001),
-        (wishing(b"GET /health/live", b"Connection: close\r\n") + HEALTH, [200]),
+        (with_upgrade(b"CONNECT example.com:443"), [400]),
+        (with_upgrade(b"POST /classify", b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), [400]),
+        (with_upgrade(b"GET http://x"), [400]),
+        (with_upgrade(b"GET /health/live") * 1_000 + HEALTH, [200] * 1_001),
+        (with_upgrade(b"GET /health/live", b"Connection: close\r\n") + HEALTH, [200]),
     ],
 )
-def test_it_is_passed_over_with_any_body_and_none(spawn, sent, answers):
+def test_an_upgrade_is_ignored_with_and_without_a_body(spawn, sent, expected):
     process = spawn()
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(sent)
         statuses = re.findall(rb"HTTP/1.1 (\d+)", read_all(connection))
-    assert [int(status) for status in statuses] == answers
+    assert [int(status) for status in statuses] == expected
 
 
-def test_a_client_of_http_1_0_is_answered_as_one(spawn):
+def test_the_connection_of_an_http_1_0_client_is_closed(spawn):
     process = spawn()
     with socket.create_connection(address(process), timeout=30) as connection:
-        connection.sendall(wishing(b"GET /health/live").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        connection.sendall(with_upgrade(b"GET /health/live").replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert b"connection: close" in connection.recv(65_536)
 
 
-LARGE = b'{"texts": [' + b",".join(b'"%d"' % i for i in range(10_000)) + b"]}"  # 32 numbers each come back
+# The response has 32 numbers for each text.
+LARGE = b'{"texts": [' + b",".join(b'"%d"' % i for i in range(10_000)) + b"]}"
 EMBED = (
     b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n" % len(LARGE)
@@ -171,7 +172,7 @@ EMBED = (
 
 @pytest.fixture
 def reader(spawn):
-    """A connection with a small window, whose client has asked for megabytes."""
+    """A connection with a small receive buffer, on which a response of megabytes was requested."""
     process = spawn(body_timeout_s=1)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -185,19 +186,19 @@ def open_files(process) -> int:
     return len(list(Path(f"/proc/{process.popen.pid}/fd").iterdir()))
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_not_waited_for(reader):
+def test_a_client_that_reads_nothing_of_its_response_is_disconnected(reader):
     process, connection = reader
     connection.recv(1)
     before = open_files(process)
     process.wait_for(lambda: open_files(process) < before)
-    assert len(read_all(connection)) < 1_000_000  # what the network held by then
+    assert len(read_all(connection)) < 1_000_000  # what was already in the network buffers
 
 
-def test_a_client_that_takes_its_answer_slowly_gets_it_whole(reader):
+def test_a_client_that_reads_its_response_slowly_gets_all_of_it(reader):
     _, connection = reader
-    answer = connection.recv(65_536)
+    response = connection.recv(65_536)
     for _ in range(8):
-        time.sleep(0.25)  # longer in all than the service waits for one that takes nothing
-        answer += connection.recv(300_000, socket.MSG_WAITALL)
-    answer += read_all(connection)
-    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["embeddings"]) == 10_000
+        time.sleep(0.25)  # 2 s in all: longer than the service waits for a client that reads nothing
+        response += connection.recv(300_000, socket.MSG_WAITALL)
+    response += read_all(connection)
+    assert len(json.loads(response.partition(b"\r\n\r\n")[2])["embeddings"]) == 10_000

@@ -18,12 +18,12 @@ def post(colour=RED, **headers: str) -> dict:
     }
 
 
-def connected(client) -> socket.socket:
+def connect(client) -> socket.socket:
     return socket.create_connection((client.base_url.host, client.base_url.port), timeout=30)
 
 
 class Gate:
-    """Holds the device inside a batch until it is opened."""
+    """Blocks the device inside a batch until `free` is set."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -34,20 +34,20 @@ class Gate:
         self.free.wait()
 
 
-def test_at_its_deadline_a_request_is_504_and_never_computed(running):
+def test_a_request_that_reaches_its_deadline_is_504_and_never_computed(running):
     gate = Gate()
     encoder = FakeEncoder(gate)
     with running(encoder) as client, ThreadPoolExecutor(1) as other:
         waiting = other.submit(client.post, "/classify", **post())
         gate.entered.wait()
-        answer = client.post("/classify", **post(BLUE, **{"X-Request-Timeout-Ms": "500"}))
+        response = client.post("/classify", **post(BLUE, **{"X-Request-Timeout-Ms": "500"}))
         gate.free.set()
         assert waiting.result().status_code == 200
         assert client.post("/classify", **post(GREEN)).status_code == 200
         counted = client.get("/metrics").text
-    problem = answer.json()
-    assert (answer.status_code, problem["error_type"]) == (504, "deadline_exceeded")
-    assert problem["detail"] == "There was no answer within 0.5 s. Nothing is computed for it any more."
+    problem = response.json()
+    assert (response.status_code, problem["error_type"]) == (504, "deadline_exceeded")
+    assert problem["detail"] == "There was no response within 0.5 s. The request was cancelled."
     assert sum(encoder.image_batches) == 2  # red and green
     assert 'siglip_dropped_rows_total{tower="image"} 1.0' in counted
     assert 'siglip_rejected_total{reason="deadline_exceeded"} 1.0' in counted
@@ -57,47 +57,47 @@ def test_at_its_deadline_a_request_is_504_and_never_computed(running):
 def test_no_request_may_take_longer_than_the_setting(running, timeout_s, header):
     gate = Gate()
     with running(FakeEncoder(gate), request_timeout_s=timeout_s) as client:
-        answer = client.post("/classify", **post(**header))
+        response = client.post("/classify", **post(**header))
         gate.free.set()
-    assert answer.status_code == 504
-    assert "within 0.05 s" in answer.json()["detail"]
+    assert response.status_code == 504
+    assert "within 0.05 s" in response.json()["detail"]
 
 
-def test_the_time_of_the_body_counts(running):
-    with running(request_timeout_s=0.1) as client, connected(client) as connection:
+def test_the_time_to_receive_the_body_counts(running):
+    with running(request_timeout_s=0.1) as client, connect(client) as connection:
         connection.sendall(b"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n")
         connection.sendall(b"Content-Type: image/png\r\n\r\nx")
-        answer = connection.recv(65_536)
-    assert answer.startswith(b"HTTP/1.1 504")
-    assert b"connection: close" in answer.lower()
+        response = connection.recv(65_536)
+    assert response.startswith(b"HTTP/1.1 504")
+    assert b"connection: close" in response.lower()
 
 
 @pytest.mark.parametrize("given", ["", "0", "-1", "1.5", "soon", "1" * 10, "٣"])
-def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(client, given):
-    answer = client.post("/classify", **post(**{"X-Request-Timeout-Ms": given.encode()}))
-    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
-    assert "X-Request-Timeout-Ms must be a whole number" in answer.json()["detail"]
+def test_a_timeout_that_is_not_a_whole_number_of_milliseconds_is_refused(client, given):
+    response = client.post("/classify", **post(**{"X-Request-Timeout-Ms": given.encode()}))
+    assert (response.status_code, response.json()["error_type"]) == (400, "invalid_request")
+    assert "X-Request-Timeout-Ms must be a whole number" in response.json()["detail"]
 
 
-def leave(client, before_leaving: Callable[[], object]) -> None:
-    """Sends a request for a blue image and closes the connection without waiting for the answer."""
+def disconnect(client, before_closing: Callable[[], object]) -> None:
+    """Sends a request for a blue image and closes the connection without waiting for the response."""
     body = encoded(plain_image(BLUE))
-    with connected(client) as connection:
+    with connect(client) as connection:
         connection.sendall(
             b"POST /classify?labels=bird HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
             + f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
-        before_leaving()
+        before_closing()
 
 
-def test_a_request_whose_client_has_left_is_never_computed(running, caplog):
+def test_a_request_whose_client_has_disconnected_is_never_computed(running, caplog):
     gate = Gate()
     encoder = FakeEncoder(gate)
     with running(encoder) as client, ThreadPoolExecutor(1) as other, caplog.at_level(logging.INFO, "app"):
         waiting = other.submit(client.post, "/classify", **post())
         gate.entered.wait()
-        leave(client, lambda: client.get("/health/live"))
+        disconnect(client, lambda: client.get("/health/live"))
         while not any(getattr(record, "facts", {}).get("status") == 499 for record in caplog.records):
             client.get("/health/live")
         gate.free.set()
@@ -105,15 +105,15 @@ def test_a_request_whose_client_has_left_is_never_computed(running, caplog):
         assert client.post("/classify", **post(GREEN)).status_code == 200
         counted = client.get("/metrics").text
     assert sum(encoder.image_batches) == 2  # red and green
-    assert sum(encoder.text_batches) == 1  # not of bird
+    assert sum(encoder.text_batches) == 1  # of cat, not of bird
     assert 'siglip_rejected_total{reason="departed"} 1.0' in counted
 
 
-def test_a_client_that_leaves_during_the_batch_spoils_nothing(running, caplog):
+def test_a_client_that_disconnects_during_the_batch_does_not_affect_the_next(running, caplog):
     gate = Gate()
     encoder = FakeEncoder(gate)
     with running(encoder) as client, caplog.at_level(logging.INFO, "app"):
-        leave(client, gate.entered.wait)
+        disconnect(client, gate.entered.wait)
         while not any(getattr(record, "facts", {}).get("status") == 499 for record in caplog.records):
             client.get("/health/live")
         gate.free.set()

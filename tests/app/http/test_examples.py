@@ -20,7 +20,7 @@ BODIES = [
 
 
 def sent(client, method, path, media_type, example):
-    """Sends an example as a client would that has read the document."""
+    """Sends an example request, as a client that follows the OpenAPI document would."""
     path = path.format(name="pets", model="FakeSigLIP", version="1")
     if media_type == "application/json":
         return client.request(method, path, json=example)
@@ -39,17 +39,17 @@ def as_list(value):
 
 
 @pytest.mark.parametrize(("method", "path", "media_type", "schema"), BODIES)
-def test_every_request_that_is_shown_succeeds(client, method, path, media_type, schema):
+def test_every_example_of_a_request_succeeds(client, method, path, media_type, schema):
     for one in schema.get("anyOf", [schema]):
-        answer = sent(client, method, path, media_type, one["example"])
-        assert answer.status_code in (200, 201), answer.text
+        response = sent(client, method, path, media_type, one["example"])
+        assert response.status_code in (200, 201), response.text
 
 
-def test_every_error_is_shown():
+def test_every_error_has_an_example():
     assert set(EXAMPLES) == set(ServiceError.__subclasses__())
 
 
-def test_the_scores_that_are_shown_agree_with_each_other():
+def test_the_scores_of_the_example_are_consistent():
     total = sum(math.exp(score["logit"]) for score in SCORES)
     for score in SCORES:
         assert score["sigmoid"] == pytest.approx(1 / (1 + math.exp(-score["logit"])), rel=2e-3)

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the running service against it by requests that schemathesis makes up from it."""
+"""The OpenAPI document. schemathesis generates requests from it and checks the responses of a running service."""
 
 import jsonschema
 import pytest
@@ -22,14 +22,15 @@ def address(running):
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_every_answer_is_one_that_the_contract_names(address, path, method):
+def test_every_response_is_documented(address, path, method):
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
 
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(operation.as_strategy())
     def check(case):
-        case.headers.pop("X-Request-Timeout-Ms", None)  # a millisecond is not enough, and 504 is tested elsewhere
-        # Random bytes are no image and random words no template: what fits the document may still be refused, with 4xx.
+        # A generated timeout of a few milliseconds would cause a 504, which test_deadline.py tests.
+        case.headers.pop("X-Request-Timeout-Ms", None)
+        # A request that fits the document may still be refused with 4xx: random bytes are not an image, for example.
         case.call_and_validate(base_url=address, excluded_checks=[positive_data_acceptance])
 
     check()
@@ -57,13 +58,13 @@ def test_every_request_response_and_error_has_an_example_that_fits(path, method)
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_every_answer_names_the_request_id(path, method):
+def test_every_response_documents_its_request_id(path, method):
     for status, response in DOCUMENT["paths"][path][method]["responses"].items():
         assert "X-Request-Id" in response["headers"]
         assert ("Retry-After" in response["headers"]) == (status == "429")
 
 
-def test_keys_are_named_where_one_is_needed():
+def test_operations_that_need_a_key_document_it():
     document = create_app(Settings(api_keys="k")).openapi()
     assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
     assert document["paths"]["/classify"]["post"]["security"] == [{"bearer": []}, {"header": []}]
@@ -72,6 +73,6 @@ def test_keys_are_named_where_one_is_needed():
     assert "security" not in DOCUMENT["paths"]["/classify"]["post"]
 
 
-def test_a_request_s_own_deadline_is_a_parameter():
+def test_the_timeout_header_is_documented_as_a_parameter():
     (name,) = [p["name"] for p in DOCUMENT["paths"]["/classify"]["post"]["parameters"] if p["in"] == "header"]
     assert name == "X-Request-Timeout-Ms"

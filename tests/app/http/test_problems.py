@@ -41,7 +41,7 @@ REQUESTS = {
     "invalid_labels": (422, raw(labels=" ")),
     "invalid_template": (422, raw(templates="a photo")),
 }
-IN_A_SERVICE_OF_THEIR_OWN = {
+TESTED_SEPARATELY = {
     "unauthorized",
     "body_timeout",
     "overloaded",
@@ -52,35 +52,35 @@ IN_A_SERVICE_OF_THEIR_OWN = {
 }
 
 
-def check_problem(answer, status: int, code: str) -> dict:
-    problem = answer.json()
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
+def check_problem(response, status: int, code: str) -> dict:
+    problem = response.json()
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert (problem["status"], problem["error_type"], problem["type"]) == (status, code, f"urn:siglip:error:{code}")
-    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert problem["request_id"] == response.headers["X-Request-Id"]
     assert problem["detail"] == problem["error"] != ""
     assert problem["title"]
     assert all(set(fault) == {"pointer", "message"} for fault in problem["errors"])
-    assert "Traceback" not in answer.text
+    assert "Traceback" not in response.text
     return problem
 
 
 @pytest.mark.parametrize(("code", "status", "request_"), [(code, *row) for code, row in REQUESTS.items()])
-def test_a_failure_is_a_problem_with_its_code(client, code, status, request_):
+def test_an_error_is_a_problem_with_its_code(client, code, status, request_):
     check_problem(client.request(**request_), status, code)
 
 
-def test_every_code_has_its_request_here():
-    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | IN_A_SERVICE_OF_THEIR_OWN
+def test_every_code_is_tested_in_this_file():
+    assert {error.code for error in ServiceError.__subclasses__()} == REQUESTS.keys() | TESTED_SEPARATELY
 
 
-def test_a_method_that_is_not_allowed_is_told_which_is(client):
-    answer = client.get("/classify")
-    assert answer.headers["Allow"] == "POST"
-    assert answer.json()["detail"] == "This path accepts POST."
+def test_a_method_that_is_not_allowed_gets_the_allowed_ones(client):
+    response = client.get("/classify")
+    assert response.headers["Allow"] == "POST"
+    assert response.json()["detail"] == "This path accepts POST."
 
 
-def test_a_full_queue_is_429_with_whole_seconds_and_probes_still_answer(running):
+def test_a_full_queue_is_429_with_retry_after_and_probes_still_succeed(running):
     entered, free = threading.Event(), threading.Event()
 
     def before_batch() -> None:
@@ -90,12 +90,12 @@ def test_a_full_queue_is_429_with_whole_seconds_and_probes_still_answer(running)
     with running(FakeEncoder(before_batch), max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
         waiting = other.submit(client.request, **raw())
         entered.wait()
-        answer = client.request(**raw())
+        response = client.request(**raw())
         ready = client.get("/health/ready")
         free.set()
         assert waiting.result().status_code == 200
-    check_problem(answer, 429, "overloaded")
-    assert int(answer.headers["Retry-After"]) >= 1
+    check_problem(response, 429, "overloaded")
+    assert int(response.headers["Retry-After"]) >= 1
     assert ready.status_code == 200
 
 
@@ -123,20 +123,20 @@ def test_a_request_during_the_start_is_503_with_the_stage(running):
     with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
         while "compiling" not in client.get("/health/ready").text:
             pass
-        answer = client.request(**raw())
+        response = client.request(**raw())
         free.set()
-    problem = check_problem(answer, 503, "not_ready")
+    problem = check_problem(response, 503, "not_ready")
     assert problem["detail"] == "The model is not ready: compiling."
 
 
 def test_a_request_without_its_key_is_401(running):
     with running(api_keys="sesame") as client:
-        answer = client.request(**raw())
-    check_problem(answer, 401, "unauthorized")
-    assert "sesame" not in answer.text
+        response = client.request(**raw())
+    check_problem(response, 401, "unauthorized")
+    assert "sesame" not in response.text
 
 
-def test_a_body_that_does_not_come_is_408(running):
+def test_a_body_that_does_not_arrive_in_time_is_408(running):
     def slow():
         yield PNG[:10]
         free.wait()
@@ -152,9 +152,9 @@ def test_a_body_that_does_not_come_is_408(running):
 def test_a_request_that_takes_too_long_is_504(running):
     free = threading.Event()
     with running(FakeEncoder(before_batch=free.wait), request_timeout_s=0.1) as client:
-        answer = client.request(**raw())
+        response = client.request(**raw())
         free.set()
-    check_problem(answer, 504, "deadline_exceeded")
+    check_problem(response, 504, "deadline_exceeded")
 
 
 def test_a_probe_during_the_drain_is_503(spawn):

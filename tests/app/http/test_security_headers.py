@@ -4,7 +4,7 @@ ORIGIN = "https://shop.example"
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/info", "/nowhere", "/classify"])
-def test_every_answer_has_the_security_headers(client, path):
+def test_every_response_has_the_security_headers(client, path):
     headers = client.get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -12,7 +12,7 @@ def test_every_answer_has_the_security_headers(client, path):
     assert headers["Cache-Control"] == "no-store"
 
 
-def test_the_page_of_the_contract_may_load_what_it_needs_and_no_more(client):
+def test_the_docs_page_may_load_only_what_it_needs(client):
     policy = client.get("/docs").headers["Content-Security-Policy"]
     page = client.get("/docs").text
     assert "default-src 'none'" in policy
@@ -33,18 +33,18 @@ def preflight(origin: str) -> dict:
     }
 
 
-def test_without_origins_no_page_of_another_may_call(client):
-    answer = client.request(**preflight(ORIGIN))
-    assert answer.status_code == 405
-    assert "Access-Control-Allow-Origin" not in answer.headers
+def test_without_cors_origins_pages_of_other_origins_may_not_call(client):
+    response = client.request(**preflight(ORIGIN))
+    assert response.status_code == 405
+    assert "Access-Control-Allow-Origin" not in response.headers
     assert "Access-Control-Allow-Origin" not in client.get("/info", headers={"Origin": ORIGIN}).headers
 
 
-def test_pages_of_the_named_origins_may_call_and_see_the_errors(running):
+def test_pages_of_the_configured_origins_may_call_and_read_errors(running):
     with running(cors_origins=f"{ORIGIN}, https://two.example", api_keys="k") as client:
-        answer = client.request(**preflight(ORIGIN))
-        assert answer.status_code == 200  # a preflight carries no key
-        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        response = client.request(**preflight(ORIGIN))
+        assert response.status_code == 200  # a preflight carries no key
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert client.request(**preflight("https://evil.example")).status_code == 400
         refused = client.post("/classify", headers={"Origin": ORIGIN})
     assert refused.status_code == 401

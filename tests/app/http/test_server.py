@@ -1,4 +1,4 @@
-"""The server as a process of its own: signals, the drain, and bodies that are refused or slow."""
+"""The server in a separate process: signals, draining, and bodies that are refused or slow."""
 
 import json
 import signal
@@ -21,21 +21,21 @@ CLASSIFY = {
 }
 
 
-def test_after_sigterm_the_service_is_unready_at_once_and_serves_until_the_drain_ends(spawn):
+def test_after_sigterm_the_service_is_unready_at_once_but_serves_requests_until_the_drain_ends(spawn):
     process = spawn("slow", drain_s=1.5)
     with ThreadPoolExecutor(1) as other:
-        under_way = other.submit(process.client.request, **CLASSIFY)
+        in_progress = other.submit(process.client.request, **CLASSIFY)
         process.popen.send_signal(signal.SIGTERM)
         ready = process.wait_until_draining()
         late, live = process.client.request(**CLASSIFY), process.client.get("/health/live")
-        assert under_way.result().status_code == 200
+        assert in_progress.result().status_code == 200
     assert (ready.status_code, ready.json()["error_type"]) == (503, "draining")
     assert (late.status_code, live.status_code) == (200, 200)
     assert late.headers["Connection"] == "close"
     assert process.exit_status() == 0
 
 
-def test_what_is_under_way_when_the_drain_ends_is_answered(spawn):
+def test_a_request_in_progress_when_the_drain_ends_gets_its_response(spawn):
     process = spawn("slow", drain_s=0)
     with ThreadPoolExecutor(1) as other, socket.create_connection(address(process), timeout=30) as connection:
         body = CLASSIFY["content"]
@@ -44,13 +44,13 @@ def test_what_is_under_way_when_the_drain_ends_is_answered(spawn):
         process.popen.send_signal(signal.SIGTERM)
         process.wait_for(lambda: any("Waiting for connections" in line for line in process.log))
         connection.sendall(body[10:])
-        answer = other.submit(read_all, connection).result()
-    assert answer.startswith(b"HTTP/1.1 200")
+        response = other.submit(read_all, connection).result()
+    assert response.startswith(b"HTTP/1.1 200")
     assert process.exit_status() == 0
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_at_once(spawn, first):
+def test_a_second_signal_ends_the_process_at_once(spawn, first):
     process = spawn("sticks", drain_s=600)
     with ThreadPoolExecutor(1) as other:
         stuck = other.submit(process.client.request, **CLASSIFY)
@@ -62,16 +62,16 @@ def test_a_second_signal_ends_at_once(spawn, first):
 
 
 @pytest.mark.parametrize(("behaviour", "number"), [("never loads", signal.SIGTERM), ("works", signal.SIGINT)])
-def test_without_anything_to_drain_the_first_signal_is_enough(spawn, behaviour, number):
+def test_without_anything_to_drain_the_first_signal_ends_the_process(spawn, behaviour, number):
     process = spawn(behaviour, wait=behaviour == "works", drain_s=600)
     process.popen.send_signal(number)
     assert process.exit_status() == 0
 
 
-def test_a_device_thread_that_ends_is_told_to_who_waits_and_ends_the_process(spawn):
+def test_if_the_device_thread_ends_the_waiting_request_is_500_and_the_process_exits(spawn):
     process = spawn("dies")
-    answer = process.client.request(**CLASSIFY)
-    assert (answer.status_code, answer.json()["error_type"]) == (500, "internal_error")
+    response = process.client.request(**CLASSIFY)
+    assert (response.status_code, response.json()["error_type"]) == (500, "internal_error")
     assert process.exit_status() == 1
     assert any("the thread device has ended" in line for line in process.log)
 
@@ -87,31 +87,31 @@ def test_an_upload_with_a_wrong_key_is_refused_unread(spawn):
     before_bytes = read_bytes()
     with socket.create_connection(address(process), timeout=30) as connection:
         connection.sendall(head(100_000_000, "X-API-Key: wrong"))
-        answer = connection.recv(1)  # by the head alone
+        response = connection.recv(1)  # the server responds to the headers without the body
         sent_bytes = 0
         with suppress(ConnectionError):
             while sent_bytes < 100_000_000:
                 sent_bytes += connection.send(bytes(65_536))
-        answer += read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 401")
+        response += read_all(connection)
+    assert response.startswith(b"HTTP/1.1 401")
     assert sent_bytes < 100_000_000
     assert read_bytes() - before_bytes < 65_536
 
 
-def test_a_slow_body_is_cut_off_and_others_are_served_meanwhile(spawn):
+def test_a_slow_body_is_408_and_other_requests_are_served_meanwhile(spawn):
     process = spawn(body_timeout_s=0.5)
     with socket.create_connection(address(process), timeout=30) as connection, ThreadPoolExecutor(1) as other:
         connection.sendall(head(1000) + b"x")
-        answer = other.submit(read_all, connection)
+        response = other.submit(read_all, connection)
         assert process.client.request(**CLASSIFY).status_code == 200
-        headers, _, body = answer.result().partition(b"\r\n\r\n")
+        headers, _, body = response.result().partition(b"\r\n\r\n")
     assert headers.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in headers.lower()
     assert json.loads(body)["detail"] == "The body did not arrive within 0.5 s."
 
 
 @pytest.mark.parametrize("name", ["request_timeout_s", "body_timeout_s", "canary_s"])
-def test_a_time_without_end_is_no_limit(spawn, name):
+def test_an_infinite_timeout_means_no_limit(spawn, name):
     process = spawn(**{name: "inf"})
     assert process.client.request(**CLASSIFY).status_code == 200
     limit = process.client.get("/info").json()["limits"]["request_timeout_s"]

@@ -27,21 +27,21 @@ def test_the_callers_valid_request_id_is_kept(client, headers, expected):
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129, "a/b", "é", "a\u2028b", "a\tb"])
 def test_an_invalid_request_id_is_replaced(client, given):
-    answer = client.get("/health/live", headers={"X-Request-Id": given.encode()})
-    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+    response = client.get("/health/live", headers={"X-Request-Id": given.encode()})
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/info"), ("GET", "/nowhere"), ("PUT", "/info"), ("POST", "/classify")]
 )
-def test_every_answer_has_an_id_and_its_timing(client, method, path):
-    answer = client.request(method, path)
-    assert len(answer.headers["X-Request-Id"]) == 32
-    assert answer.headers["Server-Timing"].startswith("total;dur=")
+def test_every_response_has_a_request_id_and_its_timing(client, method, path):
+    response = client.request(method, path)
+    assert len(response.headers["X-Request-Id"]) == 32
+    assert response.headers["Server-Timing"].startswith("total;dur=")
 
 
 def line_of(caplog: pytest.LogCaptureFixture, route: str) -> logging.LogRecord:
-    """Returns the line of the one request to a route; it may come after the answer."""
+    """Returns the log line of the only request to a route. Waits for it: it may be logged after the response."""
     deadline_s = time.monotonic() + 10
     while not (lines := [record for record in caplog.records if getattr(record, "facts", {}).get("route") == route]):
         assert time.monotonic() < deadline_s, f"no line of a request to {route}"
@@ -50,11 +50,11 @@ def line_of(caplog: pytest.LogCaptureFixture, route: str) -> logging.LogRecord:
     return line
 
 
-def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
+def test_a_request_is_one_log_line_with_sizes_and_without_content(client, caplog):
     image = encoded(plain_image())
     with caplog.at_level(logging.INFO, "app"):
         headers = {"Content-Type": "image/png", "X-Secret": "sesame"}
-        answer = client.post("/classify", params={"labels": "sesame"}, content=image, headers=headers)
+        response = client.post("/classify", params={"labels": "sesame"}, content=image, headers=headers)
         line = line_of(caplog, "/classify").facts
     assert {"request_id", "receive_ms", "decode_ms", "queue_ms", "image_ms", "text_ms", "total_ms"} < set(line)
     expected = {
@@ -63,7 +63,7 @@ def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
         "path": "/classify",
         "status": 200,
         "request_bytes": len(image),
-        "response_bytes": len(answer.content),
+        "response_bytes": len(response.content),
         "labels": 1,
         "image": "24x24",
         "format": "PNG",
@@ -72,7 +72,7 @@ def test_a_request_is_one_line_with_sizes_and_no_content(client, caplog):
     assert "sesame" not in str(line)
 
 
-def test_a_refused_request_is_one_line_with_its_code(client, caplog):
+def test_a_refused_request_is_one_log_line_with_its_code(client, caplog):
     with caplog.at_level(logging.INFO, "app"):
         client.post("/classify", content=b"sesame", headers={"Content-Type": "text/plain"})
         line = line_of(caplog, "/classify").facts
@@ -91,7 +91,7 @@ def test_a_refused_request_is_one_line_with_its_code(client, caplog):
     ],
     ids=["new line", "terminal", "unicode", "no unicode", "quotes", "huge"],
 )
-def test_a_hostile_path_is_one_short_line_of_visible_characters(raw, client, caplog, path):
+def test_a_hostile_path_is_one_short_log_line_of_visible_characters(raw, client, caplog, path):
     with caplog.at_level(logging.INFO, "app"):
         status, _, _ = raw(b"GET " + path + b"?sesame HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         record = line_of(caplog, "unknown")
@@ -104,7 +104,7 @@ def test_a_hostile_path_is_one_short_line_of_visible_characters(raw, client, cap
 
 
 def value(client, series: str) -> float:
-    """Returns the value of one series now; 0 if there is none."""
+    """Returns the current value of a series, or 0 if it does not exist."""
     found = re.search(rf"^{re.escape(series)} (.+)$", client.get("/metrics").text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -120,7 +120,7 @@ def value(client, series: str) -> float:
         (lambda client: client.request("PROPFIND", "/info"), ("/info", "other", 405)),
     ],
 )
-def test_an_answer_counts_on_its_route_whoever_gave_it(running, send, labels):
+def test_every_response_is_counted_with_its_route(running, send, labels):
     route, method, status = labels
     with running(max_body_bytes=100) as client:
         send(client)
@@ -130,16 +130,16 @@ def test_an_answer_counts_on_its_route_whoever_gave_it(running, send, labels):
         assert value(client, series) == 1
 
 
-def test_refused_work_is_counted_by_its_reason_and_a_probe_refuses_no_work(running):
+def test_refused_work_is_counted_by_reason_and_refused_probes_are_not(running):
     with running(max_body_bytes=100) as client:
         client.post("/classify", content=b"x" * 101)
-        client.post("/classify", content=b"x")  # its content type is not accepted: nobody was refused work
+        client.post("/classify", content=b"x")  # a wrong content type is the client's error, not refused work
         client.post("/health", content=b"x" * 101)
         assert value(client, 'siglip_rejected_total{reason="body_too_large"}') == 1
         assert value(client, 'siglip_rejected_total{reason="other"}') == 0
 
 
-def test_a_client_that_leaves_is_counted_and_has_its_line(running, caplog):
+def test_a_client_that_disconnects_is_counted_and_logged(running, caplog):
     with caplog.at_level(logging.INFO, "app"), running() as client:
         with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
             connection.sendall(b"POST /classify?labels=a HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n")
@@ -170,7 +170,7 @@ def test_paths_that_do_not_exist_add_no_series(client):
 
 @pytest.fixture(scope="module")
 def template() -> Callable[[str, str], str]:
-    """Returns the template for a method and a path, in an app with parameters and prefixes."""
+    """Returns a function from method and path to the route's template, for an app with parameters and prefixes."""
 
     async def endpoint() -> None: ...
 
@@ -199,5 +199,5 @@ def template() -> Callable[[str, str], str]:
         ("GET", "", "unknown"),
     ],
 )
-def test_a_route_is_its_template(template, method, path, expected):
+def test_the_template_of_a_route_is_found(template, method, path, expected):
     assert template(method, path) == expected

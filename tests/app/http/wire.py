@@ -1,4 +1,4 @@
-"""Bytes to and from a process, for what no HTTP client would send."""
+"""Raw bytes to and from a server in a separate process, for requests that an HTTP client would not send."""
 
 import socket
 from contextlib import suppress
@@ -14,8 +14,8 @@ def head(length: int, *more: str) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    answer = b""
-    with suppress(ConnectionResetError):  # after the answer, where not all that was sent has been read
+    response = b""
+    with suppress(ConnectionResetError):  # the server did not read the whole request
         while piece := connection.recv(65_536):
-            answer += piece
-    return answer
+            response += piece
+    return response

@@ -38,20 +38,20 @@ GREY_16 = (GREY.astype(np.uint16) << 8) | 0x7B
 RGB_16 = (quarters().astype(np.uint16) * 256 + 0x35).astype(">u2")
 ROWS_16 = b"".join(b"\0" + row.tobytes() for row in RGB_16)
 
-EXTRA_SAMPLES = b"\x52\x01\x03\0\x01\0\0\0"  # the TIFF tag, before its value: 2 is alpha, 1 is premultiplied
+EXTRA_SAMPLES = b"\x52\x01\x03\0\x01\0\0\0"  # the TIFF tag without its value: 2 is alpha, 1 is premultiplied alpha
 
 COLOURS = {
     "1 bit": (encoded(Image.fromarray(GREY > 127)), np.where(GREY_RGB > 127, 255, 0), []),
     "grey": (encoded(GREY), GREY_RGB, []),
     "palette": (encoded(palette_image()), quarters(), []),
     "grey, opaque alpha": (encoded(grey_alpha(255)), GREY_RGB, []),
-    "grey, no alpha at all": (encoded(grey_alpha(0)), np.full((16, 16, 3), 255), ["alpha_composited_on_white"]),
+    "grey, transparent": (encoded(grey_alpha(0)), np.full((16, 16, 3), 255), ["alpha_composited_on_white"]),
     "RGBA, half": (
         encoded(Image.new("RGBA", (4, 4), (*RED, 128))),
         np.full((4, 4, 3), HALF),
         ["alpha_composited_on_white"],
     ),
-    "RGBA, hidden red": (
+    "RGBA, transparent red": (
         encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 0))),
         np.full((4, 4, 3), 255),
         ["alpha_composited_on_white"],
@@ -142,10 +142,11 @@ def test_a_cmyk_jpeg_is_read_with_adobes_inverted_inks():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_strips_meet_without_a_seam_whichever_way_the_image_is_turned(orientation):
+def test_strips_join_without_a_seam_in_every_orientation(orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    pixels = np.random.default_rng(0).integers(0, 256, (1_100, 2_000, 3)).astype(np.uint8)  # two strips and a bit
+    # The image has a little more than two strips.
+    pixels = np.random.default_rng(0).integers(0, 256, (1_100, 2_000, 3)).astype(np.uint8)
     expected = Image.fromarray(pixels)
     if orientation > 1:
         expected = expected.transpose(UPRIGHT[orientation])
@@ -153,7 +154,7 @@ def test_strips_meet_without_a_seam_whichever_way_the_image_is_turned(orientatio
     assert (pixels_of(decode(data, pixels.size)) == np.asarray(expected)).all()
 
 
-def test_one_clear_pixel_in_the_last_strip_is_noted():
+def test_one_transparent_pixel_in_the_last_strip_is_noted():
     image = Image.new("RGBA", (2_000, 1_100), (*RED, 255))
     image.putpixel((1_999, 1_099), (*RED, 0))
     decoded = decode(encoded(image), 10_000_000)

@@ -8,7 +8,7 @@ from PIL import Image
 from app.images import headers
 from app.images.headers import Header
 from tests.app.image_files import encoded
-from tests.app.images.hostile import bmp, dot, gif, grey_tiff, jpeg, packed_text, png_chunk, tiff, webp
+from tests.app.images.hostile import bmp, compressed_text, gif, grey_tiff, jpeg, one_pixel_png, png_chunk, tiff, webp
 
 BLANK = Image.new("RGB", (40, 30))
 MORE = {"save_all": True, "append_images": [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]}
@@ -29,7 +29,7 @@ READ = {
     "GIF": (headers.read_gif, encoded(BLANK, "GIF", **MORE), Header(40, 30, 3)),
     "GIF whose frame is larger": (headers.read_gif, gif(1, (300, 200)), Header(300, 200)),
     "BMP": (headers.read_bmp, encoded(BLANK, "BMP"), Header(40, 30)),
-    "BMP from top to bottom": (headers.read_bmp, bmp(40, -30, 0, b""), Header(40, 30)),
+    "BMP with the top row first": (headers.read_bmp, bmp(40, -30, 0, b""), Header(40, 30)),
     "BMP of OS/2": (headers.read_bmp, b"BM" + bytes(12) + struct.pack("<IHHHH", 12, 40, 30, 1, 24), Header(40, 30)),
     "TIFF": (headers.read_tiff, encoded(BLANK, "TIFF", **MORE), Header(40, 30, 3)),
     "TIFF, tiles": (
@@ -40,7 +40,7 @@ READ = {
     "TIFF, the other byte order": (headers.read_tiff, encoded(np.zeros((30, 40), ">u2"), "TIFF"), Header(40, 30)),
     "TIFF, JPEG inside": (headers.read_tiff, encoded(BLANK, "TIFF", compression="jpeg"), Header(40, 30)),
     "BigTIFF": (headers.read_tiff, encoded(BLANK, "TIFF", big_tiff=True), Header(40, 30)),
-    "TIFF whose pages go round": (
+    "TIFF whose pages form a loop": (
         headers.read_tiff,
         tiff({256: [8], 257: [8], 273: [0]}, bytes(64))[:-4] + struct.pack("<I", 72),
         Header(8, 8),
@@ -75,13 +75,13 @@ def test_a_header_is_read_without_decoding(read, data, expected):
         (b"zTXt", b"", 0),
     ],
 )
-def test_the_length_of_a_packed_text_is_known(kind, body, expected):
+def test_the_uncompressed_length_of_a_text_chunk_is_found(kind, body, expected):
     assert headers.unpacked_bytes(kind, body) == expected
 
 
-def test_texts_of_an_honest_length_are_accepted():
-    texts = packed_text(b"zTXt", bytes(900_000)) * 5 + png_chunk(b"tEXt", b"Comment\0" + bytes(5_000_000))
-    assert headers.read_png(dot(texts)) == Header(1, 1)
+def test_text_chunks_within_the_limit_are_accepted():
+    texts = compressed_text(b"zTXt", bytes(900_000)) * 5 + png_chunk(b"tEXt", b"Comment\0" + bytes(5_000_000))
+    assert headers.read_png(one_pixel_png(texts)) == Header(1, 1)
 
 
 def test_a_small_bmp_may_have_run_lengths():

@@ -14,7 +14,7 @@ LOSSLESS = [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "ti
 
 
 @pytest.mark.parametrize(("image_format", "options"), LOSSLESS)
-def test_a_lossless_file_gives_back_its_pixels(image_format, options):
+def test_a_lossless_file_is_decoded_exactly(image_format, options):
     image = decode(encoded(quarters(), image_format, **options), MAX_PIXELS)
     assert (pixels_of(image) == quarters()).all()
     assert (image.format, image.notes) == (image_format, [])
@@ -22,7 +22,7 @@ def test_a_lossless_file_gives_back_its_pixels(image_format, options):
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "GIF", "AVIF"])
-def test_a_lossy_file_gives_back_about_its_pixels(image_format):
+def test_a_lossy_file_is_decoded_approximately(image_format):
     if image_format == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     image = decode(encoded(plain_image(GREEN), image_format), MAX_PIXELS)
@@ -36,14 +36,14 @@ def test_exif_orientation_is_applied(image_format, orientation):
     if image_format == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     stored = Image.fromarray(quarters())
-    if orientation in UPRIGHT:  # store it turned, so that the tag makes it upright
+    if orientation in UPRIGHT:  # store it rotated or mirrored, so that the tag makes it upright
         inverse = {6: UPRIGHT[8], 8: UPRIGHT[6]}.get(orientation, UPRIGHT[orientation])
         stored = stored.transpose(inverse)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image = decode(encoded(stored, image_format, exif=exif, quality=95), MAX_PIXELS)
     assert pixels_of(image).shape == quarters().shape == (image.height, image.width, 3)
-    centres = np.ix_([4, 12], [8, 24])  # of the quarters, far from what a lossy format smears
+    centres = np.ix_([4, 12], [8, 24])  # of the quarters, away from the edges that a lossy format blurs
     assert np.abs(pixels_of(image)[centres].astype(int) - quarters()[centres]).max() <= 12
     assert ("exif_orientation_applied" in image.notes) == (orientation > 1)
 
@@ -51,7 +51,7 @@ def test_exif_orientation_is_applied(image_format, orientation):
 @pytest.mark.parametrize(
     ("image_format", "options"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})]
 )
-def test_of_several_frames_the_first_is_used(image_format, options):
+def test_the_first_of_several_frames_is_used(image_format, options):
     others = [Image.fromarray(plain_image(colour)) for colour in (GREEN, BLUE)]
     data = encoded(plain_image(RED), image_format, save_all=True, append_images=others, **options)
     image = decode(data, MAX_PIXELS)
@@ -59,13 +59,13 @@ def test_of_several_frames_the_first_is_used(image_format, options):
     assert image.notes == ["first_frame_of_3"]
 
 
-def test_the_limit_of_pixels_holds_to_the_pixel():
+def test_the_pixel_limit_is_exact():
     assert pixels_of(decode(encoded(plain_image(side=1000)), MAX_PIXELS)).shape == (1000, 1000, 3)
     with pytest.raises(ImageTooLarge, match=r"1001 x 1000 pixels\. At most 1,000,000"):
         decode(png(0, 1, b"", (1001, 1000)), MAX_PIXELS)
 
 
-def test_the_limit_of_frames_holds_to_the_frame():
+def test_the_frame_limit_is_exact():
     assert decode(gif(MAX_FRAMES), MAX_PIXELS).notes == [f"first_frame_of_{MAX_FRAMES}"]
     with pytest.raises(ImageTooLarge, match="more than 1,000 frames"):
         decode(gif(MAX_FRAMES + 1), MAX_PIXELS)
@@ -74,24 +74,24 @@ def test_the_limit_of_frames_holds_to_the_frame():
 @pytest.mark.parametrize(
     "exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0\0\0\0\0"]
 )
-def test_exif_that_is_damaged_or_says_nonsense_does_not_cost_the_image(exif):
+def test_damaged_or_invalid_exif_is_ignored(exif):
     image = decode(encoded(plain_image(GREEN), "JPEG", exif=exif), MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - GREEN).max() <= 4
     assert image.notes == []
 
 
-def test_the_second_image_of_a_pair_is_passed_over():
+def test_the_second_image_of_an_mpo_file_is_ignored():
     pair = encoded(plain_image(RED), "MPO", save_all=True, append_images=[Image.fromarray(plain_image(BLUE))])
     image = decode(pair, MAX_PIXELS)
     assert np.abs(pixels_of(image).astype(int) - RED).max() <= 4
     assert (image.format, image.notes) == ("JPEG", [])
 
 
-def test_a_progressive_jpeg_with_the_scans_of_an_encoder_is_accepted():
+def test_a_progressive_jpeg_with_a_usual_number_of_scans_is_accepted():
     assert pixels_of(decode(jpeg(progressive=True, scans=20), MAX_PIXELS)).shape == (64, 64, 3)
 
 
-def test_decoding_leaves_pillow_and_the_warnings_as_they_were():
+def test_decoding_does_not_change_the_settings_of_pillow_and_warnings():
     import warnings
 
     from PIL import ImageFile
@@ -105,7 +105,7 @@ def test_decoding_leaves_pillow_and_the_warnings_as_they_were():
 
 
 def waves(width: int, height: int) -> np.ndarray:
-    """Returns a smooth image whose corners differ, [height, width, 3] uint8, under a fine grain."""
+    """Returns a smooth image with different corners and fine noise, [height, width, 3] uint8."""
     down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j].astype(np.float32)
     grain = np.random.default_rng(0).normal(0, 8, (height, width)).astype(np.float32)
     channels = [200 * across + 20, 200 * down + 20, 120 + 80 * np.sin(9 * across) * down]
@@ -117,12 +117,12 @@ def resized(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
-def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options):
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same_after_resizing(options):
     data = encoded(waves(4000, 3000), "JPEG", quality=90, **options)
     image = decode(data, 12_000_000, least_side=448)
     assert (image.width, image.height) == (4000, 3000)
     assert pixels_of(image).shape == (750, 1000, 3)
-    # of 255: the tolerance for an image at half of what was decoded
+    # The tolerance is 4 of 255, for images resized to half of `least_side`.
     assert np.abs(resized(pixels_of(image), 224) - resized(pixels_of(decode(data, 12_000_000)), 224)).max() <= 4
 
 
@@ -130,14 +130,14 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_size_and_its_look(options
     ("size", "shape"),
     [((128, 128), (64, 64, 3)), ((127, 200), (200, 127, 3)), ((2000, 80), (80, 2000, 3)), ((260, 130), (65, 130, 3))],
 )
-def test_no_side_of_a_jpeg_is_decoded_below_what_is_wanted(size, shape):
+def test_no_side_of_a_jpeg_is_decoded_smaller_than_least_side(size, shape):
     image = decode(encoded(waves(*size), "JPEG"), MAX_PIXELS, least_side=64)
     assert pixels_of(image).shape == shape
     assert (image.width, image.height) == size
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_jpeg_decoded_smaller_is_upright_and_so_is_its_size(orientation):
+def test_a_jpeg_decoded_smaller_is_upright_and_so_is_its_reported_size(orientation):
     stored = Image.fromarray(quarters(160))
     if orientation in UPRIGHT:
         stored = stored.transpose({6: UPRIGHT[8], 8: UPRIGHT[6]}.get(orientation, UPRIGHT[orientation]))
@@ -159,16 +159,16 @@ def test_a_jpeg_decoded_smaller_keeps_its_colours(mode):
     assert np.abs(resized(pixels_of(small), 50) - resized(pixels_of(whole), 50)).max() <= 6
 
 
-def test_a_jpeg_decoded_smaller_is_refused_by_its_own_size():
+def test_a_jpeg_decoded_smaller_is_refused_by_its_full_size():
     with pytest.raises(ImageTooLarge, match="1001 x 1000 pixels"):
         decode(announced_jpeg(1001, 1000), MAX_PIXELS, least_side=8)
 
 
-def test_a_jpeg_that_is_cut_short_is_refused_at_any_scale():
+def test_a_truncated_jpeg_is_refused_at_any_scale():
     data = encoded(waves(400, 400), "JPEG", quality=90)
     with pytest.raises(InvalidImage, match="truncated"):
         decode(data[: len(data) // 2], MAX_PIXELS, least_side=50)
 
 
-def test_what_is_not_a_jpeg_is_decoded_as_it_is():
+def test_other_formats_are_decoded_at_full_size():
     assert pixels_of(decode(encoded(quarters(160)), MAX_PIXELS, least_side=16)).shape == (160, 320, 3)

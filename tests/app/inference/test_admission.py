@@ -5,7 +5,7 @@ from app.inference.admission import Admission
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -14,7 +14,7 @@ class Clock:
         return self.now_s
 
 
-def test_no_more_than_the_limit_are_let_in_and_a_permit_comes_back():
+def test_the_number_of_permits_is_limited_and_a_permit_is_released():
     admission = Admission(2, 0)
     with admission.permit():
         with admission.permit(), pytest.raises(Overloaded), admission.permit():
@@ -23,7 +23,7 @@ def test_no_more_than_the_limit_are_let_in_and_a_permit_comes_back():
             pass
 
 
-def test_a_permit_comes_back_from_a_request_that_failed():
+def test_a_failed_request_releases_its_permit():
     admission = Admission(1, 0)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), admission.permit():
@@ -33,13 +33,13 @@ def test_a_permit_comes_back_from_a_request_that_failed():
 @pytest.mark.parametrize(
     ("service_s", "admitted", "retry_after_s"), [(0.001, 2, 1), (0.5, 2, 1), (0.5, 3, 2), (2.0, 3, 6)]
 )
-def test_retry_after_is_the_time_to_answer_those_who_are_in(service_s, admitted, retry_after_s):
+def test_retry_after_is_the_time_to_answer_the_admitted_requests(service_s, admitted, retry_after_s):
     clock = Clock()
     admission = Admission(admitted, 0, clock)
     for _ in range(50):
         with admission.permit():
             clock.now_s += service_s
-        clock.now_s += 1000  # idle time says nothing about the service
+        clock.now_s += 1000  # idle time must not count
     permits = [admission.permit() for _ in range(admitted)]
     for permit in permits:
         permit.__enter__()
@@ -48,7 +48,7 @@ def test_retry_after_is_the_time_to_answer_those_who_are_in(service_s, admitted,
     assert refused.value.headers == {"Retry-After": str(retry_after_s)}
 
 
-def test_retry_after_is_at_least_a_second_before_anything_was_answered():
+def test_retry_after_is_a_second_before_the_first_response():
     assert Admission(1, 0).retry_after_s() == 1
 
 
@@ -61,7 +61,7 @@ def test_a_request_with_several_images_takes_a_permit_for_each():
             assert admission.items == 4
 
 
-def test_a_request_with_more_images_than_permits_comes_in_alone():
+def test_a_request_with_more_images_than_permits_is_admitted_alone():
     admission = Admission(4, 0)
     with admission.permit(9), pytest.raises(Overloaded), admission.permit():
         pass
@@ -69,7 +69,7 @@ def test_a_request_with_more_images_than_permits_comes_in_alone():
         pass
 
 
-def test_bodies_have_room_together_and_give_it_back():
+def test_bodies_share_one_limit_and_release_their_bytes():
     admission = Admission(9, 100)
     admission.hold(60)
     with pytest.raises(Overloaded):
@@ -79,7 +79,7 @@ def test_bodies_have_room_together_and_give_it_back():
     assert admission.bytes == 40
 
 
-def test_a_body_is_refused_by_its_declared_length_when_there_is_no_room_for_it():
+def test_a_body_whose_declared_length_exceeds_the_free_bytes_is_refused():
     admission = Admission(1, 100)
     admission.hold(60)
     admission.check(40)
@@ -87,13 +87,13 @@ def test_a_body_is_refused_by_its_declared_length_when_there_is_no_room_for_it()
         admission.check(41)
 
 
-def test_a_body_is_refused_when_all_permits_are_out():
+def test_a_body_is_refused_when_all_permits_are_taken():
     admission = Admission(1, 100)
     with admission.permit(), pytest.raises(Overloaded):
         admission.check(0)
 
 
-def test_a_request_of_many_images_counts_as_many_for_the_service_rate():
+def test_the_service_rate_counts_each_image_of_a_request():
     clock = Clock()
     admission = Admission(10, 0, clock)
     with admission.permit(4):

@@ -20,7 +20,7 @@ def values(results: list) -> list[int]:
 
 
 class Doubling:
-    """Doubles its rows, keeps its batches, and can be held inside one."""
+    """Doubles rows and records its batches. `hold` blocks it inside a batch."""
 
     def __init__(self, fails: Callable[[list[int]], bool] = lambda _: False, error: type[BaseException] = ValueError):
         self.batches: list[list[int]] = []
@@ -40,7 +40,7 @@ class Doubling:
         return rows * 2
 
     async def hold(self, batcher: Batcher) -> asyncio.Future:
-        """Occupies the worker with the row 0, until `free` is set."""
+        """Blocks the worker in a batch of the row 0, until `free` is set."""
         self.free.clear()
         (future,) = batcher.submit([row(0)])
         await asyncio.get_running_loop().run_in_executor(None, self.entered.wait)
@@ -55,8 +55,8 @@ def worker():
     worker.join()
 
 
-class Notes:
-    """What a batcher has told."""
+class Recorder:
+    """Records what a batcher reports."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -78,18 +78,18 @@ class Notes:
         self.failures.append(rows)
 
 
-def make(compute, worker, max_batch=4, max_queue_items=100, notes=None) -> Batcher:
-    return Batcher(compute, worker, notes or Notes(), max_batch=max_batch, max_queue_items=max_queue_items)
+def make(compute, worker, max_batch=4, max_queue_items=100, recorder=None) -> Batcher:
+    return Batcher(compute, worker, recorder or Recorder(), max_batch=max_batch, max_queue_items=max_queue_items)
 
 
-async def test_a_lone_row_waits_for_nobody(worker):
+async def test_a_single_row_is_computed_at_once(worker):
     doubling = Doubling()
     (future,) = make(doubling, worker).submit([row(21)])
     assert values([await future]) == [42]
     assert doubling.batches == [[21]]
 
 
-async def test_what_is_queued_when_the_worker_becomes_free_is_one_batch(worker):
+async def test_rows_that_are_queued_when_the_worker_becomes_free_are_one_batch(worker):
     doubling = Doubling()
     batcher = make(doubling, worker)
     first = await doubling.hold(batcher)
@@ -99,7 +99,7 @@ async def test_what_is_queued_when_the_worker_becomes_free_is_one_batch(worker):
     assert doubling.batches == [[0], [1, 2, 3, 4], [5, 6]]
 
 
-async def test_a_long_submission_does_not_hold_up_a_short_one(worker):
+async def test_a_long_submission_does_not_delay_a_short_one(worker):
     doubling = Doubling()
     batcher = make(doubling, worker)
     first = await doubling.hold(batcher)
@@ -120,7 +120,7 @@ async def test_two_batchers_take_turns_on_one_worker(worker):
     assert doubling.batches in ([[0], [11], [1], [12], [2]], [[0], [1], [11], [2], [12]])
 
 
-async def test_a_full_queue_refuses_and_takes_again_when_it_has_room(worker):
+async def test_a_full_queue_refuses_rows_until_it_has_room(worker):
     doubling = Doubling()
     batcher = make(doubling, worker, max_queue_items=2)
     first = await doubling.hold(batcher)
@@ -132,19 +132,19 @@ async def test_a_full_queue_refuses_and_takes_again_when_it_has_room(worker):
     assert values(await asyncio.gather(*batcher.submit([row(3)]))) == [6]
 
 
-async def test_a_submission_longer_than_the_queue_is_taken_when_there_is_room(worker):
+async def test_a_submission_longer_than_the_queue_is_accepted_if_the_queue_has_room(worker):
     futures = make(Doubling(), worker, max_queue_items=2).submit([row(value) for value in range(9)])
     assert values(await asyncio.gather(*futures)) == list(range(0, 18, 2))
 
 
-async def test_an_empty_submission_is_answered_at_once(worker):
+async def test_an_empty_submission_returns_no_futures(worker):
     assert make(Doubling(), worker).submit([]) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError])
-async def test_a_failed_batch_is_halved_until_only_what_fails_alone_has_failed(worker, error):
-    doubling, notes = Doubling(fails=lambda batch: 3 in batch, error=error), Notes()
-    batcher = make(doubling, worker, notes=notes)
+async def test_a_failed_batch_is_halved_until_only_rows_that_fail_alone_have_failed(worker, error):
+    doubling, recorder = Doubling(fails=lambda batch: 3 in batch, error=error), Recorder()
+    batcher = make(doubling, worker, recorder=recorder)
     first = await doubling.hold(batcher)
     futures = [batcher.submit([row(value)])[0] for value in (1, 2, 3, 4)]
     doubling.free.set()
@@ -153,11 +153,11 @@ async def test_a_failed_batch_is_halved_until_only_what_fails_alone_has_failed(w
     assert values(outcomes[:3] + outcomes[4:]) == [0, 2, 4, 8]
     assert type(outcomes[3]) is BatchFailed
     assert isinstance(outcomes[3].__cause__, error)
-    assert (notes.forwards, notes.failures) == ([1, 2, 1], [4, 2, 1])
+    assert (recorder.forwards, recorder.failures) == ([1, 2, 1], [4, 2, 1])
     assert values(await asyncio.gather(*batcher.submit([row(5)]))) == [10]
 
 
-async def test_a_batch_too_large_for_the_device_is_computed_in_pieces(worker):
+async def test_a_batch_too_large_for_the_device_is_computed_in_parts(worker):
     doubling = Doubling(fails=lambda batch: len(batch) > 3, error=MemoryError)
     futures = make(doubling, worker, max_batch=10).submit([row(value) for value in range(10)])
     assert values(await asyncio.gather(*futures)) == list(range(0, 20, 2))
@@ -165,7 +165,7 @@ async def test_a_batch_too_large_for_the_device_is_computed_in_pieces(worker):
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-async def test_when_the_worker_ends_in_a_batch_everyone_hears_of_it(error):
+async def test_if_the_worker_ends_in_a_batch_every_caller_gets_an_error(error):
     doubling, died = Doubling(fails=lambda batch: 1 in batch, error=error), threading.Event()
     worker = Worker("test", died.set)
     one, two = make(doubling, worker, max_batch=2), make(doubling, worker)
@@ -175,27 +175,27 @@ async def test_when_the_worker_ends_in_a_batch_everyone_hears_of_it(error):
     outcomes = await asyncio.gather(first, *futures, return_exceptions=True)
     assert values(outcomes[:1]) == [0]
     assert [type(outcome) for outcome in outcomes[1:]] == [BatchFailed] * 4
-    assert len(set(map(id, outcomes[1:]))) == 4  # each its own, for a traceback grows with every raise
+    assert len(set(map(id, outcomes[1:]))) == 4  # separate exceptions, because each raise extends the traceback
     await asyncio.get_running_loop().run_in_executor(None, died.wait)
     assert not worker.alive
     late = await asyncio.gather(*one.submit([row(5)]), return_exceptions=True)
     assert isinstance(late[0].__cause__, WorkerEnded)
 
 
-async def test_too_few_results_are_a_failure_and_not_a_mix_up(worker):
+async def test_a_batch_with_too_few_results_fails(worker):
     batcher = make(lambda rows: rows[1:], worker)
     outcomes = await asyncio.gather(*batcher.submit([row(1), row(2)]), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [BatchFailed] * 2
 
 
-async def test_a_cancelled_caller_is_not_computed(worker):
-    doubling, notes = Doubling(), Notes()
-    batcher = make(doubling, worker, notes=notes)
+async def test_the_row_of_a_cancelled_caller_is_not_computed(worker):
+    doubling, recorder = Doubling(), Recorder()
+    batcher = make(doubling, worker, recorder=recorder)
     first = await doubling.hold(batcher)
-    gone, stays = batcher.submit([row(1)])[0], batcher.submit([row(2)])[0]
+    cancelled, kept = batcher.submit([row(1)])[0], batcher.submit([row(2)])[0]
 
     async def caller() -> None:
-        await gone
+        await cancelled
 
     task = asyncio.create_task(caller())
     await asyncio.sleep(0)
@@ -203,12 +203,12 @@ async def test_a_cancelled_caller_is_not_computed(worker):
     with pytest.raises(asyncio.CancelledError):
         await task
     doubling.free.set()
-    assert values([await first, await stays]) == [0, 4]
+    assert values([await first, await kept]) == [0, 4]
     assert doubling.batches == [[0], [2]]
-    assert (notes.dropped_rows, notes.forwards, len(notes.waits)) == ([1], [1, 1], 2)
+    assert (recorder.dropped_rows, recorder.forwards, len(recorder.waits)) == ([1], [1, 1], 2)
 
 
-async def test_a_caller_cancelled_during_the_batch_spoils_nothing(worker):
+async def test_a_caller_cancelled_during_the_batch_does_not_affect_the_next(worker):
     doubling = Doubling()
     batcher = make(doubling, worker)
     first = await doubling.hold(batcher)

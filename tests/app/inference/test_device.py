@@ -13,7 +13,7 @@ from tests.fakes import FakeEncoder, embed
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
+async def test_an_idle_device_gets_a_canary_and_a_failing_one_is_not_ready():
     works = True
 
     def before_batch() -> None:
@@ -34,7 +34,7 @@ async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
             return error.detail
         return ""
 
-    while reason() != "The service is not ready: a forward on the device has failed (RuntimeError).":
+    while reason() != "The service is not ready: a forward pass on the device has failed (RuntimeError).":
         await asyncio.sleep(0.001)
     works = True
     while not engine.ready:
@@ -42,7 +42,7 @@ async def test_an_idle_device_is_tried_and_one_that_fails_is_not_ready():
     await engine.close()
 
 
-async def test_a_device_thread_that_ends_is_told():
+async def test_if_the_device_thread_ends_the_engine_is_not_live():
     def end() -> None:
         raise SystemExit
 
@@ -57,7 +57,7 @@ async def test_a_device_thread_that_ends_is_told():
     await engine.close()
 
 
-async def test_a_batch_of_both_towers_runs_on_the_devices_thread_and_the_pulse_hears_of_it():
+async def test_both_towers_run_on_the_devices_thread_and_the_device_stays_ready():
     encoder = FakeEncoder()
     device = Device(Metrics(), max_batch=4, canary_s=600, on_death=lambda: None)
     device.check_live()
@@ -70,7 +70,7 @@ async def test_a_batch_of_both_towers_runs_on_the_devices_thread_and_the_pulse_h
     await device.close()
 
 
-async def test_what_the_towers_do_is_counted():
+async def test_queue_waits_and_failed_forwards_are_counted():
     def before_batch() -> None:
         raise RuntimeError
 
@@ -84,7 +84,7 @@ async def test_what_the_towers_do_is_counted():
     assert float(shown.split('siglip_forward_failures_total{tower="image"} ')[1].split()[0]) >= 3
 
 
-async def test_a_device_inside_a_long_call_is_known_to_run_after_it_was_closed():
+async def test_a_closed_engine_is_computing_until_the_devices_call_ends():
     entered, free = threading.Event(), threading.Event()
     engine = make_engine()
     loading = asyncio.create_task(engine.load(lambda: FakeEncoder(lambda: None, lambda: (entered.set(), free.wait()))))

@@ -1,4 +1,4 @@
-"""Texts and images through a loaded engine, without HTTP; test_image_requests.py has the images that clients send."""
+"""Texts and images through a loaded engine, without HTTP. tests/app/routes/test_image_requests.py tests image files."""
 
 import asyncio
 import threading
@@ -34,7 +34,7 @@ async def engine(encoder) -> AsyncIterator[Engine]:
 
 
 async def classify(engine, encoder, colour, labels, templates=None) -> np.ndarray:
-    """Returns the logits of one request's way through the engine."""
+    """Returns the logits that the engine computes for one request."""
     file = encoded(plain_image(colour))
     classes, image = await asyncio.gather(
         engine.embedder.embed_labels(labels, templates), engine.embedder.embed_image(file, RequestRecord("1"))
@@ -48,19 +48,19 @@ async def test_a_classification_scores_the_labels_in_their_order(engine, encoder
     assert logits == pytest.approx(expected, abs=1e-5)
 
 
-async def test_without_templates_siglips_own_is_used(engine, encoder):
+async def test_the_default_template_is_that_of_siglip(engine, encoder):
     (logit,) = await classify(engine, encoder, RED, ["cat"])
     assert logit == pytest.approx(encoder.logit(plain_image(RED), "This is a photo of cat."), abs=1e-5)
 
 
-async def test_known_texts_are_not_encoded_again(engine, encoder):
+async def test_cached_texts_are_not_encoded_again(engine, encoder):
     await classify(engine, encoder, RED, ["cat", "dog"])
     await classify(engine, encoder, BLUE, ["Dog", "cat"])
     assert sum(encoder.text_batches) == 2
     assert sum(encoder.image_batches) == 2
 
 
-async def test_equal_texts_are_encoded_once_and_answered_in_their_order(engine, encoder):
+async def test_equal_texts_are_encoded_once_and_returned_in_order(engine, encoder):
     found = await engine.embedder.embed_texts(["cat", "dog", "Cat", "cat"])
     cat, dog = (fakes.embed(row) for row in encoder.prepare_text(["cat", "dog"]))
     assert (found.embeddings == [cat, dog, cat, cat]).all()
@@ -80,18 +80,18 @@ async def test_labels_may_have_different_numbers_of_prompts(engine, encoder):
     assert embeddings == pytest.approx(np.vstack([cat, mean / np.linalg.norm(mean)]), abs=1e-6)
 
 
-async def test_prompts_and_templates_that_say_the_same_are_the_same(engine):
+async def test_equal_prompts_and_templates_give_equal_embeddings(engine):
     by_templates = (await engine.embedder.embed_labels(["cat", "dog"], ["a {}", "the {}"])).embeddings
     by_prompts = await engine.embedder.embed_prompts([["a cat", "the cat"], ["a dog", "the dog"]])
     assert by_prompts == pytest.approx(by_templates, abs=1e-6)
 
 
-async def test_texts_are_embedded_as_they_are(engine, encoder):
+async def test_texts_are_embedded_without_a_template(engine, encoder):
     found = await engine.embedder.embed_texts(["cat", "a {}"])
     assert found.embeddings == pytest.approx(encoder.encode_texts(encoder.prepare_text(["cat", "a {}"])))
 
 
-async def test_a_request_of_many_texts_is_looked_up_and_queued_in_pieces(engine, encoder):
+async def test_a_request_of_many_texts_is_looked_up_and_queued_in_parts(engine, encoder):
     sizes = []
 
     def prepare_text(texts, prepare=encoder.prepare_text):
@@ -106,7 +106,7 @@ async def test_a_request_of_many_texts_is_looked_up_and_queued_in_pieces(engine,
     assert found.embeddings == pytest.approx(encoder.encode_texts(prepare_text(texts)))
 
 
-async def test_no_batch_is_larger_than_allowed(engine, encoder):
+async def test_no_batch_is_larger_than_max_batch(engine, encoder):
     await engine.embedder.embed_labels([f"label {i}" for i in range(30)])
     assert max(encoder.text_batches) <= 4
 
@@ -116,7 +116,7 @@ async def test_everything_on_the_device_runs_on_one_thread(engine, encoder):
     assert encoder.threads == {"device"}
 
 
-async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
+async def test_a_cancelled_request_does_not_affect_the_next(engine, encoder):
     entered, free = threading.Event(), threading.Event()
 
     def before_batch() -> None:
@@ -134,7 +134,7 @@ async def test_a_cancelled_request_does_not_spoil_the_next(engine, encoder):
     assert logit == pytest.approx(encoder.logit(plain_image(BLUE), "This is a photo of cat."), abs=1e-5)
 
 
-async def test_a_full_queue_of_texts_refuses(engine, encoder):
+async def test_a_full_queue_of_texts_refuses_requests(engine, encoder):
     free = threading.Event()
     encoder.before_batch = free.wait
     texts = [[f"{i} {j}" for j in range(MAX_TEXTS_AT_ONCE)] for i in range(MAX_QUEUED_ROWS // MAX_TEXTS_AT_ONCE + 2)]
@@ -147,7 +147,7 @@ async def test_a_full_queue_of_texts_refuses(engine, encoder):
 
 
 class FaultyEncoder(FakeEncoder):
-    """Gives no numbers while it is told to."""
+    """An encoder that returns NaN while `faulty` is true."""
 
     faulty = True
 
@@ -156,7 +156,7 @@ class FaultyEncoder(FakeEncoder):
         return embeddings * np.nan if self.faulty else embeddings
 
 
-async def test_an_embedding_that_is_not_a_number_is_refused_and_not_remembered():
+async def test_an_embedding_that_is_not_a_number_is_an_error_and_is_not_cached():
     encoder, engine = FaultyEncoder(), make_engine()
     await engine.load(lambda: encoder)
     file = encoded(plain_image())

@@ -25,7 +25,7 @@ async def test_while_label_sets_are_loaded_the_engine_is_not_ready():
     await engine.close()
 
 
-async def test_before_it_is_loaded_the_engine_says_so():
+async def test_before_it_is_loaded_the_engine_is_live_but_not_ready():
     engine = make_engine()
     with pytest.raises(NotReady, match="starting"):
         engine.check_ready()
@@ -33,7 +33,7 @@ async def test_before_it_is_loaded_the_engine_says_so():
     await engine.close()
 
 
-async def test_a_failed_load_is_raised_and_remembered():
+async def test_a_failed_load_is_raised_and_the_engine_stays_unready():
     def load() -> FakeEncoder:
         raise OSError("no such directory")
 

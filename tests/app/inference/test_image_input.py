@@ -14,7 +14,7 @@ SETTINGS = Settings()
 
 
 @pytest.mark.parametrize("data", [encoded(quarters()), base64.b64encode(encoded(quarters())).decode()])
-def test_a_image_is_read_from_its_bytes_or_their_base64(data):
+def test_an_image_is_read_from_bytes_or_base64(data):
     encoder = FakeEncoder()
     read = prepare_image(data, encoder, SETTINGS)
     assert (read.pixels == encoder.prepare_image(quarters())).all()
@@ -23,13 +23,13 @@ def test_a_image_is_read_from_its_bytes_or_their_base64(data):
 
 
 @pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A\nAAA", "é"])
-def test_what_is_not_base64_is_refused_without_being_followed(text):
+def test_urls_and_other_text_that_is_not_base64_are_refused(text):
     with pytest.raises(InvalidImage, match="image is not base64"):
         file_bytes(text)
 
 
-class ShapeKeeper(FakeEncoder):
-    """Remembers the shapes of what it was to prepare."""
+class ShapeRecorder(FakeEncoder):
+    """An encoder that records the shapes of the images it prepares."""
 
     shapes: ClassVar[list[tuple[int, ...]]] = []
 
@@ -38,8 +38,8 @@ class ShapeKeeper(FakeEncoder):
         return super().prepare_image(rgb)
 
 
-def test_a_large_jpeg_is_decoded_smaller_where_that_is_asked_for_and_its_facts_are_the_file_s():
-    data, encoder = encoded(plain_image(GREEN, 400), "JPEG"), ShapeKeeper()
+def test_reduce_jpegs_decodes_a_large_jpeg_smaller_and_reports_the_size_of_the_file():
+    data, encoder = encoded(plain_image(GREEN, 400), "JPEG"), ShapeRecorder()
     images = [prepare_image(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
     assert encoder.shapes == [(400, 400, 3), (50, 50, 3)]
     for read in images:

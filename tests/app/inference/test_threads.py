@@ -12,11 +12,11 @@ pytestmark = pytest.mark.anyio
 
 
 class Body:
-    """Something large that a call holds."""
+    """A large object that a call references."""
 
 
 class Work:
-    """A call that starts, and ends when it is told to."""
+    """A call that blocks until `end` is set."""
 
     def __init__(self) -> None:
         self.started = threading.Event()
@@ -36,7 +36,7 @@ async def pool() -> AsyncIterator[ThreadPool]:
 
 @pytest.fixture
 async def busy(pool) -> AsyncIterator[list[Work]]:
-    """Two calls that take both threads of the pool."""
+    """Two blocked calls that occupy both threads of the pool."""
     calls = [Work(), Work()]
     tasks = [asyncio.create_task(pool.run(call)) for call in calls]
     for call in calls:
@@ -54,7 +54,7 @@ async def test_a_result_is_returned_and_an_error_is_raised(pool):
     assert await pool.run(lambda: None) is None
 
 
-async def test_a_caller_that_is_cancelled_while_it_waits_leaves_nothing_behind(pool, busy):
+async def test_a_call_that_is_cancelled_in_the_queue_is_released_and_never_runs(pool, busy):
     body, called = Body(), []
     alive = weakref.ref(body)
     waiting = asyncio.create_task(pool.run(called.append, body))
@@ -72,7 +72,7 @@ async def test_a_caller_that_is_cancelled_while_it_waits_leaves_nothing_behind(p
     assert called == []
 
 
-async def test_a_thread_is_taken_until_its_call_has_ended_even_if_the_caller_was_cancelled(pool):
+async def test_a_thread_is_occupied_until_its_call_ends_even_if_the_caller_was_cancelled(pool):
     calls = [Work() for _ in range(3)]
     tasks = [asyncio.create_task(pool.run(call)) for call in calls]
     for call in calls[:2]:
@@ -89,7 +89,7 @@ async def test_a_thread_is_taken_until_its_call_has_ended_even_if_the_caller_was
     await asyncio.gather(*tasks[1:])
 
 
-async def test_a_result_that_comes_after_the_caller_was_cancelled_is_dropped(pool):
+async def test_the_result_of_a_cancelled_caller_is_dropped(pool):
     call = Work()
     task = asyncio.create_task(pool.run(call))
     await asyncio.to_thread(call.started.wait)
@@ -100,7 +100,7 @@ async def test_a_result_that_comes_after_the_caller_was_cancelled_is_dropped(poo
     assert [await pool.run(abs, number) for number in (-1, -2, -3)] == [1, 2, 3]
 
 
-async def test_callers_are_served_in_their_order(pool, busy):
+async def test_calls_run_in_order(pool, busy):
     order: list[int] = []
     waiting = [asyncio.create_task(pool.run(order.append, number)) for number in range(5)]
     await asyncio.sleep(0)

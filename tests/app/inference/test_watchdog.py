@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Device:
-    """Answers the canary, or fails, or is stuck; and its clock."""
+    """A device that answers the canary, fails or hangs, and its clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -31,11 +31,14 @@ async def device() -> Device:
 
 
 @pytest.fixture
-async def pulse(device) -> AsyncIterator[Watchdog]:
-    """A pulse whose interval is 10 ms on the loop's clock; what is measured in intervals is on the device's."""
-    pulse = Watchdog(device.canary, 0.01, lambda: device.now_s)
-    watching = asyncio.create_task(pulse.watch())
-    yield pulse
+async def watchdog(device) -> AsyncIterator[Watchdog]:
+    """A watchdog with an interval of 10 ms.
+
+    It sleeps by the clock of the event loop, and measures idle time by the clock of the device.
+    """
+    watchdog = Watchdog(device.canary, 0.01, lambda: device.now_s)
+    watching = asyncio.create_task(watchdog.watch())
+    yield watchdog
     watching.cancel()
 
 
@@ -44,52 +47,52 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_an_idle_device_is_tried(device, pulse):
+async def test_an_idle_device_gets_a_canary(device, watchdog):
     device.now_s += 0.01
     await until(lambda: device.canaries == 1)
-    assert pulse.unready_reason is None
+    assert watchdog.unready_reason is None
 
 
-async def test_a_busy_device_is_not(device, pulse):
+async def test_a_busy_device_gets_no_canary(device, watchdog):
     for _ in range(10):
-        pulse.beat()
+        watchdog.record_success()
         await asyncio.sleep(0.002)
     assert device.canaries == 0
 
 
-async def test_a_device_that_fails_makes_the_service_unready_until_it_answers_again(device, pulse):
+async def test_a_failing_device_makes_the_service_unready_until_it_answers_again(device, watchdog):
     device.works = False
-    pulse.suspect()
-    await until(lambda: pulse.unready_reason is not None)
-    assert pulse.unready_reason == "a forward on the device has failed (RuntimeError)"
-    assert not pulse.lost
+    watchdog.suspect()
+    await until(lambda: watchdog.unready_reason is not None)
+    assert watchdog.unready_reason == "a forward pass on the device has failed (RuntimeError)"
+    assert not watchdog.lost
     device.works = True
-    await until(lambda: pulse.unready_reason is None)
+    await until(lambda: watchdog.unready_reason is None)
 
 
-async def test_a_forward_that_succeeds_is_as_good_as_a_canary(device, pulse):
+async def test_a_successful_forward_counts_like_a_canary(device, watchdog):
     device.works = False
-    pulse.suspect()
-    await until(lambda: pulse.unready_reason is not None)
+    watchdog.suspect()
+    await until(lambda: watchdog.unready_reason is not None)
     device.answers.clear()
-    pulse.beat()
-    assert pulse.unready_reason is None
+    watchdog.record_success()
+    assert watchdog.unready_reason is None
 
 
-async def test_one_failure_that_the_canary_does_not_confirm_changes_nothing(device, pulse):
-    pulse.suspect()
+async def test_a_failure_that_the_canary_does_not_confirm_changes_nothing(device, watchdog):
+    watchdog.suspect()
     await until(lambda: device.canaries == 1)
-    assert pulse.unready_reason is None
+    assert watchdog.unready_reason is None
 
 
-async def test_a_device_that_is_stuck_makes_the_service_unready_and_then_lost(device, pulse):
+async def test_a_hung_device_makes_the_service_unready_and_is_then_lost(device, watchdog):
     device.answers.clear()
-    pulse.suspect()
+    watchdog.suspect()
     await until(lambda: device.canaries == 1)
     device.now_s = READY_INTERVALS * 0.01
-    assert pulse.unready_reason is None
+    assert watchdog.unready_reason is None
     device.now_s += 0.001
-    assert pulse.unready_reason is not None
-    assert not pulse.lost
+    assert watchdog.unready_reason is not None
+    assert not watchdog.lost
     device.now_s = LIVE_INTERVALS * 0.01 + 0.001
-    assert pulse.lost
+    assert watchdog.lost

@@ -16,13 +16,13 @@ def worker():
     worker.join()
 
 
-async def test_a_worker_hands_back_what_its_function_returned_or_raised(worker):
+async def test_a_call_returns_the_result_or_raises_the_error_of_its_function(worker):
     assert await asyncio.wrap_future(worker.call(lambda: threading.current_thread().name)) == "test"
     with pytest.raises(ZeroDivisionError):
         await asyncio.wrap_future(worker.call(lambda: 1 // 0))
 
 
-async def test_a_call_that_is_cancelled_leaves_the_worker_alive(worker):
+async def test_a_cancelled_call_does_not_end_the_worker(worker):
     entered, free = threading.Event(), threading.Event()
     running = asyncio.wrap_future(worker.call(lambda: (entered.set(), free.wait())))
     queued = asyncio.wrap_future(worker.call(lambda: None))
@@ -38,7 +38,7 @@ def end() -> None:
     raise SystemExit
 
 
-async def test_a_thread_that_ends_says_so_and_leaves_nobody_waiting():
+async def test_if_the_thread_ends_every_caller_gets_an_error_and_on_death_is_called():
     entered, free, died = threading.Event(), threading.Event(), threading.Event()
     worker = Worker("test", died.set)
     worker.call(lambda: (entered.set(), free.wait()))
@@ -53,7 +53,7 @@ async def test_a_thread_that_ends_says_so_and_leaves_nobody_waiting():
     assert not worker.alive
 
 
-async def test_a_thread_that_was_stopped_has_not_died():
+async def test_on_death_is_not_called_when_the_worker_is_stopped():
     died = threading.Event()
     worker = Worker("test", died.set)
     worker.stop()

@@ -1,4 +1,4 @@
-"""What tests kill with SIGKILL: processes that one server forks in milliseconds, with everything imported."""
+"""Processes that tests kill with SIGKILL. A fork server has imported everything, so they start in milliseconds."""
 
 import itertools
 import multiprocessing
@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.fakes import EMBED_DIM, FakeEncoder
 
-# "forkserver" and not "fork": the test process has threads, whose locks a fork would copy as they are.
+# "forkserver" and not "fork": the test process has threads, and a fork would copy locks that they hold.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
@@ -24,7 +24,7 @@ PLANTS = LabelSetDefinition(labels=[f"plant {i}" for i in range(150)], templates
 
 
 def embeddings(definition: LabelSetDefinition) -> np.ndarray:
-    """Returns embeddings [K, E] that only this definition has."""
+    """Returns embeddings [K, E] that differ for each definition."""
     values = np.random.default_rng(int(definition.digest, 16)).standard_normal((len(definition.labels), EMBED_DIM))
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
@@ -33,8 +33,8 @@ def files(data_dir: Path) -> LabelSetFiles:
     return LabelSetFiles(data_dir, "checkpoint-float32", EMBED_DIM)
 
 
-def write_for_ever(data_dir: Path, written: Connection) -> None:
-    """Writes two definitions in turn under one name; says when it begins, and after each."""
+def write_forever(data_dir: Path, written: Connection) -> None:
+    """Writes two definitions in turn under one name, until it is killed. Sends an empty message before each write."""
     store = files(data_dir)
     arrays = [(definition, embeddings(definition)) for definition in (ANIMALS, PLANTS)]
     for definition, array in itertools.cycle(arrays):
@@ -44,6 +44,6 @@ def write_for_ever(data_dir: Path, written: Connection) -> None:
 
 
 def serve(data_dir: Path, listener: socket.socket) -> None:
-    """Serves on a socket that stays open when this process is gone."""
+    """Serves on a socket that the parent process keeps open after this process has ended."""
     app = create_app(Settings(data_dir=data_dir), FakeEncoder())
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none")).run([listener])

@@ -11,7 +11,7 @@ import pytest
 
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.label_sets.files import LabelSetFiles
-from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, embeddings, files, write_for_ever
+from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, embeddings, files, write_forever
 from tests.fakes import EMBED_DIM
 
 CAT = LabelSetDefinition(labels=["cat", LabelWithPrompts(label="Kätzchen", prompts=["eine Katze"])])
@@ -19,8 +19,8 @@ LONG = LabelSetDefinition(labels=[f"{i:0256}" for i in range(200)])
 
 
 @contextmanager
-def no_file_larger_than(limit_bytes: int) -> Iterator[None]:
-    """Makes the system refuse to write on, as a full disk does."""
+def max_file_size(limit_bytes: int) -> Iterator[None]:
+    """Limits the size of files, so that a write fails as on a full disk."""
     _, hard = soft_hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
     try:
@@ -33,7 +33,7 @@ def names(folder) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_what_is_written_can_be_read(tmp_path):
     written = files(tmp_path / "new" / "folder").write("zoo", CAT, embeddings(CAT))
     assert written == pytest.approx(embeddings(CAT))
     store = files(tmp_path / "new" / "folder")
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_again(tmp_path):
     assert isinstance(store.embeddings(CAT), np.memmap)
 
 
-def test_people_can_read_a_definition(tmp_path):
+def test_a_definition_file_is_readable_json(tmp_path):
     files(tmp_path).write("zoo", CAT, embeddings(CAT))
     text = (tmp_path / "label-sets" / "zoo.json").read_text(encoding="utf-8")
     assert json.loads(text) == {
@@ -54,7 +54,7 @@ def test_people_can_read_a_definition(tmp_path):
     assert text.count("\n") > 5
 
 
-def test_nothing_is_made_before_the_first_write(tmp_path):
+def test_no_folder_is_created_before_the_first_write(tmp_path):
     store = files(tmp_path / "data")
     assert store.definitions(100) == {}
     assert store.embeddings(CAT) is None
@@ -63,7 +63,7 @@ def test_nothing_is_made_before_the_first_write(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_equal_definitions_share_their_embeddings_and_checkpoints_do_not(tmp_path):
+def test_equal_definitions_share_embeddings_only_within_a_checkpoint(tmp_path):
     store = files(tmp_path)
     store.write("zoo", CAT, embeddings(CAT))
     store.write("pets", CAT, embeddings(CAT))
@@ -71,14 +71,14 @@ def test_equal_definitions_share_their_embeddings_and_checkpoints_do_not(tmp_pat
     assert LabelSetFiles(tmp_path, "another-float32", EMBED_DIM).embeddings(CAT) is None
 
 
-def test_a_definition_is_removed(tmp_path):
+def test_a_definition_is_deleted(tmp_path):
     store = files(tmp_path)
     store.write("zoo", CAT, embeddings(CAT))
     store.delete("zoo")
     assert store.definitions(100) == {}
 
 
-def test_only_what_is_used_is_kept(tmp_path):
+def test_unused_embeddings_and_temporary_files_are_deleted(tmp_path):
     store = files(tmp_path)
     LabelSetFiles(tmp_path, "another-float32", EMBED_DIM).write("zoo", CAT, embeddings(CAT))
     for definition in (ANIMALS, CAT):
@@ -99,14 +99,14 @@ def test_only_what_is_used_is_kept(tmp_path):
         ("zoo.json", b'{"format": 1, "labels": ["cat"', "Expecting"),
         ("zoo.json", b"\xff", "codec"),
         ("zoo.json", b"[" * 100_000, "nested too deep"),
-        ("zoo.json", b"[]", "not of format 1"),
-        ("zoo.json", b'{"format": 2, "labels": ["cat"]}', "not of format 1"),
+        ("zoo.json", b"[]", 'its field "format" is not 1'),
+        ("zoo.json", b'{"format": 2, "labels": ["cat"]}', 'its field "format" is not 1'),
         ("zoo.json", b'{"format": 1, "labels": []}', "There are 0 labels"),
         ("zoo.json", b'{"format": 1, "labels": ["cat"], "more": 1}', "unknown field"),
-        ("Zoo.json", b'{"format": 1, "labels": ["cat"]}', "its name is none"),
+        ("Zoo.json", b'{"format": 1, "labels": ["cat"]}', "its name is not valid for a label set"),
     ],
 )
-def test_a_damaged_definition_is_named_kept_and_harms_no_other(tmp_path, caplog, name, content, reason):
+def test_a_damaged_definition_is_logged_and_kept_and_others_are_served(tmp_path, caplog, name, content, reason):
     files(tmp_path).write("pets", CAT, embeddings(CAT))
     path = tmp_path / "label-sets" / name
     path.write_bytes(content)
@@ -118,7 +118,7 @@ def test_a_damaged_definition_is_named_kept_and_harms_no_other(tmp_path, caplog,
     assert path.read_bytes() == content
 
 
-def test_sets_that_were_stored_under_a_higher_limit_are_served_and_named_in_one_warning(tmp_path, caplog):
+def test_sets_stored_with_a_higher_limit_are_served_with_one_warning(tmp_path, caplog):
     store = files(tmp_path)
     for name, definition in (("zoo", ANIMALS), ("long", LONG), ("pets", CAT)):
         store.write(name, definition, embeddings(definition))
@@ -133,7 +133,7 @@ def test_sets_that_were_stored_under_a_higher_limit_are_served_and_named_in_one_
     assert names(tmp_path) == before
 
 
-def test_no_embeddings_are_deleted_while_a_definition_cannot_be_read(tmp_path):
+def test_no_embeddings_are_deleted_while_a_definition_is_unreadable(tmp_path):
     files(tmp_path).write("zoo", ANIMALS, embeddings(ANIMALS))
     path = tmp_path / "label-sets" / "zoo.json"
     content = path.read_bytes()
@@ -145,7 +145,7 @@ def test_no_embeddings_are_deleted_while_a_definition_cannot_be_read(tmp_path):
     assert files(tmp_path).embeddings(ANIMALS) == pytest.approx(embeddings(ANIMALS))
 
 
-def test_a_folder_in_the_place_of_a_definition_is_damage(tmp_path, caplog):
+def test_a_folder_named_like_a_definition_is_logged_as_an_error(tmp_path, caplog):
     (tmp_path / "label-sets" / "zoo.json").mkdir(parents=True)
     assert files(tmp_path).definitions(100) == {}
     assert "Is a directory" in caplog.text
@@ -165,7 +165,7 @@ def test_a_folder_in_the_place_of_a_definition_is_damage(tmp_path, caplog):
         lambda path: np.save(path, np.array([{}, {}], object), allow_pickle=True),
     ],
 )
-def test_damaged_embeddings_are_not_there(tmp_path, caplog, damage):
+def test_damaged_embeddings_are_not_used(tmp_path, caplog, damage):
     store = files(tmp_path)
     store.write("zoo", CAT, embeddings(CAT))
     path = tmp_path / "embeddings" / "checkpoint-float32" / f"{CAT.digest}.npy"
@@ -174,12 +174,13 @@ def test_damaged_embeddings_are_not_there(tmp_path, caplog, damage):
     assert str(path) in caplog.text
 
 
-def test_a_disk_that_is_full_leaves_the_old_set_and_nothing_else(tmp_path):
+def test_a_full_disk_leaves_only_the_old_set(tmp_path):
     store = files(tmp_path)
     store.write("zoo", CAT, embeddings(CAT))
     before = names(tmp_path)
-    for limit_bytes in (1_000, embeddings(ANIMALS).nbytes + 500):  # in the embeddings, then in the definition
-        with no_file_larger_than(limit_bytes), pytest.raises(OSError, match="File too large"):
+    # The first write fails in the embeddings, the second one in the definition.
+    for limit_bytes in (1_000, embeddings(ANIMALS).nbytes + 500):
+        with max_file_size(limit_bytes), pytest.raises(OSError, match="File too large"):
             store.write("zoo", LONG, embeddings(LONG))
         assert store.definitions(1_000) == {"zoo": CAT}
         store.tidy({CAT.digest})
@@ -187,13 +188,13 @@ def test_a_disk_that_is_full_leaves_the_old_set_and_nothing_else(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_the_old_set_or_the_new_one(tmp_path, caplog):
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_set(tmp_path, caplog):
     chance = random.Random(0)
     found = []
     files(tmp_path).write("zoo", ANIMALS, embeddings(ANIMALS))
     for _ in range(100):
-        written, its_end = PROCESSES.Pipe(duplex=False)
-        process = PROCESSES.Process(target=write_for_ever, args=(tmp_path, its_end))
+        written, child_end = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=write_forever, args=(tmp_path, child_end))
         process.start()
         for _ in range(chance.randint(1, 3)):
             written.recv_bytes()

@@ -19,12 +19,12 @@ from app.label_sets.folder import LabelSetFolderError, read_all, read_file, read
         ("Kätzchen\nネコ\n".encode(), ["Kätzchen", "ネコ"]),
     ],
 )
-def test_a_text_file_has_one_label_a_line(tmp_path, content, labels):
+def test_a_text_file_has_one_label_per_line(tmp_path, content, labels):
     (tmp_path / "zoo.txt").write_bytes(content)
     assert read_folder(tmp_path, 10) == {"zoo": LabelSetDefinition(labels=labels)}
 
 
-def test_a_json_file_is_a_list_or_the_body_of_a_put(tmp_path):
+def test_a_json_file_is_a_list_or_the_body_of_a_put_request(tmp_path):
     (tmp_path / "list.json").write_text('["cat", {"label": "dog", "prompts": ["ein Hund"]}]')
     (tmp_path / "body.v2.json").write_text('{"labels": ["cat"], "templates": ["a {}"]}')
     (tmp_path / "marked.json").write_bytes(b'\xef\xbb\xbf["cat"]')
@@ -36,7 +36,7 @@ def test_a_json_file_is_a_list_or_the_body_of_a_put(tmp_path):
 
 
 def test_hidden_files_and_folders_are_skipped(tmp_path):
-    """As Kubernetes mounts a ConfigMap: the files are links into a hidden folder."""
+    """Kubernetes mounts a ConfigMap like this: the files are links into a hidden folder."""
     (tmp_path / "..2026").mkdir()
     (tmp_path / "..2026" / "zoo.txt").write_text("cat")
     (tmp_path / "..data").symlink_to("..2026")
@@ -61,24 +61,24 @@ def test_hidden_files_and_folders_are_skipped(tmp_path):
         ("zoo.json", b'{"lables": []}', "zoo.json: labels is missing; unknown field; did you mean labels?"),
         ("zoo.json", b'["\\ud83d"]', "zoo.json: The file has half of a surrogate pair"),
         ("zoo.json", b'{"labels": ["cat"], "templates": ["a"]}', "zoo.json: Template 1 must contain {} for the label"),
-        ("Zoo.txt", b"cat", "Zoo.txt: this is no name for a label set"),
+        ("Zoo.txt", b"cat", "Zoo.txt: this is not a valid name for a label set"),
         ("zoo.csv", b"cat", "zoo.csv: a label set is a .txt or a .json file"),
     ],
 )
-def test_a_mistake_is_told_with_its_file(tmp_path, name, content, message):
+def test_a_mistake_is_reported_with_its_file(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LabelSetFolderError, match=re.escape(message)):
         read_folder(tmp_path, 3)
 
 
-def test_two_files_of_one_name_are_a_mistake(tmp_path):
+def test_two_files_with_the_same_name_are_an_error(tmp_path):
     (tmp_path / "zoo.txt").write_text("cat")
     (tmp_path / "zoo.json").write_text('["cat"]')
     with pytest.raises(LabelSetFolderError, match=r"zoo\.txt: there is a \.json file of the same name"):
         read_folder(tmp_path, 3)
 
 
-def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(LabelSetFolderError, match="missing: No such file or directory"):
         read_folder(tmp_path / "missing", 3)
     (tmp_path / "zoo.txt").symlink_to(Path("gone"))
@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
         read_folder(tmp_path, 3)
 
 
-def test_all_files_are_read_whatever_is_wrong_with_some(tmp_path):
+def test_all_files_are_read_even_if_some_are_wrong(tmp_path):
     (tmp_path / "bad.json").write_text("[")
     (tmp_path / "zoo.txt").write_text("cat")
     (tmp_path / "Zoo.txt").write_text("cat")
@@ -100,7 +100,7 @@ def test_a_single_file_may_have_any_name(tmp_path):
     assert read_file(tmp_path / "My Zoo.txt", 3) == LabelSetDefinition(labels=["cat"])
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_a_fifo_is_rejected_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pets.txt")
-    with pytest.raises(LabelSetFolderError, match=r"pets\.txt: this is no file"):
+    with pytest.raises(LabelSetFolderError, match=r"pets\.txt: this is not a regular file"):
         read_folder(tmp_path, 10)

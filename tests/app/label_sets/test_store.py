@@ -27,12 +27,12 @@ Opened = Callable[..., AbstractAsyncContextManager[LabelSets]]
 
 
 def always(_label_set: LabelSet | None) -> None:
-    """A precondition that lets everything through."""
+    """A precondition that is always met."""
 
 
 @asynccontextmanager
 async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: Any) -> AsyncIterator[LabelSets]:
-    """Starts, as the service does, on what the folder has."""
+    """Yields the store, started as the service starts it, with the contents of `data_dir`."""
     engine = make_engine()
     label_sets = LabelSets(data_dir=data_dir, **{"preload_dir": None, "max_labels": 1_000} | options)
     try:
@@ -49,7 +49,7 @@ def prompt_embedding(*prompts: str) -> np.ndarray:
     return mean / np.linalg.norm(mean)
 
 
-async def test_a_set_is_embedded_by_templates_and_by_prompts_of_its_own(tmp_path):
+async def test_a_set_is_embedded_from_templates_or_from_a_labels_own_prompts(tmp_path):
     async with opened(tmp_path) as label_sets:
         stored, created = await label_sets.put("dogs", DOG, always)
         assert created
@@ -58,7 +58,7 @@ async def test_a_set_is_embedded_by_templates_and_by_prompts_of_its_own(tmp_path
         assert stored.embeddings == pytest.approx(np.array(expected), abs=1e-6)
 
 
-async def test_a_restart_has_all_sets_and_encodes_nothing(tmp_path):
+async def test_a_restart_loads_all_sets_and_encodes_nothing(tmp_path):
     async with opened(tmp_path) as label_sets:
         await label_sets.put("pets", DOG, always)
         await label_sets.put("cats", CAT, always)
@@ -81,10 +81,10 @@ async def test_a_restart_has_all_sets_and_encodes_nothing(tmp_path):
         replace(INFO, context_length=4),
     ],
 )
-async def test_another_checkpoint_or_reading_of_texts_embeds_again_and_drops_the_old_embeddings(tmp_path, info):
+async def test_another_checkpoint_or_text_rule_embeds_again_and_deletes_old_embeddings(tmp_path, info):
     async with opened(tmp_path) as label_sets:
         await label_sets.put("pets", DOG, always)
-    for texts in (4, 0):  # the second time it has its own
+    for texts in (4, 0):  # the second start finds the new embeddings
         encoder = FakeEncoder(info=info)
         async with opened(tmp_path, encoder) as label_sets:
             assert label_sets.get("pets").definition == DOG
@@ -92,7 +92,7 @@ async def test_another_checkpoint_or_reading_of_texts_embeds_again_and_drops_the
     assert len(list((tmp_path / "embeddings").iterdir())) == 1
 
 
-async def test_lost_embeddings_are_made_again(tmp_path):
+async def test_damaged_embeddings_are_computed_again(tmp_path):
     async with opened(tmp_path) as label_sets:
         await label_sets.put("pets", DOG, always)
         expected = np.array(label_sets.get("pets").embeddings)
@@ -103,12 +103,12 @@ async def test_lost_embeddings_are_made_again(tmp_path):
     assert np.load(path) == pytest.approx(expected)
 
 
-async def test_what_a_set_no_longer_needs_is_removed(tmp_path):
+async def test_embeddings_that_no_set_needs_are_deleted(tmp_path):
     async with opened(tmp_path) as label_sets:
         for name in ("a", "b"):
             await label_sets.put(name, CAT, always)
         await label_sets.put("a", DOG, always)
-        assert len(list(tmp_path.rglob("*.npy"))) == 2  # b still needs the cat
+        assert len(list(tmp_path.rglob("*.npy"))) == 2  # b still needs the embeddings of CAT
         await label_sets.delete("b", always)
         assert len(list(tmp_path.rglob("*.npy"))) == 1
         with pytest.raises(LabelSetNotFound):
@@ -117,7 +117,7 @@ async def test_what_a_set_no_longer_needs_is_removed(tmp_path):
         assert [name for name, _ in label_sets.all()] == ["a"]
 
 
-async def test_the_same_again_is_not_encoded_again(tmp_path):
+async def test_an_equal_definition_is_not_encoded_again(tmp_path):
     encoder = FakeEncoder()
     async with opened(tmp_path, encoder) as label_sets:
         await label_sets.put("pets", DOG, always)
@@ -127,10 +127,10 @@ async def test_the_same_again_is_not_encoded_again(tmp_path):
     assert encoder.text_batches == []
 
 
-async def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path, caplog):
+async def test_if_a_set_cannot_be_written_the_old_one_stays(tmp_path, caplog):
     async with opened(tmp_path) as label_sets:
         await label_sets.put("pets", CAT, always)
-        (tmp_path / "label-sets").rename(tmp_path / "aside")
+        (tmp_path / "label-sets").rename(tmp_path / "moved")
         (tmp_path / "label-sets").touch()
         with pytest.raises(InternalError, match="could not be written"):
             await label_sets.put("pets", DOG, always)
@@ -138,13 +138,13 @@ async def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path, caplog)
             await label_sets.delete("pets", always)
         assert label_sets.get("pets").definition == CAT
         (tmp_path / "label-sets").unlink()
-        (tmp_path / "aside").rename(tmp_path / "label-sets")
+        (tmp_path / "moved").rename(tmp_path / "label-sets")
     assert "Not a directory" in caplog.text
     async with opened(tmp_path) as label_sets:
         assert label_sets.get("pets").definition == CAT
 
 
-async def test_the_number_of_sets_is_bounded_also_for_those_on_their_way(tmp_path):
+async def test_the_limit_on_sets_counts_those_being_stored(tmp_path):
     (tmp_path / "label-sets").mkdir()
     for number in range(MAX_LABEL_SETS - 3):
         (tmp_path / "label-sets" / f"{number}.json").write_text('{"format": 1, "labels": ["cat"]}')
@@ -153,13 +153,13 @@ async def test_the_number_of_sets_is_bounded_also_for_those_on_their_way(tmp_pat
             *[label_sets.put(f"set-{i}", CAT, always) for i in range(6)], return_exceptions=True
         )
         assert len(label_sets.all()) == MAX_LABEL_SETS
-        refused = [outcome for outcome in outcomes if isinstance(outcome, InvalidRequest)]
-        assert len(refused) == 3
-        assert "no more can be stored" in refused[0].detail
+        rejected = [outcome for outcome in outcomes if isinstance(outcome, InvalidRequest)]
+        assert len(rejected) == 3
+        assert "no more can be stored" in rejected[0].detail
         await label_sets.put("0", DOG, always)
 
 
-async def test_writers_of_one_name_take_turns_and_see_what_the_last_has_left(tmp_path):
+async def test_writers_of_one_name_take_turns_and_see_the_last_state(tmp_path):
     def expecting_nothing(label_set: LabelSet | None) -> None:
         if label_set is not None:
             raise PreconditionFailed("there is one")
@@ -175,7 +175,7 @@ async def test_writers_of_one_name_take_turns_and_see_what_the_last_has_left(tmp
         assert label_sets.get("one") == winner[0]
 
 
-async def test_a_put_that_is_cancelled_while_it_is_embedded_leaves_the_old_set(tmp_path):
+async def test_a_put_cancelled_during_embedding_leaves_the_old_set(tmp_path):
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder()
 
@@ -199,17 +199,17 @@ async def test_a_put_that_is_cancelled_while_it_is_embedded_leaves_the_old_set(t
         assert label_sets.get("pets").definition == DOG
 
 
-async def test_what_has_begun_is_not_left_alone_however_often_it_is_cancelled():
+async def test_a_started_write_is_awaited_even_if_cancelled_repeatedly():
     done = asyncio.Event()
     over = []
 
     async def work() -> None:
         await done.wait()
         over.append(True)
-        raise InternalError("for nobody")
+        raise InternalError("nobody reads this")
 
     waiting = asyncio.create_task(to_the_end(work()))
-    for _ in range(3):  # at the deadline, when the client leaves, when the service ends
+    for _ in range(3):  # at the deadline, when the client disconnects, when the service stops
         await asyncio.sleep(0)
         waiting.cancel()
     await asyncio.sleep(0)
@@ -221,7 +221,7 @@ async def test_what_has_begun_is_not_left_alone_however_often_it_is_cancelled():
 
 
 @pytest.mark.parametrize("turns", range(40))
-async def test_a_put_cancelled_at_any_moment_leaves_memory_and_disk_agreed(tmp_path, turns):
+async def test_after_a_cancelled_put_memory_and_disk_are_equal(tmp_path, turns):
     async with opened(tmp_path) as label_sets:
         await label_sets.put("pets", CAT, always)
         writing = asyncio.create_task(label_sets.put("pets", DOG, always))
@@ -244,7 +244,7 @@ def folder(tmp_path) -> Path:
     return path
 
 
-async def test_an_operators_folder_takes_the_place_of_stored_sets_and_is_embedded_once(tmp_path, folder):
+async def test_preloaded_sets_replace_stored_ones_and_are_embedded_once(tmp_path, folder):
     async with opened(tmp_path / "data") as label_sets:
         await label_sets.put("pets", CAT, always)
         await label_sets.put("mine", CAT, always)
@@ -259,12 +259,12 @@ async def test_an_operators_folder_takes_the_place_of_stored_sets_and_is_embedde
             }
         counts.append(sum(encoder.text_batches))
         files = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")}
-    assert counts == [2, 0]  # the cat was known by its definition, and the second start knew all
+    assert counts == [2, 0]  # CAT was stored already; the second start finds all embeddings
     async with opened(tmp_path / "data", preload_dir=folder):
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")} == files
 
 
-async def test_without_a_folder_that_can_be_written_the_operators_sets_are_served(tmp_path, folder, caplog):
+async def test_preloaded_sets_are_served_without_a_writable_folder(tmp_path, folder, caplog):
     (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING, "app"):
         async with opened(tmp_path / "file" / "data", preload_dir=folder) as label_sets:
@@ -274,7 +274,7 @@ async def test_without_a_folder_that_can_be_written_the_operators_sets_are_serve
     assert "label set pets will be embedded again at the next start: [Errno 17]" in caplog.text
 
 
-async def test_a_mistake_in_the_operators_folder_ends_the_start(tmp_path, folder):
+async def test_a_mistake_in_the_preload_folder_ends_the_start(tmp_path, folder):
     (folder / "bad.txt").write_text("")
     with pytest.raises(LabelSetFolderError, match=r"bad\.txt: There are 0 labels"):
         async with opened(tmp_path / "data", preload_dir=folder):
@@ -282,11 +282,11 @@ async def test_a_mistake_in_the_operators_folder_ends_the_start(tmp_path, folder
 
 
 @pytest.mark.parametrize("name", ["a", "0", "zoo.v1", "a..b", "a-b_c", "x" * 64])
-async def test_a_name_is_a_word_of_small_letters(name):
+async def test_a_name_has_lower_case_letters_digits_and_some_punctuation(name):
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".a", "-a", "_a", "A", "é", "a b", "a/b", "a\n", "a\0", "x" * 65, "١"])
-async def test_other_names_are_refused(name):
+async def test_other_names_are_rejected(name):
     with pytest.raises(InvalidRequest, match="begins with a letter or a digit"):
         check_name(name)

@@ -38,7 +38,7 @@ def test_a_text_line_is_time_level_message_and_facts():
     assert re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,250 INFO request path="/a\\nforged line" status=404', line)
 
 
-def test_a_json_line_is_one_object_with_its_facts_and_a_time_that_sorts():
+def test_a_json_line_is_one_object_with_its_facts_and_a_sortable_time():
     line = JSONFormatter().format(record(path="/a\nb", status=404))
     assert json.loads(line) == {
         "time": "2023-11-14T22:13:20.250Z",
@@ -50,22 +50,22 @@ def test_a_json_line_is_one_object_with_its_facts_and_a_time_that_sorts():
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JSONFormatter()])
-def test_whatever_a_client_sent_a_line_is_one_line_of_visible_characters(formatter):
+def test_hostile_text_is_logged_as_one_line_of_visible_ascii(formatter):
     assert VISIBLE_ASCII.fullmatch(formatter.format(record(path=HOSTILE)))
     assert VISIBLE_ASCII.fullmatch(formatter.format(record(message=HOSTILE)))
 
 
-def test_a_json_line_gives_back_what_the_client_sent():
+def test_a_json_line_can_be_parsed_to_the_original_text():
     assert json.loads(JSONFormatter().format(record(path=HOSTILE)))["path"] == HOSTILE
 
 
-def test_a_json_line_holds_its_traceback():
+def test_a_json_line_contains_its_traceback():
     line = JSONFormatter().format(failed(HOSTILE))
     assert VISIBLE_ASCII.fullmatch(line)
     assert "ValueError" in json.loads(line)["traceback"]
 
 
-def test_no_line_of_a_traceback_passes_for_a_log_line():
+def test_no_line_of_a_traceback_looks_like_a_log_line():
     first, *rest = TextFormatter().format(failed(HOSTILE)).split("\n")
     assert first.endswith("INFO request")
     assert [line for line in rest if line.startswith("    ERROR forged")]
@@ -81,7 +81,7 @@ def test_no_line_of_a_traceback_passes_for_a_log_line():
         ("json", True, JSONFormatter),
     ],
 )
-def test_a_terminal_gets_text_and_a_collector_json_unless_told_otherwise(
+def test_the_default_log_format_is_text_on_a_terminal_and_json_elsewhere(
     monkeypatch, log_format, is_terminal, expected
 ):
     class Stream(io.StringIO):
@@ -109,7 +109,7 @@ print(sum(text != "version" for module in modules for text in getattr(module, "_
 
 
 @pytest.mark.parametrize(("before", "kept"), [("pass", 1), ("configure_logging('json')", 0)])
-def test_what_pillow_says_of_a_clients_file_is_not_kept_for_ever(before, kept):
+def test_the_warnings_of_pillow_about_clients_files_are_not_kept(before, kept):
     command = [sys.executable, "-W", "default", "-c", KEPT_WARNINGS.format(before=before)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (int(done.stdout), bool(done.stderr)) == (kept, bool(kept))

@@ -1,4 +1,4 @@
-"""The metrics as Prometheus would read them: through its own parsers."""
+"""The metrics, read with the parsers of the Prometheus client."""
 
 import threading
 
@@ -12,13 +12,13 @@ from app.observability.metrics import MODEL, REFUSALS, Metrics
 
 
 def scrape(metrics: Metrics) -> dict[str, Metric]:
-    """Returns each family by its name in the table."""
+    """Returns the metric families by name."""
     text, _ = metrics.exposition("")
     return {family.name: family for family in parse_text(text.decode())}
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
-    """Returns the value of one series; it is an error if there is none."""
+    """Returns the value of one series. Fails if the series does not exist."""
     text, _ = metrics.exposition("")
     (found,) = [
         sample.value
@@ -34,23 +34,23 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def test_two_apps_in_one_process_count_for_themselves(metrics):
+def test_two_apps_in_one_process_have_separate_metrics(metrics):
     metrics.forward_failures.labels("image").inc()
     assert value(metrics, "siglip_forward_failures_total", tower="image") == 1
     assert value(Metrics(), "siglip_forward_failures_total", tower="image") == 0
 
 
-def test_what_is_counted_is_what_is_read(metrics):
+def test_counted_events_are_exposed(metrics):
     metrics.request("/classify", "POST", 200, 0.3)
     metrics.rejections.labels("overloaded").inc()
     metrics.text_cache.hits.inc(3)
     metrics.image_cache.evictions.inc()
-    asked = {"method": "POST", "route": "/classify"}
+    labels = {"method": "POST", "route": "/classify"}
     read = [
-        value(metrics, "siglip_http_requests_total", **asked, status="200"),
-        value(metrics, "siglip_http_request_duration_seconds_sum", **asked),
-        value(metrics, "siglip_http_request_duration_seconds_bucket", **asked, le="0.25"),
-        value(metrics, "siglip_http_request_duration_seconds_bucket", **asked, le="0.5"),
+        value(metrics, "siglip_http_requests_total", **labels, status="200"),
+        value(metrics, "siglip_http_request_duration_seconds_sum", **labels),
+        value(metrics, "siglip_http_request_duration_seconds_bucket", **labels, le="0.25"),
+        value(metrics, "siglip_http_request_duration_seconds_bucket", **labels, le="0.5"),
         value(metrics, "siglip_rejected_total", reason="overloaded"),
         value(metrics, "siglip_text_cache_hits_total"),
         value(metrics, "siglip_image_cache_evictions_total"),
@@ -58,20 +58,20 @@ def test_what_is_counted_is_what_is_read(metrics):
     assert read == [1, 0.3, 0, 1, 1, 3, 1]
 
 
-def test_refusals_are_errors_that_are_not_about_what_was_sent():
+def test_refusals_do_not_include_invalid_requests_and_internal_errors():
     codes = {error.code: error.status for error in ServiceError.__subclasses__()}
     assert {"overloaded", "body_too_large", "image_too_large", "not_ready"} <= REFUSALS <= set(codes)
     assert not REFUSALS & {"invalid_request", "not_found", "method_not_allowed", "invalid_image", "internal_error"}
 
 
-def test_a_known_label_value_is_0_from_the_start(metrics):
+def test_known_series_are_0_from_the_start(metrics):
     assert value(metrics, "siglip_rejected_total", reason="departed") == 0
     assert value(metrics, "siglip_image_decode_failures_total", reason="invalid_image") == 0
     assert value(metrics, "siglip_batch_size_count", tower="text") == 0
     assert value(metrics, "siglip_preprocess_seconds_count") == 0
 
 
-def test_the_state_is_read_at_each_scrape(metrics):
+def test_gauges_are_read_at_each_scrape(metrics):
     assert value(metrics, "siglip_ready") == 0
     depth = 7
     metrics.queue_depth.set_function(lambda: depth)
@@ -90,7 +90,7 @@ def test_the_model_is_reported_once_it_is_loaded(metrics):
 
 
 @pytest.mark.parametrize(("accept", "parse"), [("", parse_text), ("application/openmetrics-text", parse_openmetrics)])
-def test_every_series_is_there_once_in_either_format(metrics, accept, parse):
+def test_every_series_is_exposed_once_in_both_formats(metrics, accept, parse):
     metrics.request("/classify", "POST", 200, 0.3)
     metrics.model(dict.fromkeys(MODEL, "x"))
     text, _ = metrics.exposition(accept)
@@ -101,7 +101,7 @@ def test_every_series_is_there_once_in_either_format(metrics, accept, parse):
     assert not [name for name, *_ in series if name.endswith("_created")]
 
 
-def test_names_follow_the_naming_of_prometheus(metrics):
+def test_names_follow_the_conventions_of_prometheus(metrics):
     metrics.model(dict.fromkeys(MODEL, "x"))
     for family in metrics.registry.collect():
         assert family.name.startswith(("siglip_", "process_"))
@@ -109,7 +109,7 @@ def test_names_follow_the_naming_of_prometheus(metrics):
         assert not family.name.endswith(("_ms", "_milliseconds", "_kb", "_mb"))
 
 
-def test_the_processes_memory_and_files_are_there(metrics):
+def test_memory_and_open_files_of_the_process_are_exposed(metrics):
     names = set(scrape(metrics))
     assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= names
 

@@ -1,4 +1,4 @@
-"""Traces as a collector sees them: a real OTLP receiver behind a real service."""
+"""The traces that a running service sends to an OTLP receiver."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 class Collector:
-    """What has arrived."""
+    """The bodies that the receiver got, and the spans in them."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -49,7 +49,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[tuple[Collector, str]]:
-    """Runs a collector; gives it and its address."""
+    """Runs a collector. Yields it and its address."""
     collector = Collector()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -76,7 +76,7 @@ def fail() -> None:
 
 @pytest.fixture
 def collector(monkeypatch) -> Iterator[Collector]:
-    """A collector that the environment names."""
+    """A collector whose address is in the environment."""
     with collecting() as (collector, address):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         yield collector
@@ -86,11 +86,11 @@ def attributes(span: Span) -> dict[str, object]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in span.attributes}
 
 
-def test_a_request_is_a_span_in_the_callers_trace_with_its_stages_inside(running, collector, caplog):
+def test_a_request_is_a_span_in_the_callers_trace_with_a_child_span_for_each_stage(running, collector, caplog):
     image = encoded(plain_image())
     headers = {"Content-Type": "image/png", "traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "X-Request-Id": "mine"}
     with caplog.at_level(logging.INFO, "app"), running(tracing=start_tracing()) as client:
-        answer = client.post("/classify?labels=a", content=image, headers=headers)
+        response = client.post("/classify?labels=a", content=image, headers=headers)
     (request,) = collector.requests()
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
     assert request.name == "POST /classify"
@@ -99,7 +99,7 @@ def test_a_request_is_a_span_in_the_callers_trace_with_its_stages_inside(running
         "http.route": "/classify",
         "http.response.status_code": 200,
         "http.request.body.size": len(image),
-        "http.response.body.size": len(answer.content),
+        "http.response.body.size": len(response.content),
         "url.path": "/classify",
         "siglip.request_id": "mine",
     }
@@ -113,8 +113,8 @@ def test_a_request_is_a_span_in_the_callers_trace_with_its_stages_inside(running
     assert (line["trace_id"], line["request_id"]) == (TRACE_ID, "mine")
 
 
-def test_nothing_of_a_request_but_its_line_leaves(running, collector, monkeypatch):
-    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")  # FastAPI's own spans have the query
+def test_spans_contain_no_query_headers_or_body(running, collector, monkeypatch):
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")  # FastAPI's spans would contain the query
     headers = {"X-API-Key": "sesame", "User-Agent": "sesame", "Referer": "sesame", "Cookie": "sesame=sesame"}
     headers |= {"Authorization": "Bearer sesame", "baggage": "secret=sesame", "Content-Type": "image/png"}
     with running(tracing=start_tracing()) as client:
@@ -125,12 +125,12 @@ def test_nothing_of_a_request_but_its_line_leaves(running, collector, monkeypatc
     assert [body for body in collector.bodies if b"sesame" in body] == []
 
 
-def test_a_refused_request_is_a_span_that_says_so(running, collector):
+def test_a_refused_request_is_a_span_with_its_error_type(running, collector):
     with running(tracing=start_tracing(), max_body_bytes=100) as client:
         client.post("/classify", content=b"x" * 101)
     (request,) = collector.requests()
     assert attributes(request)["error.type"] == "body_too_large"
-    assert request.status.code == Status.STATUS_CODE_UNSET  # the client's fault is not the service's
+    assert request.status.code == Status.STATUS_CODE_UNSET  # a client's error is not an error of the service
 
 
 def test_an_error_of_the_service_is_an_error_of_the_span(running, collector):
@@ -157,7 +157,7 @@ def test_probes_and_scrapes_are_not_traced(running, collector):
     assert [span.name for span in collector.requests()] == ["GET /info"]
 
 
-def test_a_trace_that_the_caller_does_not_want_is_not_sent(running, collector):
+def test_a_trace_that_the_caller_does_not_sample_is_not_sent(running, collector):
     with running(tracing=start_tracing()) as client:
         client.get("/info", headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-00"})
         client.get("/info", headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"})
@@ -174,7 +174,7 @@ def test_a_trace_that_the_caller_does_not_want_is_not_sent(running, collector):
     ],
     ids=["no trace", "huge", "state", "agent"],
 )
-def test_no_header_fails_a_traced_request(running, collector, line):
+def test_invalid_headers_do_not_fail_a_traced_request(running, collector, line):
     with running(tracing=start_tracing()) as client:
         address = (client.base_url.host, client.base_url.port or 80)
         with socket.create_connection(address, timeout=30) as connection:
@@ -186,7 +186,7 @@ def test_no_header_fails_a_traced_request(running, collector, line):
     assert [span.name for span in collector.requests()] == ["GET unknown"]
 
 
-def test_a_collector_that_is_down_fails_no_request(running, monkeypatch):
+def test_an_unreachable_collector_does_not_fail_requests(running, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
@@ -203,7 +203,7 @@ def test_a_collector_that_is_down_fails_no_request(running, monkeypatch):
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=dogs,deployment.environment=test"}, "dogs"),
     ],
 )
-def test_the_services_name_is_siglip_unless_the_environment_says_otherwise(
+def test_the_service_name_is_siglip_unless_the_environment_sets_another(
     running, collector, monkeypatch, variables, expected
 ):
     for name, value in variables.items():
@@ -232,36 +232,36 @@ def test_without_the_variables_nothing_is_traced_and_the_sdk_is_not_imported(var
     subprocess.run([sys.executable, "-c", check], check=True, env=os.environ | variables)
 
 
-def test_traces_without_their_packages_stop_the_start_with_one_line():
-    # A None in sys.modules is how Python marks what cannot be imported.
+def test_missing_opentelemetry_packages_stop_the_start_with_one_line():
+    # Python cannot import a module whose entry in sys.modules is None.
     check = """if True:
         import sys
         from app.cli.command_line import main
         sys.modules["opentelemetry.sdk"] = None
         sys.exit(main(["serve"]))
     """
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", check],
         env=os.environ | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces", "SIGLIP_PORT": "0"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert answer.returncode == 2
-    assert re.fullmatch(r"error: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT .*requirements-otel\.txt\n", answer.stderr)
+    assert result.returncode == 2
+    assert re.fullmatch(r"error: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT .*requirements-otel\.txt\n", result.stderr)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "99999")],
 )
-def test_a_variable_that_cannot_be_used_stops_the_start(collector, monkeypatch, name, value):
+def test_an_invalid_variable_stops_the_start(collector, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=r"over http/protobuf alone|max_export_batch_size"):
+    with pytest.raises(SettingsError, match=r"must be http/protobuf|max_export_batch_size"):
         start_tracing()
 
 
-def test_stages_are_laid_out_in_their_order_and_inside_the_request():
+def test_stages_are_in_order_and_inside_the_request():
     timings_s = {"receive": 1.0, "decode": 2.0, "queue": 3.0, "image": 4.0, "text": 5.0, "total": 11.0, "other": 1.0}
     assert {name: times for name, *times in stages(timings_s)} == {
         "receive": [0, 1],

@@ -33,22 +33,22 @@ def expected_logits(encoder: FakeEncoder, rgb: np.ndarray, labels: list[str]) ->
     return {label: encoder.logit(rgb, DEFAULT_TEMPLATE.replace("{}", label)) for label in labels}
 
 
-def logits(answer: httpx.Response) -> dict[str, float]:
-    assert answer.status_code == 200, answer.text
-    return {score["label"]: score["logit"] for score in answer.json()["scores"]}
+def logits(response: httpx.Response) -> dict[str, float]:
+    assert response.status_code == 200, response.text
+    return {score["label"]: score["logit"] for score in response.json()["scores"]}
 
 
 @pytest.mark.parametrize("body", [as_form, as_json, as_raw])
-def test_the_three_bodies_mean_the_same(client, encoder, body):
-    answer = client.post("/classify", **body(RED_PNG, labels=LABELS))
-    assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(RED), LABELS), abs=1e-5)
-    assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
-    assert answer.json()["image"] == {"width": 24, "height": 24, "format": "PNG", "notes": []}
-    ClassifyResponse.model_validate_json(answer.content, strict=True)
+def test_the_three_bodies_give_the_same_result(client, encoder, body):
+    response = client.post("/classify", **body(RED_PNG, labels=LABELS))
+    assert logits(response) == pytest.approx(expected_logits(encoder, plain_image(RED), LABELS), abs=1e-5)
+    assert response.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
+    assert response.json()["image"] == {"width": 24, "height": 24, "format": "PNG", "notes": []}
+    ClassifyResponse.model_validate_json(response.content, strict=True)
 
 
 @pytest.mark.parametrize("body", [as_form, as_json, as_raw])
-def test_the_options_mean_the_same_in_the_three_bodies(client, body):
+def test_the_options_have_the_same_effect_in_the_three_bodies(client, body):
     options = {"labels": LABELS, "templates": ["a {}", "the {} {}"], "top_k": 2, "threshold": 1e-9}
     scores = client.post("/classify", **body(RED_PNG, **options)).json()["scores"]
     assert scores == client.post("/classify", **as_json(RED_PNG, **options)).json()["scores"]
@@ -57,13 +57,13 @@ def test_the_options_mean_the_same_in_the_three_bodies(client, body):
 
 def test_the_media_type_may_have_parameters_and_capitals(client):
     body = json.dumps(as_json(RED_PNG, labels=LABELS)["json"])
-    answer = client.post("/classify", content=body, headers={"Content-Type": "Application/JSON; Charset=UTF-8"})
-    assert answer.status_code == 200
+    response = client.post("/classify", content=body, headers={"Content-Type": "Application/JSON; Charset=UTF-8"})
+    assert response.status_code == 200
 
 
 def test_one_form_field_may_hold_all_labels_as_json(client):
-    answer = client.post("/classify", **as_form(RED_PNG, labels=json.dumps(LABELS)))
-    assert logits(answer).keys() == set(LABELS)
+    response = client.post("/classify", **as_form(RED_PNG, labels=json.dumps(LABELS)))
+    assert logits(response).keys() == set(LABELS)
 
 
 def test_scores_are_sorted_and_sigmoid_and_softmax_follow_from_the_logit(client):
@@ -75,7 +75,7 @@ def test_scores_are_sorted_and_sigmoid_and_softmax_follow_from_the_logit(client)
 
 
 def test_duplicate_labels_are_kept_in_the_order_of_the_request(client):
-    labels = ["cat", "CAT", "cat"]  # one text to the model, so a tie
+    labels = ["cat", "CAT", "cat"]  # the model sees equal texts, so the scores are equal
     scores = client.post("/classify", **as_json(RED_PNG, labels=labels)).json()["scores"]
     assert [score["label"] for score in scores] == labels
 
@@ -86,18 +86,19 @@ def test_labels_are_trimmed(client):
 
 @pytest.mark.parametrize("label", ["x" * 256, "ネコ", "🐈", "قط", "a\nb", "{}", "{0.__class__}", "[", "é", "e\u0301"])
 def test_a_label_may_be_any_text(client, encoder, label):
-    answer = client.post("/classify", **as_json(RED_PNG, labels=[label]))
-    assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(RED), [label]), abs=1e-5)
+    response = client.post("/classify", **as_json(RED_PNG, labels=[label]))
+    assert logits(response) == pytest.approx(expected_logits(encoder, plain_image(RED), [label]), abs=1e-5)
 
 
 def test_templates_are_averaged_as_normalised_embeddings(client, encoder):
     scores = client.post("/classify", **as_json(RED_PNG, labels=["cat"], templates=["a {}", "no {}"])).json()["scores"]
     cosines = [(encoder.logit(plain_image(RED), text) - encoder.bias) / encoder.scale for text in ("a cat", "no cat")]
-    assert scores[0]["logit"] != pytest.approx(encoder.scale * np.mean(cosines) + encoder.bias)  # shorter than 1
+    # The mean of the two embeddings is shorter than 1 and is normalised again.
+    assert scores[0]["logit"] != pytest.approx(encoder.scale * np.mean(cosines) + encoder.bias)
     assert np.sign(scores[0]["logit"] - encoder.bias) == np.sign(np.mean(cosines))
 
 
-def test_top_k_and_threshold_cut_the_answer_and_not_the_softmax(client):
+def test_top_k_and_threshold_limit_the_response_but_not_the_softmax(client):
     everything = client.post("/classify", **as_json(RED_PNG, labels=LABELS)).json()["scores"]
     best = client.post("/classify", **as_json(RED_PNG, labels=LABELS, top_k=1)).json()["scores"]
     assert best == everything[:1]
@@ -107,7 +108,7 @@ def test_top_k_and_threshold_cut_the_answer_and_not_the_softmax(client):
     assert client.post("/classify", **as_json(RED_PNG, labels=LABELS, threshold=1)).json()["scores"] == []
 
 
-def test_the_answer_tells_what_was_done_to_the_pixels(client):
+def test_the_notes_say_what_was_done_to_the_pixels(client):
     turned = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
     image = client.post("/classify", **as_json(turned, labels=LABELS)).json()["image"]
     assert image == {"width": 16, "height": 32, "format": "PNG", "notes": ["exif_orientation_applied"]}
@@ -121,14 +122,14 @@ def test_server_timing_has_every_stage(client):
 def test_ten_thousand_labels_are_answered(client, encoder):
     labels = [f"label {i}" for i in range(10_000)]
     for body in (as_form, as_json):
-        answer = client.post("/classify", **body(RED_PNG, labels=labels))
-        assert len(answer.json()["scores"]) == 10_000
-        sample = answer.json()["scores"][5000]
+        response = client.post("/classify", **body(RED_PNG, labels=labels))
+        assert len(response.json()["scores"]) == 10_000
+        sample = response.json()["scores"][5000]
         expected = expected_logits(encoder, plain_image(RED), [sample["label"]])
         assert sample["logit"] == pytest.approx(expected[sample["label"]], abs=1e-5)
 
 
-def test_many_callers_at_once_each_get_their_own_answer(running):
+def test_concurrent_clients_each_get_their_own_response(running):
     encoder = FakeEncoder()
     random = np.random.default_rng(0)
     colours = random.integers(0, 256, (200, 3)).tolist()
@@ -138,16 +139,16 @@ def test_many_callers_at_once_each_get_their_own_answer(running):
         def ask(number: int) -> None:
             rgb = plain_image(tuple(colours[number]))
             labels = ["shared", f"own {number}", f"group {number % 7}"]
-            answer = client.post("/classify", **(as_json, as_form)[number % 2](encoded(rgb), labels=labels))
-            assert logits(answer) == pytest.approx(expected_logits(encoder, rgb, labels), abs=1e-5)
+            response = client.post("/classify", **(as_json, as_form)[number % 2](encoded(rgb), labels=labels))
+            assert logits(response) == pytest.approx(expected_logits(encoder, rgb, labels), abs=1e-5)
 
-        with ThreadPoolExecutor(32) as callers:
-            list(callers.map(ask, range(200)))
+        with ThreadPoolExecutor(32) as clients:
+            list(clients.map(ask, range(200)))
     assert sum(encoder.text_batches) == 1 + 200 + 7  # each text once
     assert sum(encoder.image_batches) == 200
 
 
-def test_bad_images_among_good_ones_fail_alone(client, encoder):
+def test_bad_images_do_not_affect_good_ones_at_the_same_time(client, encoder):
     good = {colour: encoded(plain_image(colour), "BMP") for colour in (RED, GREEN, BLUE)}
 
     def ask(number: int) -> None:
@@ -155,11 +156,11 @@ def test_bad_images_among_good_ones_fail_alone(client, encoder):
         if number % 2:
             assert client.post("/classify", **as_json(good[colour][:60], labels=LABELS)).status_code == 422
         else:
-            answer = client.post("/classify", **as_json(good[colour], labels=LABELS))
-            assert logits(answer) == pytest.approx(expected_logits(encoder, plain_image(colour), LABELS), abs=1e-5)
+            response = client.post("/classify", **as_json(good[colour], labels=LABELS))
+            assert logits(response) == pytest.approx(expected_logits(encoder, plain_image(colour), LABELS), abs=1e-5)
 
-    with ThreadPoolExecutor(16) as callers:
-        list(callers.map(ask, range(200)))
+    with ThreadPoolExecutor(16) as clients:
+        list(clients.map(ask, range(200)))
 
 
 def test_openapi_describes_the_three_bodies_and_every_failure(client):
@@ -180,12 +181,12 @@ def batch_json(images: list[bytes], **fields) -> dict:
 
 
 @pytest.mark.parametrize("body", [batch_form, batch_json])
-def test_a_batch_answers_each_image_in_order_and_a_bad_one_fails_alone(client, encoder, body):
+def test_a_batch_has_a_result_per_image_in_order_and_only_bad_ones_fail(client, encoder, body):
     images = [RED_PNG, b"no image", encoded(plain_image(BLUE)), RED_PNG[:60]]
-    answer = client.post("/classify/batch", **body(images, labels=LABELS))
-    red, unknown, blue, truncated = answer.json()["results"]
-    assert answer.status_code == 200
-    assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
+    response = client.post("/classify/batch", **body(images, labels=LABELS))
+    red, unknown, blue, truncated = response.json()["results"]
+    assert response.status_code == 200
+    assert response.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
     for result, colour in ((red, RED), (blue, BLUE)):
         found = {score["label"]: score["logit"] for score in result["scores"]}
         assert found == pytest.approx(expected_logits(encoder, plain_image(colour), LABELS), abs=1e-5)
@@ -193,18 +194,18 @@ def test_a_batch_answers_each_image_in_order_and_a_bad_one_fails_alone(client, e
     assert (unknown["error"]["status"], unknown["error"]["error_type"]) == (415, "unsupported_media_type")
     assert (truncated["error"]["status"], truncated["error"]["error_type"]) == (422, "invalid_image")
     assert truncated["error"]["errors"][0]["pointer"] == "/images/3"
-    assert truncated["error"]["request_id"] == answer.headers["X-Request-Id"]
-    BatchResponse.model_validate_json(answer.content, strict=True)
+    assert truncated["error"]["request_id"] == response.headers["X-Request-Id"]
+    BatchResponse.model_validate_json(response.content, strict=True)
 
 
-def test_a_batch_gives_each_image_what_it_would_get_alone(client):
+def test_a_batch_gives_an_image_the_same_result_as_a_single_request(client):
     options = {"labels": LABELS, "templates": ["a {}", "the {}"], "top_k": 2, "threshold": 1e-9}
-    (together,) = client.post("/classify/batch", **batch_json([RED_PNG], **options)).json()["results"]
-    alone = client.post("/classify", **as_json(RED_PNG, **options)).json()
-    assert together == {"image": alone["image"], "scores": alone["scores"]}
+    (batched,) = client.post("/classify/batch", **batch_json([RED_PNG], **options)).json()["results"]
+    single = client.post("/classify", **as_json(RED_PNG, **options)).json()
+    assert batched == {"image": single["image"], "scores": single["scores"]}
 
 
-def test_a_batchs_image_that_is_not_base64_fails_alone(client):
+def test_only_the_image_of_a_batch_that_is_not_base64_fails(client):
     body = batch_json([RED_PNG], labels=LABELS)
     body["json"]["images"].append("https://example.org/cat.png")
     good, bad = client.post("/classify/batch", **body).json()["results"]
@@ -219,30 +220,31 @@ def test_a_batchs_image_that_is_not_base64_fails_alone(client):
         *[(body, *row) for body in (batch_form, batch_json) for row in ((1, 200), (3, 200), (4, 400))],
     ],
 )
-def test_a_batch_has_one_to_so_many_images(running, body, count, status):
+def test_a_batch_has_one_to_max_images(running, body, count, status):
     with running(max_images=3) as client:
-        answer = client.post("/classify/batch", **body([RED_PNG] * count, labels=LABELS))
-    assert answer.status_code == status
+        response = client.post("/classify/batch", **body([RED_PNG] * count, labels=LABELS))
+    assert response.status_code == status
     if status != 200:
-        assert answer.json()["error_type"] == "invalid_request"
+        assert response.json()["error_type"] == "invalid_request"
 
 
-def test_a_batch_is_a_form_or_json_and_no_image(client):
-    answer = client.post("/classify/batch", **as_raw(RED_PNG, labels=LABELS))
-    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
-    assert answer.json()["detail"] == "This Content-Type is not accepted. Send multipart/form-data or application/json."
+def test_a_batch_is_a_form_or_json_and_not_an_image(client):
+    response = client.post("/classify/batch", **as_raw(RED_PNG, labels=LABELS))
+    assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")
+    expected = "This Content-Type is not accepted. Send multipart/form-data or application/json."
+    assert response.json()["detail"] == expected
 
 
-def test_more_images_than_there_are_permits_wait_for_their_turn(running):
+def test_a_batch_may_have_more_images_than_the_queue_holds(running):
     with running(max_queue_items=2, max_batch=2) as client:
-        answer = client.post("/classify/batch", **batch_json([RED_PNG] * 8, labels=LABELS))
-    assert answer.status_code == 200
-    assert all("scores" in result for result in answer.json()["results"])
+        response = client.post("/classify/batch", **batch_json([RED_PNG] * 8, labels=LABELS))
+    assert response.status_code == 200
+    assert all("scores" in result for result in response.json()["results"])
 
 
 @dataclass
 class SmallEncoder(FakeEncoder):
-    """Has no memory for more than two rows, and none at all for one image."""
+    """Runs out of memory for more than two rows, and for any batch with a blue image."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         if len(images) > 2 or (images == BLUE).all(axis=-1).any():
@@ -250,7 +252,7 @@ class SmallEncoder(FakeEncoder):
         return super().encode_images(images)
 
 
-def test_a_batch_without_memory_is_halved_and_only_what_fails_alone_is_an_error(running):
+def test_a_batch_out_of_memory_is_split_and_only_a_failing_image_is_an_error(running):
     encoder, colours = SmallEncoder(), [RED, GREEN, BLUE, (1, 2, 3), (4, 5, 6), (7, 8, 9)]
     with running(encoder) as client:
         images = [encoded(plain_image(colour)) for colour in colours]

@@ -17,10 +17,10 @@ RED_PNG = encoded(plain_image(RED))
         {"content": RED_PNG, "headers": {"Content-Type": "image/png"}},
     ],
 )
-def test_an_images_embedding_is_one_normalised_row(client, encoder, body):
-    answer = client.post("/embed/image", **body)
-    assert answer.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
-    (row,) = answer.json()["embeddings"]
+def test_an_image_gives_one_normalised_row(client, encoder, body):
+    response = client.post("/embed/image", **body)
+    assert response.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
+    (row,) = response.json()["embeddings"]
     assert row == pytest.approx(embed(encoder.prepare_image(plain_image(RED))).tolist(), abs=1e-6)
     assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
 
@@ -60,6 +60,6 @@ def test_a_client_can_compute_the_same_logits(client):
         ),
     ],
 )
-def test_what_cannot_be_embedded_is_told(client, path, body, status, error_type):
-    answer = client.post(path, **body)
-    assert (answer.status_code, answer.json()["error_type"]) == (status, error_type)
+def test_invalid_requests_are_rejected_with_status_and_error_type(client, path, body, status, error_type):
+    response = client.post(path, **body)
+    assert (response.status_code, response.json()["error_type"]) == (status, error_type)

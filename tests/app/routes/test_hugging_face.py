@@ -1,4 +1,4 @@
-"""Hugging Face's surface: the bodies of every generation, and huggingface_hub's current client itself."""
+"""The Hugging Face API: the body formats of all client generations, and the current client of huggingface_hub."""
 
 import base64
 import threading
@@ -35,24 +35,24 @@ def logits(encoder: FakeEncoder, template: str = TEMPLATE) -> dict[str, float]:
         {"inputs": f"data:image/png;base64,{BASE64}", "parameters": {"candidate_labels": LABELS}},
     ],
 )
-def test_the_bodies_of_all_generations_mean_the_same(client, encoder, path, body):
-    answer = client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Content-Type"] == "application/json"
-    assert {row["label"]: row["logit"] for row in answer.json()} == pytest.approx(logits(encoder), abs=1e-5)
+def test_the_bodies_of_all_generations_give_the_same_result(client, encoder, path, body):
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    assert {row["label"]: row["logit"] for row in response.json()} == pytest.approx(logits(encoder), abs=1e-5)
 
 
-def test_the_answer_is_that_of_classify_with_the_sigmoid_as_score(client):
+def test_the_response_is_that_of_classify_with_the_sigmoid_as_score(client):
     ours = client.post("/classify", json={"image": BASE64, "labels": LABELS}).json()["scores"]
-    theirs = client.post("/", json={"inputs": BASE64, "parameters": {"candidate_labels": LABELS}}).json()
-    assert theirs == [row | {"score": row["sigmoid"]} for row in ours]
+    rows = client.post("/", json={"inputs": BASE64, "parameters": {"candidate_labels": LABELS}}).json()
+    assert rows == [row | {"score": row["sigmoid"]} for row in ours]
 
 
 @pytest.mark.parametrize("template", ["a {}", "{0.__class__} {}", "{x} {}"])
-def test_a_template_is_text_and_no_format_string(client, encoder, template):
+def test_a_template_is_not_used_as_a_format_string(client, encoder, template):
     parameters = {"candidate_labels": LABELS, "hypothesis_template": template}
-    answer = client.post("/", json={"inputs": BASE64, "parameters": parameters}).json()
-    assert {row["label"]: row["logit"] for row in answer} == pytest.approx(logits(encoder, template), abs=1e-5)
+    response = client.post("/", json={"inputs": BASE64, "parameters": parameters}).json()
+    assert {row["label"]: row["logit"] for row in response} == pytest.approx(logits(encoder, template), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -85,32 +85,32 @@ def test_a_template_is_text_and_no_format_string(client, encoder, template):
         ({"image": BASE64[:60], "parameters": {"candidate_labels": LABELS}}, 422, "/image"),
     ],
 )
-def test_a_fault_is_pointed_at_where_it_is_in_the_body(client, body, status, pointer):
-    answer = client.post("/hf", json=body)
-    assert answer.status_code == status
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+def test_the_pointer_of_an_error_names_the_field_in_the_body(client, body, status, pointer):
+    response = client.post("/hf", json=body)
+    assert response.status_code == status
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
 
 
-def test_unknown_fields_inside_are_told_and_not_all_looked_at(client):
+def test_only_the_first_unknown_nested_fields_are_reported(client):
     parameters = {"candidate_labels": LABELS} | {f"unknown{index}": 1 for index in range(1000)}
-    answer = client.post("/", json={"inputs": BASE64, "parameters": parameters})
-    assert (answer.status_code, len(answer.json()["errors"])) == (400, 10)
+    response = client.post("/", json={"inputs": BASE64, "parameters": parameters})
+    assert (response.status_code, len(response.json()["errors"])) == (400, 10)
 
 
-def test_another_body_than_json_is_refused(client):
-    answer = client.post("/", content=RED_PNG, headers={"Content-Type": "image/png"})
-    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+def test_a_body_that_is_not_json_is_rejected(client):
+    response = client.post("/", content=RED_PNG, headers={"Content-Type": "image/png"})
+    assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")
 
 
 @pytest.fixture(scope="module")
-def locked(running) -> Iterator[str]:
-    """The address of a service with the key `hf_key`."""
+def secured(running) -> Iterator[str]:
+    """The URL of a service with the API key `hf_key`."""
     with running(api_keys="hf_key") as client:
         yield str(client.base_url)
 
 
-def hub(address: str, **options) -> InferenceClient:
-    return InferenceClient(**{"model": address, "token": "hf_key"} | options)
+def hub(url: str, **options) -> InferenceClient:
+    return InferenceClient(**{"model": url, "token": "hf_key"} | options)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def hub(address: str, **options) -> InferenceClient:
     [{}, {"provider": "auto"}, {"provider": "hf-inference"}, {"token": None, "api_key": "hf_key"}],
 )
 @pytest.mark.parametrize("path", ["", "/", "/hf"])
-def test_the_hubs_client_gets_labels_with_scores_and_ours_beside_them(locked, path, options):
+def test_the_hubs_client_gets_labels_with_scores_and_our_additional_fields(secured, path, options):
     expected = logits(FakeEncoder())
-    rows = hub(locked + path, **options).zero_shot_image_classification(RED_PNG, candidate_labels=LABELS)
+    rows = hub(secured + path, **options).zero_shot_image_classification(RED_PNG, candidate_labels=LABELS)
     assert [row.label for row in rows] == sorted(LABELS, key=lambda label: -expected[label])
     for row in rows:
         assert row.logit == pytest.approx(expected[row.label], abs=1e-5)
@@ -128,9 +128,9 @@ def test_the_hubs_client_gets_labels_with_scores_and_ours_beside_them(locked, pa
     assert sum(row.softmax for row in rows) == pytest.approx(1)
 
 
-def test_the_hubs_client_may_name_the_address_as_base_url_and_give_a_template(locked, tmp_path):
+def test_the_hubs_client_works_with_base_url_and_a_template(secured, tmp_path):
     (tmp_path / "red.png").write_bytes(RED_PNG)
-    client = InferenceClient(base_url=locked, api_key="hf_key")
+    client = InferenceClient(base_url=secured, api_key="hf_key")
     rows = client.zero_shot_image_classification(
         tmp_path / "red.png", candidate_labels=LABELS, hypothesis_template="a {}"
     )
@@ -138,28 +138,28 @@ def test_the_hubs_client_may_name_the_address_as_base_url_and_give_a_template(lo
     assert {row.label: row.logit for row in rows} == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_hubs_client_checks_health_and_reads_the_facts(locked):
-    client = hub(locked, provider="hf-inference")
+def test_the_hubs_client_checks_health_and_reads_info(secured):
+    client = hub(secured, provider="hf-inference")
     assert client.health_check()
     assert client.get_endpoint_info()["variant"] == "FakeSigLIP"
 
 
-def shown(address: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=None, **options) -> str:
-    """Returns what a user of the hub's client is told, from the sentence on."""
+def shown(url: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=None, **options) -> str:
+    """Returns the message that a user of the hub's client sees, without the first lines of the client."""
     with pytest.raises(HfHubHTTPError) as error:
-        hub(address, **options).zero_shot_image_classification(
+        hub(url, **options).zero_shot_image_classification(
             image, candidate_labels=list(labels), hypothesis_template=template
         )
-    head, _, sentence = str(error.value).partition("\n\n")
-    if error.value.response.status_code == 422:  # where the client puts the whole body below
-        sentence, body, end = sentence.rsplit("\n", 2)
+    head, _, message = str(error.value).partition("\n\n")
+    if error.value.response.status_code == 422:  # for this status, the client appends the whole body
+        message, body, end = message.rsplit("\n", 2)
         assert (body, end) == (error.value.response.text, "")
     assert f"(Request ID: {error.value.response.headers['X-Request-Id']})" in head
-    return sentence
+    return message
 
 
 @pytest.mark.parametrize(
-    ("request_", "sentence"),
+    ("request_", "message"),
     [
         (
             {"token": "wrong"},
@@ -171,7 +171,7 @@ def shown(address: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=
         ),
         (
             {"image": b"no image"},
-            "These bytes are no image in an accepted format: JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF.",
+            "The file is not an image in an accepted format. Send one of JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF.",
         ),
         (
             {"image": RED_PNG[:50]},
@@ -181,31 +181,31 @@ def shown(address: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=
         ({"template": "x"}, "Template 1 must contain {} for the label, at most 4 times."),
     ],
 )
-def test_the_hubs_client_shows_our_sentence_once(locked, request_, sentence):
-    assert shown(locked, **request_) == sentence
+def test_the_hubs_client_shows_our_message_once(secured, request_, message):
+    assert shown(secured, **request_) == message
 
 
-def test_the_hubs_client_shows_what_is_malformed(running):
+def test_the_hubs_client_shows_what_is_wrong_with_a_malformed_request(running):
     with running(max_labels=3) as client, pytest.raises(BadRequestError, match=r"Bad request:\n.*should be a valid"):
         hub(str(client.base_url)).zero_shot_image_classification(RED_PNG, candidate_labels=["cat", 5])
 
 
-def test_the_hubs_client_shows_the_callers_request_id(locked):
+def test_the_hubs_client_shows_the_request_id_that_it_sent(secured):
     with pytest.raises(HfHubHTTPError, match=r"\(Request ID: mine-1\)") as error:
-        hub(locked, token="wrong", headers={"X-Request-Id": "mine-1"}).zero_shot_image_classification(
+        hub(secured, token="wrong", headers={"X-Request-Id": "mine-1"}).zero_shot_image_classification(
             RED_PNG, candidate_labels=LABELS
         )
     assert error.value.request_id == "mine-1"
 
 
-def answered(client: httpx.Client, status: int) -> float:
-    """Returns how many POSTs to the root were answered with this status."""
+def num_responses(client: httpx.Client, status: int) -> float:
+    """Returns how many POST requests to / got this status."""
     line = f'siglip_http_requests_total{{method="POST",route="/",status="{status}"}} '
     found = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line)]
     return float(found[0].removeprefix(line)) if found else 0
 
 
-def test_the_hubs_client_asks_once_when_the_service_is_busy(running):
+def test_the_hubs_client_sends_one_request_if_the_service_is_busy(running):
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
     with running(encoder, max_queue_items=1) as client, ThreadPoolExecutor(1) as other:
@@ -213,21 +213,21 @@ def test_the_hubs_client_asks_once_when_the_service_is_busy(running):
             hub(str(client.base_url)).zero_shot_image_classification, RED_PNG, candidate_labels=LABELS
         )
         entered.wait()
-        sentence = shown(str(client.base_url))
-        count = answered(client, 429)
+        message = shown(str(client.base_url))
+        count = num_responses(client, 429)
         free.set()
         assert len(waiting.result()) == 3
-    assert sentence.endswith("\nThe queue is full. Try again in 1 s.")
+    assert message.endswith("\nThe queue is full. Try again in 1 s.")
     assert count == 1
 
 
-def test_the_hubs_client_asks_once_while_the_model_loads(running):
+def test_the_hubs_client_sends_one_request_while_the_model_loads(running):
     loading = threading.Event()
     with running(FakeEncoder(before_warm_up=lambda: (loading.wait(), None)[1]), wait=False) as client:
-        sentence = shown(str(client.base_url))
+        message = shown(str(client.base_url))
         health = hub(str(client.base_url), provider="hf-inference").health_check()
-        count = answered(client, 503)
+        count = num_responses(client, 503)
         loading.set()
-    assert sentence == "The model is not ready: compiling."
+    assert message == "The model is not ready: compiling."
     assert not health
     assert count == 1

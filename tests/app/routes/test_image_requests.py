@@ -20,12 +20,12 @@ from tests.fakes import FakeEncoder
 
 TURNED = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
 PROMPT = "This is a photo of cat."
-LARGE = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))  # 120 kB: it goes to a thread
+LARGE = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))  # 120 kB: hashed in a thread
 
 
 @dataclass
 class CountingEncoder(FakeEncoder):
-    """Counts the images that were decoded, and how many are and are not yet resized to the model's pixels at once."""
+    """Counts the decoded images, and the largest number that were resized to the model's input size at once."""
 
     lock: Any = field(default_factory=threading.Lock)
     decoded: int = 0
@@ -55,19 +55,19 @@ def as_json(image: bytes, *labels: str) -> dict[str, Any]:
     return {"json": {"image": base64.b64encode(image).decode(), "labels": labels}}
 
 
-def logits(answer: httpx.Response) -> dict[str, float]:
-    assert answer.status_code == 200, answer.text
-    return {score["label"]: score["logit"] for score in answer.json()["scores"]}
+def logits(response: httpx.Response) -> dict[str, float]:
+    assert response.status_code == 200, response.text
+    return {score["label"]: score["logit"] for score in response.json()["scores"]}
 
 
 def cache(client: httpx.Client) -> tuple[float, ...]:
-    """Returns the hits, misses, evictions and bytes that are counted."""
+    """Returns hits, misses, evictions and bytes of the image cache, from the metrics."""
     text = client.get("/metrics").text
     names = ("hits_total", "misses_total", "evictions_total", "bytes")
     return tuple(float(re.search(rf"^siglip_image_cache_{name} (\S+)$", text, re.MULTILINE)[1]) for name in names)  # type: ignore[index]
 
 
-def test_of_many_images_only_as_many_are_held_decoded_as_there_are_processors(running):
+def test_at_most_one_decoded_image_per_cpu_is_in_memory(running):
     encoder = CountingEncoder()
     requests = [[encoded(plain_image(RED, side)) for side in range(start, 260, 8)] for start in range(100, 108)]
 
@@ -80,81 +80,85 @@ def test_of_many_images_only_as_many_are_held_decoded_as_there_are_processors(ru
     assert encoder.most <= (os.cpu_count() or 1)
 
 
-def test_a_known_image_with_other_labels_is_neither_decoded_nor_computed_again(running):
+def test_a_cached_image_with_other_labels_is_neither_decoded_nor_computed_again(running):
     encoder = CountingEncoder()
     with running(encoder) as client:
-        asked = [("cat",), ("dog", "tree"), ("dog", "cat")]
-        answers = [client.post("/classify", **as_file(encoded(plain_image(RED)), *labels)) for labels in asked]
+        label_lists = [("cat",), ("dog", "tree"), ("dog", "cat")]
+        responses = [client.post("/classify", **as_file(encoded(plain_image(RED)), *labels)) for labels in label_lists]
         assert (encoder.decoded, encoder.image_batches) == (1, [1])
         assert cache(client)[:3] == (2, 1, 0)
-    for labels, answer in zip(asked, answers, strict=True):
+    for labels, response in zip(label_lists, responses, strict=True):
         expected = {label: encoder.logit(plain_image(RED), f"This is a photo of {label}.") for label in labels}
-        assert logits(answer) == pytest.approx(expected, abs=1e-5)
+        assert logits(response) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("image", [TURNED, LARGE], ids=["small", "large"])
-def test_the_answer_for_a_known_image_is_the_same_byte_for_byte_whichever_way_it_came(running, image):
+def test_the_response_for_a_cached_image_is_identical_for_every_kind_of_body(running, image):
     encoder = CountingEncoder()
     with running(encoder) as client:
-        answers = {client.post("/classify", **way(image, "cat")).text for way in (as_file, as_form, as_json, as_file)}
+        bodies = {
+            client.post("/classify", **as_body(image, "cat")).text for as_body in (as_file, as_form, as_json, as_file)
+        }
         batch = client.post("/classify/batch", files=[("images", image)] * 3, data={"labels": "cat"}).json()
-    (answer,) = answers
+    (body,) = bodies
     assert (encoder.decoded, encoder.image_batches) == (1, [1])
-    assert ("exif_orientation_applied" in answer) == (image is TURNED)
-    assert [{"model": batch["model"]} | result for result in batch["results"]] == [json.loads(answer)] * 3
+    assert ("exif_orientation_applied" in body) == (image is TURNED)
+    assert [{"model": batch["model"]} | result for result in batch["results"]] == [json.loads(body)] * 3
 
 
-def test_a_known_image_took_no_time_and_its_line_says_that_it_was_known(running, caplog):
+def test_a_cached_image_took_no_time_and_is_logged_as_a_cache_hit(running, caplog):
     with caplog.at_level(logging.INFO, "app"), running() as client:
-        answers = [client.post("/classify", **as_file(encoded(plain_image()), "cat")) for _ in range(2)]
-    timings = [dict(part.split(";dur=") for part in a.headers["Server-Timing"].split(", ")) for a in answers]
+        responses = [client.post("/classify", **as_file(encoded(plain_image()), "cat")) for _ in range(2)]
+    timings = [
+        dict(part.split(";dur=") for part in response.headers["Server-Timing"].split(", ")) for response in responses
+    ]
     assert set(timings[0]) == set(timings[1]) == {"decode", "queue", "image", "text", "total"}
     assert [timings[1][stage] for stage in ("decode", "queue", "image")] == ["0.0"] * 3
     lines = [record.facts for record in caplog.records if getattr(record, "facts", {}).get("route") == "/classify"]
     assert [line["image_cache_hits"] for line in lines] == [0, 1]
 
 
-def test_images_that_are_known_and_unknown_are_never_mixed(running):
+def test_cached_and_new_images_are_never_mixed_up(running):
     encoder = FakeEncoder()
     colours = [(shade, 255 - shade, 7) for shade in range(40)]
     files = [encoded(plain_image(colour)) for colour in colours]
     expected = [encoder.logit(plain_image(colour), PROMPT) for colour in colours]
     with running(encoder, max_images=200) as client, ThreadPoolExecutor(8) as others:
 
-        def alone(index: int) -> float:
+        def classify_one(index: int) -> float:
             return logits(client.post("/classify", **as_file(files[index], "cat")))["cat"]
 
         for _ in range(2):
-            assert list(others.map(alone, range(0, 40, 2))) == pytest.approx(expected[::2], abs=1e-5)
+            assert list(others.map(classify_one, range(0, 40, 2))) == pytest.approx(expected[::2], abs=1e-5)
             form = [("images", file) for file in files * 2]
             results = client.post("/classify/batch", files=form, data={"labels": "cat"}).json()["results"]
             assert [result["scores"][0]["logit"] for result in results] == pytest.approx(expected * 2, abs=1e-5)
     assert sum(encoder.image_batches) == 40
 
 
-def test_the_image_used_longest_ago_is_forgotten_when_the_bytes_are_full(running):
+def test_the_least_recently_used_image_is_evicted_when_the_cache_is_full(running):
     encoder = FakeEncoder()
-    with running(encoder, image_cache_bytes=2_500) as client:  # two of some 1,200 bytes
-        for colour in (RED, GREEN, RED, BLUE, RED, GREEN):  # blue drives out green
+    with running(encoder, image_cache_bytes=2_500) as client:  # space for two entries of about 1,200 bytes
+        for colour in (RED, GREEN, RED, BLUE, RED, GREEN):  # blue evicts green
             client.post("/classify", **as_file(encoded(plain_image(colour)), "cat"))
-        hits, misses, evictions, held = cache(client)
+        hits, misses, evictions, size_bytes = cache(client)
     assert sum(encoder.image_batches) == 4
     assert (hits, misses, evictions) == (2, 4, 2)
-    assert 2_000 < held <= 2_500
+    assert 2_000 < size_bytes <= 2_500
 
 
-def test_without_memory_for_it_nothing_is_kept(running):
+def test_with_image_cache_bytes_0_nothing_is_cached(running):
     encoder = FakeEncoder()
     with running(encoder, image_cache_bytes=0) as client:
-        for way in (as_file, as_json):
-            logits(client.post("/classify", **way(encoded(plain_image()), "cat")))
+        for as_body in (as_file, as_json):
+            logits(client.post("/classify", **as_body(encoded(plain_image()), "cat")))
         assert cache(client) == (0, 0, 0, 0)
     assert sum(encoder.image_batches) == 2
 
 
 @dataclass
 class Gate:
-    """Holds the device inside a batch until it is opened."""
+    """Blocks the device inside a batch until `free` is set."""
 
     entered: threading.Event = field(default_factory=threading.Event)
     free: threading.Event = field(default_factory=threading.Event)
@@ -165,11 +169,11 @@ class Gate:
 
 
 @pytest.fixture
-def held(running: Callable[..., Any]) -> Iterator[tuple[httpx.Client, FakeEncoder, Gate, ThreadPoolExecutor]]:
-    """A service whose device is held inside a batch of another image's."""
+def blocked(running: Callable[..., Any]) -> Iterator[tuple[httpx.Client, FakeEncoder, Gate, ThreadPoolExecutor]]:
+    """A service whose device is blocked inside the batch of another image."""
     gate, encoder = Gate(), FakeEncoder()
     with running(encoder) as client, ThreadPoolExecutor(8) as others:
-        client.post("/embed/text", json={"texts": [PROMPT]})  # known, and so not held
+        client.post("/embed/text", json={"texts": [PROMPT]})  # cached, so it is not blocked
         encoder.before_batch = gate
         before = others.submit(client.post, "/embed/image", **as_file(encoded(plain_image(GREEN))))
         gate.entered.wait()
@@ -179,13 +183,13 @@ def held(running: Callable[..., Any]) -> Iterator[tuple[httpx.Client, FakeEncode
 
 
 def until(client: httpx.Client, series: str) -> None:
-    """Returns once a metric has this value."""
+    """Waits until a line of the metrics, such as `siglip_queue_depth 2.0`, appears."""
     while series not in client.get("/metrics").text:
         pass
 
 
-def test_a_image_that_many_ask_for_at_once_is_computed_once(held):
-    client, encoder, gate, others = held
+def test_concurrent_requests_for_one_image_compute_it_once(blocked):
+    client, encoder, gate, others = blocked
     waiting = [others.submit(client.post, "/classify", **as_file(encoded(plain_image()), "cat")) for _ in range(5)]
     until(client, "siglip_queue_depth 6.0")
     gate.free.set()
@@ -193,8 +197,8 @@ def test_a_image_that_many_ask_for_at_once_is_computed_once(held):
     assert sum(encoder.image_batches) == 2  # green and red
 
 
-def test_a_caller_who_leaves_does_not_take_the_image_from_those_who_wait(held):
-    client, encoder, gate, others = held
+def test_a_client_that_disconnects_does_not_cancel_the_image_for_others(blocked):
+    client, encoder, gate, others = blocked
     image = encoded(plain_image())
     head = f"POST /embed/image HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     with socket.create_connection((client.base_url.host, client.base_url.port)) as first:
@@ -208,8 +212,8 @@ def test_a_caller_who_leaves_does_not_take_the_image_from_those_who_wait(held):
     assert sum(encoder.image_batches) == 2
 
 
-def test_a_image_that_nobody_waits_for_any_more_is_not_computed_and_may_be_asked_for_again(held):
-    client, encoder, gate, _ = held
+def test_an_image_without_waiting_requests_is_dropped_and_can_be_sent_again(blocked):
+    client, encoder, gate, _ = blocked
     request = as_file(encoded(plain_image()), "cat", **{"X-Request-Timeout-Ms": "200"})
     assert client.post("/classify", **request).status_code == 504
     gate.free.set()
@@ -218,7 +222,7 @@ def test_a_image_that_nobody_waits_for_any_more_is_not_computed_and_may_be_asked
     assert 'siglip_dropped_rows_total{tower="image"} 1.0' in client.get("/metrics").text
 
 
-def test_a_failure_of_the_device_is_not_remembered(running):
+def test_a_device_failure_is_not_cached(running):
     failures = [RuntimeError("out of memory")]
 
     def fail_once() -> None:
@@ -234,7 +238,7 @@ def test_a_failure_of_the_device_is_not_remembered(running):
 
 @dataclass
 class NaNOnceEncoder(FakeEncoder):
-    """Gives no numbers for its first image."""
+    """Returns NaN for the first image."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         first = not self.image_batches
@@ -242,14 +246,14 @@ class NaNOnceEncoder(FakeEncoder):
         return np.full_like(embeddings, np.nan) if first else embeddings
 
 
-def test_an_embedding_that_is_no_number_is_not_remembered(running):
+def test_an_embedding_that_is_not_finite_is_not_cached(running):
     encoder = NaNOnceEncoder()
     with running(encoder) as client:
         request = as_file(encoded(plain_image()))
         assert [client.post("/embed/image", **request).status_code for _ in range(2)] == [500, 200]
 
 
-def test_the_same_broken_file_twice_is_told_at_each_of_its_places_and_counted_twice(running):
+def test_a_damaged_file_sent_twice_is_reported_at_both_pointers_and_counted_twice(running):
     broken = LARGE[:-50_000]
     with running() as client:
         files = [("images", image) for image in (broken, encoded(plain_image()), broken)]

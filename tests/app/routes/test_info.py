@@ -4,7 +4,7 @@ from app import __version__
 from tests.fakes import INFO, FakeEncoder
 
 
-def test_info_tells_what_is_loaded_and_what_is_accepted(client):
+def test_info_lists_the_model_and_the_limits(client):
     info = client.get("/info").json()
     assert info == {
         "variant": "FakeSigLIP",
@@ -42,6 +42,6 @@ def test_info_tells_what_is_loaded_and_what_is_accepted(client):
     assert {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"} <= set(info["limits"]["image_formats"])
 
 
-def test_info_says_when_the_model_is_the_demonstration(running):
+def test_info_says_if_the_model_is_the_demonstration(running):
     with running(FakeEncoder(info=replace(INFO, demonstration=True))) as client:
         assert client.get("/info").json()["demonstration"] is True

@@ -27,7 +27,7 @@ def ask(client: httpx.Client, image: bytes = RED_PNG, **options) -> httpx.Respon
 
 @dataclass
 class CountingEncoder(FakeEncoder):
-    """Keeps how many texts it was given to tokenise, too."""
+    """Records also the number of texts of each call of the tokenizer."""
 
     texts: list[int] = field(default_factory=list)
 
@@ -43,12 +43,12 @@ def encoder() -> CountingEncoder:
 
 @pytest.fixture
 def client(running, encoder) -> Iterator[httpx.Client]:
-    """A client of a service of its own: sets stay."""
+    """A client of a service that is started for each test, because label sets stay until they are deleted."""
     with running(encoder) as client:
         yield client
 
 
-def test_a_set_is_stored_listed_read_replaced_and_removed(client):
+def test_a_set_is_stored_listed_read_replaced_and_deleted(client):
     created = client.put("/label-sets/pets", json=PETS)
     summary = {"name": "pets", "size": 3, "etag": created.headers["ETag"]}
     assert (created.status_code, created.json()) == (201, summary)
@@ -72,14 +72,14 @@ def test_a_set_is_stored_listed_read_replaced_and_removed(client):
     assert client.get("/label-sets").json() == {"label_sets": []}
 
 
-def test_sets_are_listed_by_name(client):
+def test_sets_are_sorted_by_name(client):
     for name in ("b", "a.2", "a"):
         client.put(f"/label-sets/{name}", json=PETS)
     listed = client.get("/label-sets").json()["label_sets"]
     assert [label_set["name"] for label_set in listed] == ["a", "a.2", "b"]
 
 
-def test_equal_definitions_have_equal_etags_however_they_were_written(client):
+def test_equal_definitions_have_equal_etags_even_if_their_json_differs(client):
     bodies = [
         '{"labels": ["cat"]}',
         '{"templates": ["This is a photo of {}."],"labels":["\\u0063at "]}',
@@ -98,35 +98,35 @@ def test_equal_definitions_have_equal_etags_however_they_were_written(client):
         {"content": RED_PNG, "params": {"label_set": "pets"}, "headers": {"Content-Type": "image/png"}},
     ],
 )
-def test_a_set_is_asked_for_by_name_in_all_bodies_and_costs_no_text(client, encoder, request_):
+def test_a_set_is_used_by_name_in_all_bodies_without_encoding_texts(client, encoder, request_):
     client.put("/label-sets/pets", json=PETS)
-    answer = client.post("/classify", **request_)
-    assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # of the PUT
+    response = client.post("/classify", **request_)
+    assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # all of them by the PUT request
     dog = encoder.encode_texts(encoder.prepare_text(["a dog", "ein Hund", "un chien"])).mean(axis=0)
     cosine = embed(encoder.prepare_image(plain_image(RED))) @ dog / np.linalg.norm(dog)
     expected = sorted(
         [("cat", encoder.logit(plain_image(RED), "a cat"))] * 2 + [("dog", encoder.scale * cosine + encoder.bias)],
         key=lambda score: -score[1],
     )
-    scores = [(score["label"], score["logit"]) for score in answer.json()["scores"]]
+    scores = [(score["label"], score["logit"]) for score in response.json()["scores"]]
     assert [label for label, _ in scores] == [label for label, _ in expected]
     assert [logit for _, logit in scores] == pytest.approx([logit for _, logit in expected], abs=1e-5)
 
 
-def test_the_other_options_go_with_a_set(client):
+def test_a_set_can_be_combined_with_the_other_options(client):
     client.put("/label-sets/pets", json=PETS)
     assert len(ask(client, label_set="pets", top_k=1, threshold=0).json()["scores"]) == 1
 
 
-def test_an_unknown_set_is_404_before_the_image_is_looked_at(client):
-    answer = ask(client, b"no image", label_set="../pets")
-    assert (answer.status_code, answer.json()["error_type"]) == (404, "label_set_not_found")
-    assert "pets" not in answer.text
+def test_an_unknown_set_is_404_before_the_image_is_decoded(client):
+    response = ask(client, b"no image", label_set="../pets")
+    assert (response.status_code, response.json()["error_type"]) == (404, "label_set_not_found")
+    assert "pets" not in response.text
 
 
-REFUSED = {
+INVALID = {
     "no labels": ({}, 400, "labels is missing."),
-    "no list": ({"labels": "cat"}, 400, "labels: input should be a valid list."),
+    "labels that are not a list": ({"labels": "cat"}, 400, "labels: input should be a valid list."),
     "a label that is a number": (
         {"labels": ["cat", 3]},
         400,
@@ -144,7 +144,7 @@ REFUSED = {
         400,
         "labels/0: unknown field.",
     ),
-    "its name in the body": ({"labels": ["cat"], "name": "x"}, 400, "unknown field; the fields are labels, templates."),
+    "a name in the body": ({"labels": ["cat"], "name": "x"}, 400, "unknown field; the fields are labels, templates."),
     "an empty list": ({"labels": []}, 422, "There are 0 labels; send 1 to 4."),
     "too many labels": ({"labels": ["cat"] * 5}, 422, "There are 5 labels; send 1 to 4."),
     "an empty label": ({"labels": [" "]}, 422, "Label 1 has 0 characters; it must have 1 to 256."),
@@ -155,15 +155,15 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def small(running) -> Iterator[httpx.Client]:
-    """A client of a service that takes four labels."""
+    """A client of a service that accepts at most four labels."""
     with running(max_labels=4) as client:
         yield client
 
 
-@pytest.mark.parametrize(("body", "status", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_set_that_cannot_be_used_is_refused(small, body, status, message):
-    answer = small.put("/label-sets/refused", json=body)
-    assert (answer.status_code, answer.json()["detail"][: len(message)]) == (status, message)
+@pytest.mark.parametrize(("body", "status", "message"), INVALID.values(), ids=INVALID)
+def test_an_invalid_set_is_rejected(small, body, status, message):
+    response = small.put("/label-sets/refused", json=body)
+    assert (response.status_code, response.json()["detail"][: len(message)]) == (status, message)
     assert small.get("/label-sets/refused").status_code == 404
 
 
@@ -178,7 +178,7 @@ def test_a_set_that_cannot_be_used_is_refused(small, body, status, message):
         (b'{"labels": ["cat"]}', {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
     ],
 )
-def test_a_put_takes_json_text_and_nothing_else(small, content, headers, status):
+def test_a_put_accepts_only_json(small, content, headers, status):
     assert small.put("/label-sets/refused", content=content, headers=headers).status_code == status
 
 
@@ -191,52 +191,52 @@ def test_a_put_takes_json_text_and_nothing_else(small, content, headers, status)
     + [(path, 404, b"There is nothing at this path") for path in ("", "a/b", "a%2fb", "%2e%2e%2fpets")],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_a_wrong_name_is_refused(small, method, path, status, message):
-    """Sent as it is, for a client would resolve the dots."""
+def test_an_invalid_name_is_rejected(small, method, path, status, message):
+    """Sent through a socket, because an HTTP client would resolve the dots."""
     body = b'{"labels": ["cat"]}'
     head = f"{method} /label-sets/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with socket.create_connection((small.base_url.host, small.base_url.port), timeout=30) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-    assert message in answer
+        response = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert response.startswith(f"HTTP/1.1 {status} ".encode())
+    assert message in response
 
 
-def test_if_match_and_if_none_match_are_honoured(client):
+def test_if_match_and_if_none_match_are_respected(client):
     url = "/label-sets/pets"
-    assert client.put(url, json=PETS, headers={"If-Match": "*"}).status_code == 412  # there is nothing yet
+    assert client.put(url, json=PETS, headers={"If-Match": "*"}).status_code == 412  # the set does not exist yet
     etag = client.put(url, json=PETS, headers={"If-None-Match": "*"}).headers["ETag"]
     assert client.put(url, json=PETS, headers={"If-None-Match": "*"}).status_code == 412
 
-    for not_it in ('"other"', f"W/{etag}", etag.strip('"'), ""):
-        changed = client.put(url, json={"labels": ["bird"]}, headers={"If-Match": not_it})
+    for other in ('"other"', f"W/{etag}", etag.strip('"'), ""):
+        changed = client.put(url, json={"labels": ["bird"]}, headers={"If-Match": other})
         assert (changed.status_code, changed.json()["error_type"]) == (412, "precondition_failed")
-        assert client.delete(url, headers={"If-Match": not_it}).status_code == 412
+        assert client.delete(url, headers={"If-Match": other}).status_code == 412
     assert client.get(url).headers["ETag"] == etag
 
-    for named in ("*", etag, f'"other", {etag}'):
-        assert client.put(url, json=PETS, headers={"If-Match": named}).status_code == 200
-    for known in (etag, f"W/{etag}", "*"):
-        unchanged = client.get(url, headers={"If-None-Match": known})
+    for matching in ("*", etag, f'"other", {etag}'):
+        assert client.put(url, json=PETS, headers={"If-Match": matching}).status_code == 200
+    for current in (etag, f"W/{etag}", "*"):
+        unchanged = client.get(url, headers={"If-None-Match": current})
         assert (unchanged.status_code, unchanged.content, unchanged.headers["ETag"]) == (304, b"", etag)
     assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
     assert client.delete(url, headers={"If-Match": etag}).status_code == 204
     assert client.delete(url, headers={"If-Match": "*"}).status_code == 404
 
 
-def test_of_many_who_read_the_same_only_one_writes(client):
+def test_of_concurrent_writers_with_the_same_etag_only_one_succeeds(client):
     etag = client.put("/label-sets/pets", json=PETS).headers["ETag"]
 
     def replace(number: int) -> int:
         body = {"labels": [f"label {number}"]}
         return client.put("/label-sets/pets", json=body, headers={"If-Match": etag}).status_code
 
-    with ThreadPoolExecutor(8) as callers:
-        assert sorted(callers.map(replace, range(8))) == [200] + [412] * 7
+    with ThreadPoolExecutor(8) as clients:
+        assert sorted(clients.map(replace, range(8))) == [200] + [412] * 7
 
 
 def expected_top(encoder: FakeEncoder, definition: LabelSetDefinition) -> tuple[str, float]:
-    """Returns a set's best label for the red image, where each label has one prompt."""
+    """Returns the best label of a set and its logit for the red image. Each label must have one prompt."""
     (prompts,) = zip(*definition.prompts, strict=True)
     return max(
         (
@@ -247,7 +247,7 @@ def expected_top(encoder: FakeEncoder, definition: LabelSetDefinition) -> tuple[
     )
 
 
-def test_who_asks_while_a_set_is_replaced_gets_the_old_one_or_the_new_one(client, encoder):
+def test_a_request_during_a_replacement_uses_the_old_or_the_new_set(client, encoder):
     definitions = [LabelSetDefinition(labels=[f"{kind} {i}" for i in range(60)]) for kind in ("fish", "bird")]
     tops = dict(expected_top(encoder, definition) for definition in definitions)
     client.put("/label-sets/zoo", json=definitions[0].model_dump())
@@ -269,7 +269,7 @@ def test_who_asks_while_a_set_is_replaced_gets_the_old_one_or_the_new_one(client
         replacing.result()
 
 
-def test_a_restart_serves_what_was_stored(running, tmp_path):
+def test_a_restart_serves_the_stored_sets(running, tmp_path):
     with running(data_dir=tmp_path) as client:
         etag = client.put("/label-sets/pets", json=PETS).headers["ETag"]
         before = ask(client, label_set="pets").json()
@@ -281,18 +281,18 @@ def test_a_restart_serves_what_was_stored(running, tmp_path):
     assert encoder.text_batches == []
 
 
-def test_a_folder_that_cannot_be_written_is_a_failure_of_the_put_alone(running, tmp_path):
+def test_if_the_folder_is_not_writable_only_the_put_fails(running, tmp_path):
     (tmp_path / "file").touch()
     with running(data_dir=tmp_path / "file") as client:
-        answer = client.put("/label-sets/pets", json=PETS)
-        assert (answer.status_code, answer.json()["error_type"]) == (500, "internal_error")
-        assert answer.json()["detail"] == "The label set could not be written. The log has the reason."
-        assert str(tmp_path) not in answer.text
+        response = client.put("/label-sets/pets", json=PETS)
+        assert (response.status_code, response.json()["error_type"]) == (500, "internal_error")
+        assert response.json()["detail"] == "The label set could not be written. The log has the reason."
+        assert str(tmp_path) not in response.text
         assert client.get("/label-sets").json() == {"label_sets": []}
         assert ask(client, labels=["cat"]).status_code == 200
 
 
-def test_a_put_needs_a_permit(running):
+def test_a_put_is_rejected_if_the_queue_is_full(running):
     entered, free = threading.Event(), threading.Event()
 
     def before_batch() -> None:
@@ -303,12 +303,12 @@ def test_a_put_needs_a_permit(running):
         waiting = other.submit(client.put, "/label-sets/pets", json=PETS)
         entered.wait()
         assert client.put("/label-sets/cats", json=PETS).status_code == 429
-        assert client.get("/label-sets").json() == {"label_sets": []}  # what is not embedded yet is not there yet
+        assert client.get("/label-sets").json() == {"label_sets": []}  # a set is listed after it is embedded
         free.set()
         assert waiting.result().status_code == 201
 
 
-def test_before_the_service_is_ready_sets_are_not_missing_but_not_ready(running):
+def test_before_the_service_is_ready_label_sets_are_503_and_not_404(running):
     free = threading.Event()
     with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
         paths = [
@@ -352,12 +352,12 @@ def test_openapi_describes_the_body_and_every_failure(client):
     assert set(path["delete"]["responses"]) >= {"204", "400", "401", "404", "412", "500", "503"}
     schema = path["put"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"].keys() == {"labels", "templates"}
-    places = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
-    assert set(references(path)) <= places
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(path)) <= schemas
 
 
 def put_in_turns(client: httpx.Client, etags: list[str]) -> None:
-    """Replaces a set until the service is gone; adds the ETag that each answer must have before it is asked for."""
+    """Replaces a set until the service is killed. Appends the expected ETag to `etags` before each request."""
     try:
         for definition in itertools.cycle((PLANTS, ANIMALS)):
             etags.append(f'"{definition.digest}"')
@@ -367,14 +367,14 @@ def put_in_turns(client: httpx.Client, etags: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_service_killed_at_any_moment_comes_back_with_a_whole_set(tmp_path, encoder):
+def test_a_service_killed_at_any_moment_restarts_with_a_complete_set(tmp_path, encoder):
     chance = random.Random(0)
     definitions = {f'"{definition.digest}"': definition for definition in (ANIMALS, PLANTS)}
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen()  # a client waits here while nobody serves
+        listener.listen()  # connections wait here until the next process accepts them
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        possible: list[str] = []  # what was last answered, and what came after it
+        possible: list[str] = []  # the ETags of the last response and of the request after it
         for _ in range(12):
             process = PROCESSES.Process(target=serve, args=(tmp_path, listener))
             process.start()

@@ -9,12 +9,12 @@ from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
 
-def test_every_metric_is_there_after_some_traffic(client):
+def test_every_metric_exists_after_some_requests(client):
     client.post("/classify?labels=a", content=encoded(plain_image()), headers={"Content-Type": "image/png"})
     client.get("/nowhere")
-    answer = client.get("/metrics")
-    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    families = {family.name: family for family in parse_text(answer.text)}
+    response = client.get("/metrics")
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in parse_text(response.text)}
     assert {family.name for family in Metrics().registry.collect()} | {"siglip_model_info"} <= families.keys()
     labels = [sample.labels for sample in families["siglip_http_requests"].samples]
     assert {"route": "/classify", "method": "POST", "status": "200"} in labels
@@ -31,24 +31,26 @@ def test_every_metric_is_there_after_some_traffic(client):
         (",;;=", False),
     ],
 )
-def test_the_form_is_what_accept_names_and_nothing_of_it_comes_back(client, accept, is_openmetrics):
-    answer = client.get("/metrics", headers={"Accept": accept})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("application/openmetrics-text") == is_openmetrics
-    assert "sesame" not in answer.headers["Content-Type"]
+def test_the_accept_header_selects_the_format_and_is_not_echoed(client, accept, is_openmetrics):
+    response = client.get("/metrics", headers={"Accept": accept})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text") == is_openmetrics
+    assert "sesame" not in response.headers["Content-Type"]
     parse = parse_openmetrics if is_openmetrics else parse_text
-    assert "siglip_http_requests" in {family.name for family in parse(answer.text)}
+    assert "siglip_http_requests" in {family.name for family in parse(response.text)}
 
 
-def test_the_metrics_are_there_before_the_model_is(running):
+def test_the_metrics_are_available_while_the_model_loads(running):
     free = threading.Event()
     with running(FakeEncoder(before_warm_up=free.wait), wait=False) as client:
-        answer = client.get("/metrics")
+        response = client.get("/metrics")
         free.set()
-    assert answer.status_code == 200
-    assert "\nsiglip_ready 0.0\n" in answer.text
+    assert response.status_code == 200
+    assert "\nsiglip_ready 0.0\n" in response.text
 
 
-def test_a_scrape_is_text_in_the_contract(client):
+def test_openapi_describes_metrics_as_text(client):
     operation = client.get("/openapi.json").json()["paths"]["/metrics"]["get"]
-    assert {status: list(said["content"]) for status, said in operation["responses"].items()} == {"200": ["text/plain"]}
+    assert {status: list(described["content"]) for status, described in operation["responses"].items()} == {
+        "200": ["text/plain"]
+    }

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by Triton's own client."""
+"""The Open Inference Protocol, tested with Triton's client."""
 
 import base64
 import threading
@@ -20,7 +20,7 @@ FILES = {colour: encoded(plain_image(colour)) for colour in (RED, BLUE)}
 
 
 def logits(encoder: FakeEncoder, colour, template: str = TEMPLATE) -> list[float]:
-    """Returns what must be answered for one image, in the order of the labels."""
+    """Returns the expected logits of one image, in the order of the labels."""
     return [encoder.logit(plain_image(colour), template.replace("{}", label)) for label in LABELS]
 
 
@@ -32,12 +32,12 @@ def tensor(name: str, elements: Sequence[bytes | str], *, binary: bool, shape: l
 
 @pytest.fixture
 def server(client: httpx.Client) -> Iterator[triton.InferenceServerClient]:
-    """Triton's client of the service."""
+    """Triton's client, connected to the service."""
     with triton.InferenceServerClient(f"{client.base_url.host}:{client.base_url.port}") as server:
         yield server
 
 
-def test_the_server_says_what_it_is(server):
+def test_the_server_metadata(server):
     assert server.is_server_live()
     assert server.is_server_ready()
     facts = server.get_server_metadata()
@@ -45,7 +45,7 @@ def test_the_server_says_what_it_is(server):
 
 
 @pytest.mark.parametrize("version", ["", "1"])
-def test_the_model_says_what_it_takes(server, version):
+def test_the_model_metadata_lists_inputs_and_outputs(server, version):
     assert server.is_model_ready(MODEL, version)
     facts = server.get_model_metadata(MODEL, version)
     assert (facts["name"], facts["versions"]) == (MODEL, ["1"])
@@ -71,10 +71,10 @@ def test_images_are_scored_in_the_order_of_the_request(server, encoder, colours,
     inputs = [tensor("image", files, binary=binary_in), tensor("labels", LABELS, binary=binary_in)]
     outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in ("softmax", "logit", "sigmoid")]
     result = server.infer(MODEL, inputs, "1", outputs, request_id="42")
-    answer = result.get_response()
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("42", MODEL, "1")
-    assert [output["name"] for output in answer["outputs"]] == ["softmax", "logit", "sigmoid"]
-    assert all("data" not in output if binary_out else "parameters" not in output for output in answer["outputs"])
+    response = result.get_response()
+    assert (response["id"], response["model_name"], response["model_version"]) == ("42", MODEL, "1")
+    assert [output["name"] for output in response["outputs"]] == ["softmax", "logit", "sigmoid"]
+    assert all("data" not in output if binary_out else "parameters" not in output for output in response["outputs"])
     expected = np.array([logits(encoder, colour) for colour in colours])
     logit, sigmoid, softmax = (result.as_numpy(name) for name in ("logit", "sigmoid", "softmax"))
     assert logit.dtype == np.float32
@@ -88,12 +88,12 @@ def base64_of(file: bytes) -> str:
     return base64.b64encode(file).decode()
 
 
-def test_all_outputs_are_answered_as_bytes_if_none_is_named(server):
+def test_without_requested_outputs_all_are_returned_as_bytes(server):
     inputs = [tensor("labels", LABELS, binary=False), tensor("image", [FILES[RED]], binary=True)]
-    answer = server.infer(MODEL, inputs).get_response()
-    assert [output["name"] for output in answer["outputs"]] == ["logit", "sigmoid", "softmax"]
-    assert {output["parameters"]["binary_data_size"] for output in answer["outputs"]} == {12}
-    assert "id" not in answer
+    response = server.infer(MODEL, inputs).get_response()
+    assert [output["name"] for output in response["outputs"]] == ["logit", "sigmoid", "softmax"]
+    assert {output["parameters"]["binary_data_size"] for output in response["outputs"]} == {12}
+    assert "id" not in response
 
 
 def test_templates_are_an_input_and_tensors_may_have_two_dimensions(server, encoder):
@@ -107,23 +107,23 @@ def test_templates_are_an_input_and_tensors_may_have_two_dimensions(server, enco
 
 
 @pytest.mark.parametrize(
-    ("files", "labels", "sentence", "status"),
+    ("files", "labels", "message", "status"),
     [
         ([FILES[RED], FILES[RED][:50]], LABELS, "The PNG is truncated: the file ends before the image does.", "422"),
-        ([b"no image"], LABELS, "These bytes are no image", "415"),
+        ([b"no image"], LABELS, "The file is not an image", "415"),
         ([FILES[RED]], ["cat", ""], "Label 2 has 0 characters; it must have 1 to 256.", "422"),
         ([FILES[RED]] * 65, LABELS, "There are 65 images; send 1 to 64.", "400"),
         ([FILES[RED]], [b"\xff"], "an element is not UTF-8.", "400"),
     ],
 )
-def test_the_client_shows_our_sentence(server, files, labels, sentence, status):
+def test_the_client_shows_our_error_message(server, files, labels, message, status):
     with pytest.raises(InferenceServerException) as error:
         server.infer(MODEL, [tensor("image", files, binary=True), tensor("labels", labels, binary=True)])
-    assert error.value.message().startswith(sentence)
+    assert error.value.message().startswith(message)
     assert error.value.status() == status
 
 
-def test_a_key_is_needed_to_infer_and_not_to_look(running):
+def test_an_api_key_is_required_to_infer_but_not_for_metadata(running):
     with running(api_keys="k") as client:
         url = f"{client.base_url.host}:{client.base_url.port}"
         inputs = [tensor("image", [FILES[RED]], binary=True), tensor("labels", LABELS, binary=True)]
@@ -146,7 +146,7 @@ def test_while_the_model_loads_the_server_is_live_and_not_ready(running):
         loading.set()
 
 
-def test_more_images_than_there_is_room_for_are_refused(running):
+def test_more_images_than_the_queue_has_space_for_are_rejected(running):
     entered, free = threading.Event(), threading.Event()
     encoder = FakeEncoder(before_batch=lambda: (entered.set(), free.wait()))
     with running(encoder, max_queue_items=2) as client:
@@ -167,6 +167,6 @@ def test_more_images_than_there_is_room_for_are_refused(running):
     assert error.value.status() == "429"
 
 
-def test_another_content_type_is_refused(client):
-    answer = client.post(f"/v2/models/{MODEL}/infer", content=FILES[RED], headers={"Content-Type": "image/png"})
-    assert (answer.status_code, answer.json()["error_type"]) == (415, "unsupported_media_type")
+def test_another_content_type_is_rejected(client):
+    response = client.post(f"/v2/models/{MODEL}/infer", content=FILES[RED], headers={"Content-Type": "image/png"})
+    assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")

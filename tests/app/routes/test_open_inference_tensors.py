@@ -1,4 +1,4 @@
-"""Tensors as no client would send them: lengths that lie, and bodies of another form."""
+"""Malformed tensors: wrong lengths, and bodies that do not match the schema."""
 
 import base64
 import json
@@ -20,25 +20,25 @@ def packed(*elements: bytes) -> bytes:
 
 
 def binary(name: str, content: bytes, shape: list[int], size: int | None = None) -> dict:
-    """Returns a tensor whose data is behind the JSON."""
+    """Returns a tensor whose data follows the JSON in the body."""
     size = len(content) if size is None else size
     return {"name": name, "shape": shape, "datatype": "BYTES", "parameters": {"binary_data_size": size}}
 
 
-def send(client, body, behind: bytes = b"", header: str | None = None):
+def send(client, body, trailing: bytes = b"", header: str | None = None):
     content = json.dumps(body).encode()
     headers = {"Inference-Header-Content-Length": str(len(content)) if header is None else header}
-    return client.post(URL, content=content + behind, headers=headers)
+    return client.post(URL, content=content + trailing, headers=headers)
 
 
-def test_json_alone_is_a_whole_request_and_rows_may_be_lists(client):
+def test_a_request_may_be_json_only_and_its_rows_may_be_lists(client):
     rows = {"name": "labels", "shape": [2, 1], "datatype": "BYTES", "data": [["cat"], ["dog"]]}
-    answer = client.post(URL, json={"id": "", "inputs": [rows, IMAGE], "outputs": [{"name": "logit"}]})
-    assert answer.status_code == 200, answer.text
+    response = client.post(URL, json={"id": "", "inputs": [rows, IMAGE], "outputs": [{"name": "logit"}]})
+    assert response.status_code == 200, response.text
     ours = client.post("/classify", json={"image": BASE64, "labels": ["cat", "dog"]}).json()["scores"]
-    (output,) = answer.json()["outputs"]
+    (output,) = response.json()["outputs"]
     assert sorted(output["data"], reverse=True) == [score["logit"] for score in ours]
-    assert answer.json()["id"] == ""
+    assert response.json()["id"] == ""
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_json_alone_is_a_whole_request_and_rows_may_be_lists(client):
         ([], "", "should be an object"),
     ],
 )
-def test_a_body_of_another_form_is_refused_where_it_is_wrong(client, body, pointer, message):
-    answer = send(client, body)
-    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
-    assert answer.json()["errors"][0]["pointer"] == pointer
-    assert message in answer.json()["error"][:1].lower() + answer.json()["error"][1:]
+def test_a_body_that_does_not_match_the_schema_is_rejected_with_a_pointer(client, body, pointer, message):
+    response = send(client, body)
+    assert (response.status_code, response.json()["error_type"]) == (400, "invalid_request")
+    assert response.json()["errors"][0]["pointer"] == pointer
+    assert message in response.json()["error"][:1].lower() + response.json()["error"][1:]
 
 
 @pytest.mark.parametrize(
-    ("tensor", "behind", "message"),
+    ("tensor", "trailing", "message"),
     [
         (binary("labels", packed(b"cat", b"dog"), [2], size=15), packed(b"cat", b"dog"), "too few bytes after"),
         (binary("labels", packed(b"cat", b"dog"), [2], size=10**18), packed(b"cat", b"dog"), "too few bytes after"),
@@ -83,31 +83,31 @@ def test_a_body_of_another_form_is_refused_where_it_is_wrong(client, body, point
         (binary("labels", b"\xff\xff\xff\xffcat", [1]), b"\xff\xff\xff\xffcat", "element is longer than"),
         (binary("labels", packed(b"cat") + b"\x01\0", [1]), packed(b"cat") + b"\x01\0", "element is longer than"),
         (binary("labels", packed(b"cat", b"dog"), [1]), packed(b"cat", b"dog"), "another number of elements"),
-        # No more is looked at than the shape says: the fault behind is not found.
+        # Only as many elements are read as the shape says, so the fault after them is not found.
         (binary("labels", packed(b"", b"", b"") + b"x", [1]), packed(b"", b"", b"") + b"x", "another number of"),
         (binary("labels", packed(b"\xc3"), [1]), packed(b"\xc3"), "not UTF-8"),
     ],
 )
-def test_a_length_that_lies_is_noticed(client, tensor, behind, message):
-    answer = send(client, {"inputs": [IMAGE, tensor]}, behind)
-    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
-    assert message in answer.json()["error"]
-    assert answer.json()["errors"][0]["pointer"] in ("", "/inputs/1", "/inputs/1/shape")
+def test_a_wrong_length_is_rejected(client, tensor, trailing, message):
+    response = send(client, {"inputs": [IMAGE, tensor]}, trailing)
+    assert (response.status_code, response.json()["error_type"]) == (400, "invalid_request")
+    assert message in response.json()["error"]
+    assert response.json()["errors"][0]["pointer"] in ("", "/inputs/1", "/inputs/1/shape")
 
 
-def test_a_negative_size_is_refused(client):
-    answer = send(client, {"inputs": [IMAGE, binary("labels", b"", [1], size=-1)]})
-    assert answer.json()["errors"][0]["pointer"] == "/inputs/1/parameters/binary_data_size"
+def test_a_negative_size_is_rejected(client):
+    response = send(client, {"inputs": [IMAGE, binary("labels", b"", [1], size=-1)]})
+    assert response.json()["errors"][0]["pointer"] == "/inputs/1/parameters/binary_data_size"
 
 
 @pytest.mark.parametrize("header", ["-1", "x", "1e3", "99999999", "9" * 5000, "٣", ""])
-def test_a_header_length_that_lies_is_refused(client, header):
-    answer = send(client, {"inputs": [IMAGE, LABELS]}, header=header.encode())
-    assert (answer.status_code, answer.json()["error_type"]) == (400, "invalid_request")
-    assert "Inference-Header-Content-Length must be" in answer.json()["error"]
+def test_a_wrong_header_length_is_rejected(client, header):
+    response = send(client, {"inputs": [IMAGE, LABELS]}, header=header.encode())
+    assert (response.status_code, response.json()["error_type"]) == (400, "invalid_request")
+    assert "Inference-Header-Content-Length must be" in response.json()["error"]
 
 
-def test_a_header_length_that_cuts_the_json_is_no_json(client):
+def test_a_header_length_that_cuts_the_json_is_rejected(client):
     assert "is not JSON" in send(client, {"inputs": [IMAGE, LABELS]}, header="5").json()["error"]
     assert "is not JSON" in send(client, {"inputs": [IMAGE, LABELS]}, header="0").json()["error"]
 
@@ -116,34 +116,34 @@ def test_a_header_length_that_cuts_the_json_is_no_json(client):
     ("labels", "templates", "pointer"),
     [(["cat", " "], ["{}"], "/inputs/1/data/1"), ([], ["{}"], "/inputs/1/data"), (["cat"], ["x"], "/inputs/2/data/0")],
 )
-def test_a_label_or_template_that_cannot_be_used_is_pointed_at(client, labels, templates, pointer):
+def test_an_invalid_label_or_template_is_named_by_its_pointer(client, labels, templates, pointer):
     texts = [
         {"name": name, "shape": [len(values)], "datatype": "BYTES", "data": values}
         for name, values in (("labels", labels), ("templates", templates))
     ]
-    answer = client.post(URL, json={"inputs": [IMAGE, *texts]})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == pointer
+    response = client.post(URL, json={"inputs": [IMAGE, *texts]})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == pointer
 
 
-def test_an_image_that_cannot_be_used_is_pointed_at(client):
+def test_a_damaged_image_is_named_by_its_pointer(client):
     bad = packed(PNG, PNG[:50])
-    answer = send(client, {"inputs": [LABELS, binary("image", bad, [2])]}, bad)
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/inputs/1/data/1")
+    response = send(client, {"inputs": [LABELS, binary("image", bad, [2])]}, bad)
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, "/inputs/1/data/1")
 
 
-def test_labels_hold_their_limit(running):
+def test_too_many_labels_are_rejected(running):
     labels = packed(*[b"x"] * 4)
     with running(max_labels=3) as client:
-        answer = send(client, {"inputs": [IMAGE, binary("labels", labels, [4])]}, labels)
-    assert (answer.status_code, answer.json()["error"]) == (422, "There are 4 labels; send 1 to 3.")
+        response = send(client, {"inputs": [IMAGE, binary("labels", labels, [4])]}, labels)
+    assert (response.status_code, response.json()["error"]) == (422, "There are 4 labels; send 1 to 3.")
 
 
-def test_outputs_choose_for_themselves_how_they_are_answered(client):
+def test_each_output_can_be_json_or_binary(client):
     outputs = [{"name": "logit", "parameters": {"binary_data": False}}, {"name": "sigmoid"}]
-    answer = send(client, {"inputs": [IMAGE, LABELS], "outputs": outputs, "parameters": {"binary_data_output": True}})
-    length = int(answer.headers["Inference-Header-Content-Length"])
-    logit, sigmoid = json.loads(answer.content[:length])["outputs"]
+    response = send(client, {"inputs": [IMAGE, LABELS], "outputs": outputs, "parameters": {"binary_data_output": True}})
+    length = int(response.headers["Inference-Header-Content-Length"])
+    logit, sigmoid = json.loads(response.content[:length])["outputs"]
     assert len(logit["data"]) == 2
-    assert sigmoid["parameters"] == {"binary_data_size": 8} == {"binary_data_size": len(answer.content) - length}
-    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert sigmoid["parameters"] == {"binary_data_size": 8} == {"binary_data_size": len(response.content) - length}
+    assert response.headers["Content-Type"] == "application/octet-stream"

@@ -11,20 +11,20 @@ PAGE = ROOT / "app" / "static"
 SAMPLES = ["car", "cat", "dog", "guitar", "pizza", "rainbow"]
 
 
-def named_by(path: Path) -> set[str]:
-    """Returns the paths that a file of the page names, from the root."""
+def referenced_by(path: Path) -> set[str]:
+    """Returns the paths of the files that a file of the page refers to."""
     text = path.read_text(encoding="utf-8")
     links = re.findall(r'(?:src|href)="(page/[^"]+)"', text)
     modules = [f"page/{name}" for name in re.findall(r'from "\./([\w.-]+)"', text)]
     return {f"/{path}" for path in links + modules}
 
 
-def test_the_page_is_served_with_a_policy_that_lets_no_text_become_code(client):
-    answer = client.get("/")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert answer.content == (PAGE / "index.html").read_bytes()
-    policy = answer.headers["Content-Security-Policy"]
+def test_the_page_has_a_content_security_policy_without_inline_code(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.content == (PAGE / "index.html").read_bytes()
+    policy = response.headers["Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert "unsafe" not in policy
     assert rules["default-src"] == rules["frame-ancestors"] == "'none'"
@@ -33,12 +33,12 @@ def test_the_page_is_served_with_a_policy_that_lets_no_text_become_code(client):
     assert rules["require-trusted-types-for"] == "'script'"
 
 
-def test_all_that_the_page_names_is_served_and_nothing_that_it_does_not(client):
+def test_exactly_the_files_that_the_page_refers_to_are_served(client):
     files = [path for path in PAGE.iterdir() if path.suffix in (".html", ".js")]
-    named = set().union(*(named_by(path) for path in files))
-    assert {f"/page/{path.name}" for path in PAGE.iterdir() if path.is_file()} <= named | {"/page/index.html"}
-    assert {f"/page/samples/{name}.png" for name in SAMPLES} <= named
-    assert {path: client.get(path).status_code for path in named} == dict.fromkeys(named, 200)
+    referenced = set().union(*(referenced_by(path) for path in files))
+    assert {f"/page/{path.name}" for path in PAGE.iterdir() if path.is_file()} <= referenced | {"/page/index.html"}
+    assert {f"/page/samples/{name}.png" for name in SAMPLES} <= referenced
+    assert {path: client.get(path).status_code for path in referenced} == dict.fromkeys(referenced, 200)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_all_that_the_page_names_is_served_and_nothing_that_it_does_not(client):
         ("/page/samples/README.md", "text/plain; charset=utf-8", ROOT / "samples" / "README.md"),
     ],
 )
-def test_each_file_comes_as_what_it_is(client, path, media_type, file):
-    answer = client.get(path)
-    assert answer.headers["Content-Type"] == media_type
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert answer.content == file.read_bytes()
+def test_each_file_has_its_media_type(client, path, media_type, file):
+    response = client.get(path)
+    assert response.headers["Content-Type"] == media_type
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert response.content == file.read_bytes()
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js"])
-def test_a_browser_asks_again_each_time_and_is_sent_only_what_is_new(client, path):
+def test_a_browser_revalidates_each_time_and_gets_304_for_an_unchanged_file(client, path):
     first = client.get(path)
     assert first.headers["Cache-Control"] == "no-cache"
     again = client.get(path, headers={"If-None-Match": f"W/{first.headers['ETag']}"})
@@ -69,7 +69,7 @@ def test_a_browser_asks_again_each_time_and_is_sent_only_what_is_new(client, pat
     assert client.get(path, headers={"If-None-Match": '"of another build"'}).content == first.content
 
 
-def test_no_two_files_share_a_tag(client):
+def test_each_file_has_a_different_etag(client):
     paths = ["/", *(f"/page/{path.name}" for path in PAGE.glob("*.js"))]
     assert len({client.get(path).headers["ETag"] for path in paths}) == len(paths)
 
@@ -93,18 +93,18 @@ def test_no_two_files_share_a_tag(client):
         "/page/style.css%00",
     ],
 )
-def test_nothing_else_is_there(raw, path):
+def test_any_other_path_is_404(raw, path):
     status, _, problem = raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     assert status == 404
     assert problem["error_type"] in ("not_found", "invalid_request")
 
 
-def test_the_head_alone_may_be_asked_for_and_nothing_may_be_sent(client):
+def test_head_is_allowed_and_post_is_not(client):
     assert client.head("/").headers["Content-Type"] == "text/html; charset=utf-8"
     assert client.post("/page/style.css").status_code == 405
 
 
-def test_the_page_needs_no_key_and_comes_while_the_model_loads(running):
+def test_the_page_needs_no_api_key_and_is_served_while_the_model_loads(running):
     loaded = threading.Event()
     with running(FakeEncoder(before_warm_up=loaded.wait), wait=False, api_keys="k") as client:
         assert client.get("/health/ready").status_code == 503
@@ -112,7 +112,7 @@ def test_the_page_needs_no_key_and_comes_while_the_model_loads(running):
         loaded.set()
 
 
-def test_the_page_is_no_part_of_the_contract(client):
+def test_the_page_is_not_in_openapi(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert "get" not in paths.get("/", {})
     assert not [path for path in paths if path.startswith("/page")]

@@ -1,4 +1,4 @@
-"""SageMaker's surface, asked with the headers that its front end sends. Never run on SageMaker itself."""
+"""The SageMaker API, tested with the headers that SageMaker's front end sends. It was never run on SageMaker."""
 
 import base64
 import json
@@ -11,8 +11,8 @@ from tests.fakes import FakeEncoder
 
 PNG = encoded(plain_image())
 BASE64 = base64.b64encode(PNG).decode()
-OURS = {"image": BASE64, "labels": ["cat", "dog"]}
-THEIRS = {"inputs": BASE64, "parameters": {"candidate_labels": ["cat", "dog"]}}
+CLASSIFY = {"image": BASE64, "labels": ["cat", "dog"]}
+HUGGING_FACE = {"inputs": BASE64, "parameters": {"candidate_labels": ["cat", "dog"]}}
 HEADERS = {
     "User-Agent": "AHC/2.0",
     "Accept": "application/json",
@@ -26,17 +26,17 @@ def invoke(client, body, media_type="application/json"):
     return client.post("/invocations", content=content, headers=HEADERS | {"Content-Type": media_type})
 
 
-@pytest.mark.parametrize(("path", "body"), [("/classify", OURS), ("/", THEIRS)])
-def test_an_invocation_gets_the_answer_of_its_kind(client, path, body):
-    answer = invoke(client, body)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
-    assert answer.json() == client.post(path, json=body).json()
-    assert answer.headers["X-Request-Id"] == HEADERS["X-Amzn-Trace-Id"]
+@pytest.mark.parametrize(("path", "body"), [("/classify", CLASSIFY), ("/", HUGGING_FACE)])
+def test_an_invocation_gets_the_response_of_the_matching_api(client, path, body):
+    response = invoke(client, body)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.json() == client.post(path, json=body).json()
+    assert response.headers["X-Request-Id"] == HEADERS["X-Amzn-Trace-Id"]
 
 
 def test_an_invocation_may_be_a_form(client):
-    answer = client.post("/invocations", files={"image": ("x", PNG)}, data={"labels": ["cat", "dog"]})
-    assert answer.json() == client.post("/classify", json=OURS).json()
+    response = client.post("/invocations", files={"image": ("x", PNG)}, data={"labels": ["cat", "dog"]})
+    assert response.json() == client.post("/classify", json=CLASSIFY).json()
 
 
 @pytest.mark.parametrize(
@@ -47,23 +47,25 @@ def test_an_invocation_may_be_a_form(client):
         ({"image": BASE64}, "application/json", 400, "/labels"),
         (PNG, "image/png", 400, "/labels"),
         (PNG, "application/x-npy", 415, None),
-        ([THEIRS], "application/json", 400, ""),
+        ([HUGGING_FACE], "application/json", 400, ""),
     ],
 )
-def test_a_mistake_is_told_in_the_terms_of_its_kind(client, body, media_type, status, pointer):
-    answer = invoke(client, body, media_type)
-    assert answer.status_code == status
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == ([] if pointer is None else [pointer])
+def test_an_error_names_the_fields_of_the_matching_api(client, body, media_type, status, pointer):
+    response = invoke(client, body, media_type)
+    assert response.status_code == status
+    assert [fault["pointer"] for fault in response.json()["errors"]] == ([] if pointer is None else [pointer])
 
 
-def test_ping_is_readiness_and_needs_no_key_and_an_invocation_does(running):
+def test_ping_reports_readiness_and_only_invocations_need_an_api_key(running):
     loading = threading.Event()
     encoder = FakeEncoder(before_warm_up=lambda: (loading.wait(), None)[1])
     with running(encoder, api_keys="k", wait=False) as client:
         assert client.get("/ping").status_code == 503
-        assert client.post("/invocations", json=OURS, headers={"X-API-Key": "k"}).json()["error_type"] == "not_ready"
+        assert (
+            client.post("/invocations", json=CLASSIFY, headers={"X-API-Key": "k"}).json()["error_type"] == "not_ready"
+        )
         loading.set()
         while client.get("/ping").status_code != 200:
             pass
-        assert client.post("/invocations", json=OURS).status_code == 401
-        assert client.post("/invocations", json=OURS, headers={"X-API-Key": "k"}).status_code == 200
+        assert client.post("/invocations", json=CLASSIFY).status_code == 401
+        assert client.post("/invocations", json=CLASSIFY, headers={"X-API-Key": "k"}).status_code == 200

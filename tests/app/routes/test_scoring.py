@@ -7,7 +7,7 @@ from app.routes.scoring import remap_pointers, together
 
 
 @pytest.mark.parametrize(
-    ("places", "raised", "told"),
+    ("pointers", "raised", "remapped"),
     [
         ({"/labels": "/parameters/candidate_labels"}, "/labels/3", "/parameters/candidate_labels/3"),
         ({"/labels": "/parameters/candidate_labels"}, "/labels", "/parameters/candidate_labels"),
@@ -17,14 +17,14 @@ from app.routes.scoring import remap_pointers, together
         ({"/image": "/inputs", "/inputs": "/y"}, "/image", "/inputs"),
     ],
 )
-def test_a_pointer_is_turned_to_another_surfaces_field(places, raised, told):
-    with pytest.raises(InvalidLabels) as error, remap_pointers(places):
+def test_a_pointer_is_remapped_to_the_field_of_another_api(pointers, raised, remapped):
+    with pytest.raises(InvalidLabels) as error, remap_pointers(pointers):
         raise InvalidLabels("x", [Fault(raised, "x")])
-    assert error.value.faults == [Fault(told, "x")]
+    assert error.value.faults == [Fault(remapped, "x")]
 
 
 @pytest.mark.anyio
-async def test_of_two_things_together_one_that_fails_ends_the_other():
+async def test_if_one_of_two_concurrent_tasks_fails_the_other_is_cancelled():
     ended = asyncio.Event()
 
     async def fail() -> None:

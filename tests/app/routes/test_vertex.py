@@ -1,4 +1,4 @@
-"""Vertex AI's surface, in the shape in which it asks. Never run on Vertex AI itself."""
+"""The Vertex AI API, tested with requests in Vertex AI's format. It was never run on Vertex AI."""
 
 import base64
 import socket
@@ -29,16 +29,16 @@ def logits(prediction):
     return {score["label"]: score["logit"] for score in prediction["scores"]}
 
 
-def test_each_instance_gets_a_prediction_for_its_own_labels_or_those_of_the_parameters(vertex):
+def test_each_instance_is_scored_with_its_own_labels_or_those_of_the_parameters(vertex):
     instances = [
         {"image": {"b64": FILES[RED]}},
         {"image": FILES[BLUE], "labels": ["sea", "sky"]},
         {"image": FILES[BLUE]},
     ]
     parameters = {"labels": ["cat", "dog"], "templates": ["a {}"], "top_k": 2}
-    answer = vertex.post(PREDICT, json={"instances": instances, "parameters": parameters})
-    assert answer.status_code == 200, answer.text
-    first, second, third = answer.json()["predictions"]
+    response = vertex.post(PREDICT, json={"instances": instances, "parameters": parameters})
+    assert response.status_code == 200, response.text
+    first, second, third = response.json()["predictions"]
     assert logits(first) == pytest.approx(expected(RED, ["cat", "dog"], "a {}"), abs=1e-5)
     assert logits(second) == pytest.approx(expected(BLUE, ["sea", "sky"], "a {}"), abs=1e-5)
     assert logits(third) == pytest.approx(expected(BLUE, ["cat", "dog"], "a {}"), abs=1e-5)
@@ -48,29 +48,29 @@ def test_each_instance_gets_a_prediction_for_its_own_labels_or_those_of_the_para
 @pytest.mark.parametrize("parameters", [None, {}])
 def test_parameters_may_be_missing(vertex, parameters):
     instances = [{"image": FILES[RED], "labels": ["cat"]}]
-    answer = vertex.post(PREDICT, json={"instances": instances, "parameters": parameters})
-    assert logits(answer.json()["predictions"][0]) == pytest.approx(expected(RED, ["cat"]), abs=1e-5)
+    response = vertex.post(PREDICT, json={"instances": instances, "parameters": parameters})
+    assert logits(response.json()["predictions"][0]) == pytest.approx(expected(RED, ["cat"]), abs=1e-5)
 
 
-def test_a_label_set_may_be_named(vertex):
+def test_parameters_may_name_a_label_set(vertex):
     vertex.put("/label-sets/pets", json={"labels": ["cat", "dog"]})
     instances = [{"image": FILES[RED]}, {"image": FILES[RED], "labels": ["sea"]}]
-    answer = vertex.post(PREDICT, json={"instances": instances, "parameters": {"label_set": "pets"}})
-    pets, sea = answer.json()["predictions"]
+    response = vertex.post(PREDICT, json={"instances": instances, "parameters": {"label_set": "pets"}})
+    pets, sea = response.json()["predictions"]
     assert logits(pets) == pytest.approx(expected(RED, ["cat", "dog"]), abs=1e-5)
     assert logits(sea) == pytest.approx(expected(RED, ["sea"]), abs=1e-5)
 
 
-def test_an_instance_that_cannot_be_used_fails_alone(vertex):
+def test_only_the_invalid_instances_fail(vertex):
     instances = [
         {"image": FILES[RED], "labels": ["cat"]},
         {"image": "no base64", "labels": ["cat"]},
         {"image": FILES[RED], "labels": ["cat", ""]},
         {"image": {"b64": FILES[RED][:80]}, "labels": ["cat"]},
     ]
-    answer = vertex.post(PREDICT, json={"instances": instances})
-    assert answer.status_code == 200
-    good, *bad = answer.json()["predictions"]
+    response = vertex.post(PREDICT, json={"instances": instances})
+    assert response.status_code == 200
+    good, *bad = response.json()["predictions"]
     assert logits(good) == pytest.approx(expected(RED, ["cat"]), abs=1e-5)
     faults = [(one["error"]["error_type"], one["error"]["errors"][0]["pointer"]) for one in bad]
     assert faults == [
@@ -102,42 +102,42 @@ GOOD = {"image": FILES[RED]}
         ({"instances": GOOD}, 400, "/instances"),
     ],
 )
-def test_a_request_that_cannot_be_used_fails_where_it_is_wrong(vertex, body, status, pointer):
-    answer = vertex.post(PREDICT, json=body)
-    assert answer.status_code == status, answer.text
-    assert answer.json()["errors"][0]["pointer"] == pointer
+def test_an_invalid_request_is_rejected_with_a_pointer(vertex, body, status, pointer):
+    response = vertex.post(PREDICT, json=body)
+    assert response.status_code == status, response.text
+    assert response.json()["errors"][0]["pointer"] == pointer
 
 
 def test_an_unknown_label_set_is_not_found(vertex):
-    answer = vertex.post(PREDICT, json={"instances": [GOOD], "parameters": {"label_set": "nowhere"}})
-    assert (answer.status_code, answer.json()["error_type"]) == (404, "label_set_not_found")
+    response = vertex.post(PREDICT, json={"instances": [GOOD], "parameters": {"label_set": "nowhere"}})
+    assert (response.status_code, response.json()["error_type"]) == (404, "label_set_not_found")
 
 
-def test_labels_that_are_shared_are_embedded_once(running):
+def test_shared_labels_are_embedded_once(running):
     encoder = FakeEncoder()
     with running(encoder, text_cache_bytes=0, **ROUTES) as client:
         client.post(PREDICT, json={"instances": [GOOD] * 4, "parameters": {"labels": ["cat", "dog"]}})
     assert sum(encoder.text_batches) == 2
 
 
-def test_without_the_variables_there_are_no_such_routes(client):
+def test_without_the_aip_variables_the_routes_do_not_exist(client):
     assert client.get(HEALTH).status_code == 404
     assert client.post(PREDICT, json={}).status_code == 404
 
 
-def test_the_health_route_needs_no_key_and_predictions_do(running):
+def test_predictions_need_an_api_key_and_the_health_route_does_not(running):
     with running(api_keys="k", **ROUTES) as client:
         assert client.get(HEALTH).json() == {"status": "ready"}
         assert client.post(PREDICT, json={}).status_code == 401
 
 
-def test_a_route_that_is_also_ours_is_vertex_ais(running):
+def test_a_vertex_ai_route_replaces_our_route_with_the_same_path(running):
     with running(aip_predict_route="/classify", aip_health_route="/health") as client:
-        answer = client.post("/classify", json={"instances": [GOOD], "parameters": {"labels": ["cat"]}})
-        assert len(answer.json()["predictions"]) == 1
+        response = client.post("/classify", json={"instances": [GOOD], "parameters": {"labels": ["cat"]}})
+        assert len(response.json()["predictions"]) == 1
 
 
-def test_the_process_listens_where_vertex_ai_asks(spawn):
+def test_the_process_listens_on_the_port_of_vertex_ai(spawn):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -145,5 +145,5 @@ def test_the_process_listens_where_vertex_ai_asks(spawn):
     process = spawn(variables={"SIGLIP_PORT": "", "AIP_HTTP_PORT": str(port)} | routes)
     assert str(process.client.base_url) == f"http://0.0.0.0:{port}"
     assert process.client.get(HEALTH).status_code == 200
-    answer = process.client.post(PREDICT, json={"instances": [GOOD | {"labels": ["cat"]}]})
-    assert logits(answer.json()["predictions"][0]) == pytest.approx(expected(RED, ["cat"]), abs=1e-5)
+    response = process.client.post(PREDICT, json={"instances": [GOOD | {"labels": ["cat"]}]})
+    assert logits(response.json()["predictions"][0]) == pytest.approx(expected(RED, ["cat"]), abs=1e-5)

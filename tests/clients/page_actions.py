@@ -1,4 +1,4 @@
-"""What a reader does on the page, and sees there."""
+"""What a user does on the page, and what the page shows."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def file(name: str, content: bytes) -> dict[str, Any]:
-    """Returns a file as a reader chooses it."""
+    """Returns a file for Playwright's `set_input_files`."""
     return {"name": name, "mimeType": "image/png", "buffer": content}
 
 
@@ -20,26 +20,26 @@ def sample(name: str) -> bytes:
 
 def choose(page: Page, *files: dict[str, Any]) -> None:
     page.set_input_files("#files", list(files))
-    finish(page)
+    wait_until_done(page)
 
 
-def pick(page: Page, name: str) -> None:
+def pick_sample(page: Page, name: str) -> None:
     page.get_by_role("button", name=f"Sample {name}").click()
-    finish(page)
+    wait_until_done(page)
 
 
-def finish(page: Page) -> None:
-    """Waits for all answers."""
+def wait_until_done(page: Page) -> None:
+    """Waits until all responses are shown."""
     expect(page.locator("#done")).to_be_visible()
 
 
 def classify(page: Page) -> None:
     page.get_by_role("button", name="Classify").click()
-    finish(page)
+    wait_until_done(page)
 
 
 def paste_labels(page: Page, labels: list[str]) -> None:
-    """Pastes as a reader does, in the place of what is there."""
+    """Replaces the labels by pasting from the clipboard."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(labels))
     page.locator("#labels").press("Control+A")
@@ -47,18 +47,18 @@ def paste_labels(page: Page, labels: list[str]) -> None:
 
 
 def table(page: Page, card: int = 0) -> list[list[str]]:
-    """Returns the rows of a card: label, sigmoid, softmax, logit as a reader sees them."""
+    """Returns the rows of a card as shown: label, sigmoid, softmax, logit."""
     rows = page.locator(".card").nth(card).locator("tbody tr").all()
     return [row.locator("th, .value, .logit").all_text_contents() for row in rows]
 
 
 def forward(page: Page, outside: str, inside: str) -> None:
-    """Makes what the page asks of one address an answer of another, as a proxy does."""
+    """Forwards the page's requests from the URL prefix `outside` to `inside`, as a reverse proxy does."""
 
-    def answer(route: Route) -> None:
+    def handle(route: Route) -> None:
         request = route.request
         url = request.url.replace(outside, inside)
-        got = httpx.request(request.method, url, headers=request.headers, content=request.post_data_buffer)
-        route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.content)
+        response = httpx.request(request.method, url, headers=request.headers, content=request.post_data_buffer)
+        route.fulfill(status=response.status_code, headers=dict(response.headers), body=response.content)
 
-    page.route(f"{outside}**", answer)
+    page.route(f"{outside}**", handle)
