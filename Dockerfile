@@ -1,9 +1,9 @@
-# The service as an image. `make image-check` builds and tries it; docs/deploying.md says what was tried, and where.
+# The image of the service. `make image-check` builds and checks it; docs/deploying.md says what was tested, and where.
 #
 #   docker build -t siglip .                                   TensorFlow for the CPU
-#   docker build -t siglip:gpu --build-arg FLAVOUR=gpu .       TensorFlow with CUDA; the driver is the host's
+#   docker build -t siglip:gpu --build-arg FLAVOUR=gpu .       TensorFlow with CUDA; the host provides the driver
 #
-# A tag moves. To build the same image tomorrow, name the base by what the tag points at today:
+# A tag can change. To build the same image again later, pin the base image to its current digest:
 #   docker buildx imagetools inspect python:3.11-slim
 #   docker build --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:... .
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -11,15 +11,15 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS build
 # cpu or gpu
 ARG FLAVOUR=cpu
-# true adds OpenTelemetry, which sends traces where the OTEL_EXPORTER_OTLP_* variables say
+# true adds OpenTelemetry, which sends traces to the address in the OTEL_EXPORTER_OTLP_* variables
 ARG TRACING=false
-# true adds the engine OpenVINO, for whom SIGLIP_ENGINE=openvino is
+# true adds the engine OpenVINO, which SIGLIP_ENGINE=openvino selects
 ARG OPENVINO=false
 ENV PATH=/opt/siglip/bin:$PATH
 WORKDIR /build
 COPY requirements.txt requirements-gpu.txt requirements-otel.txt requirements-openvino.txt ./
-# pip stays outside of the environment that is shipped. tensorflow-cpu is half the size, and exists for x86_64 only.
-# TensorFlow's headers (287 MB) and libclang (62 MB) are for who compiles against it.
+# pip stays outside the environment that is shipped. tensorflow-cpu is half the size, but exists only for x86_64.
+# TensorFlow's headers (287 MB) and libclang (62 MB) are removed: only compiling against it needs them.
 RUN set -eu; \
     case "$FLAVOUR-$(uname -m)" in \
         cpu-x86_64) sed -i 's/^tensorflow==/tensorflow-cpu==/' requirements.txt; echo '-r requirements.txt' > wanted.txt ;; \
@@ -40,15 +40,15 @@ RUN set -eu; \
     python -m venv --without-pip /opt/siglip; \
     pip --python /opt/siglip/bin/python install --no-cache-dir --disable-pip-version-check -r wanted.txt; \
     rm -rf /opt/siglip/lib/python3.*/site-packages/tensorflow/include /opt/siglip/lib/python3.*/site-packages/clang
-# The code after the packages: a change of it rebuilds seconds, not minutes.
+# The code is copied after the packages, so that a change of the code rebuilds in seconds, not minutes.
 COPY app app
 COPY model model
-# Nobody can write bytecode where the root is read-only, and without any, ours and the packages' (pip has compiled
-# those), importing took 6.0 s in place of 3.2 s on two cores.
+# On a read-only root file system Python cannot write bytecode. Without bytecode of our code and of the packages (which
+# pip compiled), the imports took 6.0 s instead of 3.2 s on two cores.
 RUN python -m compileall -q app model
 
-# The weights to ship inside, if any: a name of the README's table, or a hub id. Fetched and checked by the code that
-# would do it at the start.
+# Weights to include in the image, if any: a name from the README's table, or a hub id. The same code fetches and checks
+# them as at the start of the service.
 ARG BAKE_MODEL=
 ARG BAKE_WEIGHTS=
 RUN set -eu; mkdir -p /data /weights; \
@@ -66,14 +66,14 @@ LABEL org.opencontainers.image.title="siglip" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/siglip /opt/siglip
-# Of the user below, so that a fresh volume mounted here is theirs too.
+# Owned by the user below, so that new volumes mounted here are too.
 COPY --from=build --chown=10001:10001 /data /data
 COPY --from=build --chown=10001:10001 /weights /weights
 COPY --from=build /build/app /srv/siglip/app
 COPY --from=build /build/model /srv/siglip/model
 COPY LICENSE /srv/siglip/
-# HOME is where libraries put what they would like to keep (Keras its settings, CUDA its kernels): a tmpfs will do.
-# An empty setting is no setting; baked weights are served, and nobody is asked for newer ones.
+# Libraries write caches to HOME (Keras its settings, CUDA its kernels); a tmpfs is enough. An empty setting counts as
+# not set. If the image contains weights, they are served, and the hub is not asked for newer ones.
 ENV PATH=/opt/siglip/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -87,10 +87,10 @@ ENV PATH=/opt/siglip/bin:$PATH \
     SIGLIP_MODEL=${BAKE_MODEL} \
     SIGLIP_WEIGHTS=${BAKE_WEIGHTS}
 WORKDIR /srv/siglip
-# A number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can check that it is not root.
 USER 10001:10001
 EXPOSE 8000
-# The start may be a download of gigabytes; its failures count only after start-period.
+# The start may download gigabytes. Failures count only after start-period.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15m --retries=3 CMD ["python", "-m", "app.healthcheck"]
 # Exec form: the server is PID 1 and gets SIGTERM itself. `docker run siglip verify ...` runs the other commands.
 ENTRYPOINT ["python", "-m", "app"]

@@ -1,12 +1,12 @@
-# Every target sets up what it needs; nothing has to be installed first but Python 3.11 and make.
+# Every target installs what it needs. Only Python 3.11 and make must be installed before.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
-# tensorflow-cpu is half the download, but exists for Linux and Windows on x86 only.
+# tensorflow-cpu is half the download, but exists only for Linux and Windows on x86.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
 BIN := $(VENV)/bin
 
-# The tests without the suites that have a target of their own, in parallel, each file in one process. A process may need
-# 2 GB of memory.
+# All tests except the suites with separate targets, in parallel; each file runs in one process. A process may need 2 GB
+# of memory.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist=loadfile \
 	--ignore=tests/parity --ignore=tests/clients --ignore=tests/acceptance
 
@@ -27,11 +27,11 @@ check: $(VENV)/.dev
 parity: $(VENV)/.parity
 	$(BIN)/python -m pytest tests/parity
 
-# Other people's clients as they are, old ones too, and the page in Chromium.
+# Third-party clients, including old versions, and the web page in Chromium.
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest tests/clients
 
-# What needs heavy or real neighbours. There are no such tests yet, which pytest reports as 5.
+# Tests that need heavy or real other services. There are none yet, which pytest reports with exit status 5.
 acceptance: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/acceptance || test $$? -eq 5
 
@@ -41,8 +41,8 @@ train: $(VENV)/.train
 	$(BIN)/python -m training.evaluate --write-model-card
 	$(BIN)/python -m training.answers
 
-# Builds and tries the image. IMAGE_TOOL may be podman, or a stand-in (deploy/image_check.py says what it must know);
-# BUILD is for more of its arguments, such as --build-arg TRACING=true.
+# Builds and checks the image. IMAGE_TOOL may be podman, or another command that deploy/image_check.py describes. BUILD
+# has more arguments for the build, such as --build-arg TRACING=true.
 IMAGE_TOOL ?= docker
 FLAVOURS ?= cpu gpu
 image-check:
@@ -58,7 +58,7 @@ $(VENV)/.run: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The tests draw pictograms too, so they need what preparing the training data needs: three small packages.
+# The tests also render pictograms, so they need the packages for preparing the training data, which are small.
 $(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-otel.txt requirements-openvino.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
@@ -67,7 +67,7 @@ $(VENV)/.parity: $(VENV)/.dev requirements-parity.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-parity.txt
 	touch $@
 
-# The generations of huggingface_hub whose requests differ, each in an environment of its own.
+# The versions of huggingface_hub whose requests differ, each in a separate environment.
 OLD_HUBS := 0.25.2 0.26.5 0.28.1
 $(VENV)/.clients: $(VENV)/.dev requirements-clients.txt tests/clients/package.json
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-clients.txt

@@ -1,4 +1,4 @@
-"""What benchmarks send to a server: images and labels that nobody has seen, by many clients at once."""
+"""What benchmarks send to a server: new images and new labels, from many concurrent clients."""
 
 import io
 import random
@@ -13,14 +13,14 @@ from PIL import Image
 
 CLIENTS, MANY_CLIENTS, TIMEOUT_S = 16, 64, 900
 
-chance = random.Random(0)
+rng = random.Random(0)
 numbers = count()
 coarse = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 canvas = Image.fromarray(coarse).resize((1280, 960), Image.Resampling.BICUBIC)
 
 
 def new_image() -> bytes:
-    """Returns a JPEG of 640x480 that was not there before."""
+    """Returns a JPEG of 640x480 that differs from all earlier ones."""
     number = next(numbers)
     left, top = number % 640, number // 640
     file = io.BytesIO()
@@ -29,31 +29,31 @@ def new_image() -> bytes:
 
 
 def new_labels(number: int) -> list[str]:
-    """Returns labels of two words that nobody has seen."""
-    return [" ".join("".join(chance.choices("abcdefghijklmnoprstuvw", k=6)) for _ in "ab") for _ in range(number)]
+    """Returns labels of two random words each, which no cache contains."""
+    return [" ".join("".join(rng.choices("abcdefghijklmnoprstuvw", k=6)) for _ in "ab") for _ in range(number)]
 
 
-def prepared(address: str, image: bytes, labels: list[str]) -> httpx.Request:
-    """Returns a request with its body made, so that making it is not measured."""
+def prepare_request(address: str, image: bytes, labels: list[str]) -> httpx.Request:
+    """Returns a request with an encoded body, so that the encoding is not measured."""
     files = {"image": ("image.jpg", image, "image/jpeg")}
     request = httpx.Request("POST", f"{address}/classify", files=files, data={"labels": labels})
     request.read()
     return request
 
 
-def answer(client: httpx.Client, request: httpx.Request) -> Any:
-    """Returns what the server has answered."""
+def fetch_json(client: httpx.Client, request: httpx.Request) -> Any:
+    """Returns the JSON of the server's response."""
     response = client.send(request)
     response.raise_for_status()
     return response.json()
 
 
 def rate(address: str, images: list[bytes], labels: list[list[str]], clients: int = CLIENTS) -> float:
-    """Returns how many requests a second were answered, by so many clients at once."""
-    requests = [prepared(address, image, of_one) for image, of_one in zip(images, labels, strict=True)]
-    at_once = min(clients, len(requests))
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=None)
-    with httpx.Client(timeout=TIMEOUT_S, limits=limits) as client, ThreadPoolExecutor(at_once) as pool:
+    """Returns how many requests per second the server answers to `clients` concurrent clients."""
+    requests = [prepare_request(address, image, texts) for image, texts in zip(images, labels, strict=True)]
+    concurrent = min(clients, len(requests))
+    limits = httpx.Limits(max_connections=concurrent, max_keepalive_connections=concurrent, keepalive_expiry=None)
+    with httpx.Client(timeout=TIMEOUT_S, limits=limits) as client, ThreadPoolExecutor(concurrent) as pool:
         began_s = time.perf_counter()
         list(pool.map(lambda request: client.send(request).raise_for_status(), requests))
         return len(requests) / (time.perf_counter() - began_s)

@@ -1,10 +1,11 @@
-"""Cost as work grows: more labels, larger batches, larger images, more clients.
+"""Measures how the cost grows with the work: more labels, larger batches, larger images, more clients.
 
     python -m benchmarks.costs DIRECTORY     writes benchmarks/results/costs.json; eight minutes with a base model
                                              on two cores
 
-Labels, all seen before, and clients are of the embedded checkpoint, where the tower does not hide them; batches and
-images are of the bare tower of DIRECTORY's, in TensorFlow. Each row has its time beside the first one's, and its work.
+Labels and clients are measured with the embedded checkpoint, whose small tower does not hide their cost; all labels are
+cached. Batches and image sizes are measured with the bare TensorFlow tower of the checkpoint in DIRECTORY. Each row has
+its time and its amount of work; the tables divide both by those of the first row.
 """
 
 import base64
@@ -38,7 +39,7 @@ ROUNDS, REQUESTS = 7, 256
 
 
 def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
-    """Returns how long something takes, each time, in milliseconds."""
+    """Returns how long each call of `work` takes, in milliseconds."""
     times = []
     for _ in range(rounds):
         began_s = time.perf_counter()
@@ -50,24 +51,24 @@ def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
 def row(what: str, amount: int, work: float, times_ms: list[float]) -> dict[str, Any]:
     """Returns a row of the result, and prints it."""
     low, median, high = (round(quartile, 2) for quartile in statistics.quantiles(times_ms, n=4))
-    made = {"what": what, "amount": amount, "work": work, "median_ms": median, "spread_ms": [low, high]}
-    print(json.dumps(made), flush=True)
-    return made
+    result = {"what": what, "amount": amount, "work": work, "median_ms": median, "spread_ms": [low, high]}
+    print(json.dumps(result), flush=True)
+    return result
 
 
 def labels() -> Iterator[dict[str, Any]]:
-    """Yields the time of a request with more and more labels that were seen before, and all of them answered."""
+    """Yields the time of a request with more and more cached labels; the response has a score for each."""
     known = new_labels(LABELS[-1])
     image = base64.b64encode(new_image()).decode()
     settings = {"MAX_LABELS": str(LABELS[-1]), "ENGINE": "tensorflow"}
     with running(**settings) as (_, address), httpx.Client(base_url=address, timeout=900) as client:
 
-        def ask(count: int) -> None:
+        def classify(count: int) -> None:
             client.post("/classify", json={"image": image, "labels": known[:count]}).raise_for_status()
 
-        ask(len(known))
+        classify(len(known))
         for count in LABELS:
-            yield row("labels seen before, one request", count, count, timed(lambda count=count: ask(count)))
+            yield row("cached labels in one request", count, count, timed(lambda count=count: classify(count)))
 
 
 def batches(encoder: Encoder) -> Iterator[dict[str, Any]]:
@@ -75,11 +76,11 @@ def batches(encoder: Encoder) -> Iterator[dict[str, Any]]:
     images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], *encoder.info.image_size, 3), np.uint8)
     for batch in BATCHES:
         times = timed(lambda batch=batch: encoder.encode_images(images[:batch]), 5)
-        yield row("images in a batch of the bare tower", batch, batch, times)
+        yield row("batch size, bare image tower", batch, batch, times)
 
 
 def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
-    """Yields the image tower's time for larger and larger images; its work is in multiply-adds."""
+    """Yields the image tower's time for larger and larger images. The work is in multiply-adds."""
     for side in SIDES:
         model = load_model(None, directory, input_shape=(side, side, 3))
         info = replace(encoder.info, image_size=(side, side))
@@ -87,17 +88,19 @@ def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
         image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
         larger.encode_images(image)
         times = timed(lambda larger=larger, image=image: larger.encode_images(image))
-        yield row("pixels a side, the bare tower", side, image_multiply_adds(model.config.vision), times)
+        yield row("image size in pixels, bare image tower", side, image_multiply_adds(model.config.vision), times)
 
 
 def clients() -> Iterator[dict[str, Any]]:
-    """Yields the time for each of the requests of more and more clients at once, with images that are all new."""
+    """Yields the time per request for more and more concurrent clients. All images are new."""
     known = new_labels(10)
     with running(ENGINE="tensorflow", MAX_QUEUE_ITEMS="512") as (_, address):
         rate(address, [new_image()], [known])
-        for at_once in CLIENTS:
-            rates = [rate(address, [new_image() for _ in range(REQUESTS)], [known] * REQUESTS, at_once) for _ in "abc"]
-            yield row("clients at once, a request", at_once, 1, [1000 / each for each in rates])
+        for concurrent in CLIENTS:
+            rates = [
+                rate(address, [new_image() for _ in range(REQUESTS)], [known] * REQUESTS, concurrent) for _ in "abc"
+            ]
+            yield row("concurrent clients, time per request", concurrent, 1, [1000 / each for each in rates])
 
 
 def main(directory: str) -> None:

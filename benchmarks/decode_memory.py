@@ -1,10 +1,10 @@
-"""What decoding one large image costs: resident memory at its peak, above the imports, and seconds, form by form.
+"""Measures the cost of decoding one large image in each file format: seconds, and peak memory above the imports.
 
-    python benchmarks/decode_memory.py      writes benchmarks/results/decode_memory.json; 2 GB of memory
+    python benchmarks/decode_memory.py      writes benchmarks/results/decode_memory.json; needs 2 GB of memory
 
-Each form of a 50-megapixel image is written by one process and decoded by another, whose peak the kernel counts; the
-file itself, which the request's body already holds, is not counted. The limit is the image as the decoder holds it,
-in Pillow 1, 2 or 4 bytes a pixel, and 3 for the answer; more is said at the form. Linux only (/proc).
+One process writes each 50-megapixel image and another one decodes it; the kernel reports the peak memory of the second.
+The file itself is not counted, because the request's body already holds it. The limit is the decoded image in Pillow,
+1, 2 or 4 bytes per pixel, plus 3 for the result. Comments give the reason for higher limits. Linux only (/proc).
 """
 
 import json
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/decode_memory.json"
 WIDTH, HEIGHT = 8_000, 6_250
 
-# Name -> mode, format, options of the file, and the limit in bytes a pixel.
+# Name -> mode, format, options of the file, and the limit in bytes per pixel.
 CASES: dict[str, tuple[str, str, dict, float]] = {
     "JPEG": ("RGB", "JPEG", {}, 4.5),
     "JPEG, grey": ("L", "JPEG", {}, 5.5),
     "JPEG, turned by EXIF": ("RGB", "JPEG", {"orientation": 6}, 8.5),
     "JPEG, progressive": ("RGB", "JPEG", {"progressive": True}, 7.5),
-    # libjpeg holds all coefficients, 2 bytes each, beside the image.
+    # libjpeg holds all coefficients, 2 bytes each, in addition to the image.
     "JPEG, progressive, full chroma": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}, 10.5),
     "JPEG, CMYK": ("CMYK", "JPEG", {}, 8.5),
     "JPEG, CMYK, progressive": ("CMYK", "JPEG", {"progressive": True, "subsampling": 0}, 12.5),
@@ -42,16 +42,16 @@ CASES: dict[str, tuple[str, str, dict, float]] = {
     "BMP": ("RGB", "BMP", {}, 4.5),
     "GIF": ("P", "GIF", {}, 5.5),
     "TIFF, LZW": ("RGB", "TIFF", {"compression": "tiff_lzw"}, 4.5),
-    "TIFF, turned by EXIF": ("RGB", "TIFF", {"orientation": 6}, 8.5),  # Pillow turns it as a whole: twice 4
+    "TIFF, turned by EXIF": ("RGB", "TIFF", {"orientation": 6}, 8.5),  # Pillow rotates into a second image: 2 x 4 bytes
     "TIFF, float": ("F", "TIFF", {}, 8.5),
-    "WebP": ("RGB", "WEBP", {"method": 0}, 16.5),  # two canvases of the decoder, a copy, and Pillow's: four times 4
+    "WebP": ("RGB", "WEBP", {"method": 0}, 16.5),  # the decoder's two canvases, a copy, and Pillow's image: 4 x 4
     "WebP, alpha": ("RGBA", "WEBP", {"method": 0}, 16.5),
-    "AVIF": ("RGB", "AVIF", {"speed": 10}, 10),  # the planes and a copy of 3 beside Pillow's
+    "AVIF": ("RGB", "AVIF", {"speed": 10}, 10),  # the planes and a copy of 3 bytes, in addition to Pillow's image
 }
 
 
 def write(name: str, path: str) -> None:
-    """Writes an image of 50 megapixels that is neither flat nor noise."""
+    """Writes an image of 50 megapixels that is neither a flat colour nor noise."""
     from PIL import ExifTags, Image
 
     mode, image_format, options, _ = CASES[name]
@@ -70,7 +70,7 @@ def write(name: str, path: str) -> None:
 
 
 def decode(path: str) -> None:
-    """Decodes the file, and prints what that took as JSON."""
+    """Decodes the file and prints the cost as JSON."""
     from app import images
 
     data = Path(path).read_bytes()
@@ -94,18 +94,20 @@ def measure(name: str) -> dict:
 
 
 def child(*arguments: str) -> str:
-    """Runs this script in a process of its own and returns what it printed."""
+    """Runs this script in a separate process and returns what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "benchmarks.decode_memory", *arguments]
     return subprocess.run(command, check=True, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
-    """Measures every form, prints and saves it; exits with 1 if one is over its limit."""
+    """Measures every file format, prints and saves the results. Exits with 1 if one is over its limit."""
     rows = []
     for name in CASES:
         rows.append(row := measure(name))
-        print(f"{name}: peak {row['peak_bytes'] / 1e6:.0f} MB = {row['bytes_per_pixel']} a pixel, {row['decode_s']} s")
+        print(
+            f"{name}: peak {row['peak_bytes'] / 1e6:.0f} MB = {row['bytes_per_pixel']} per pixel, {row['decode_s']} s"
+        )
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     RESULTS.write_text(
         json.dumps({"machine": machine, "pixels": WIDTH * HEIGHT, "rows": rows}, indent=2) + "\n", encoding="utf-8"

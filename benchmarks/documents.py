@@ -1,6 +1,6 @@
-"""Writes the tables that README and guides take from the code: `python -m benchmarks.documents`.
+"""Writes the generated tables of the README and the guides: `python -m benchmarks.documents`.
 
-`tests/test_docs.py` holds them to it.
+`tests/test_docs.py` fails if a table differs from what this script writes.
 """
 
 import re
@@ -27,36 +27,37 @@ from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TE
 from app.observability.metrics import MODEL, Metrics
 from app.settings import PREFIX, Settings, default_text, variable
 from benchmarks import measured, measured_costs
+from benchmarks.checkpoint_choice import choice_table
 from model.published import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# When each error is met, in the words of the contract; the class says the rest.
+# When each error occurs; code and status are in the class.
 WHEN = {
     "invalid_request": "malformed multipart or JSON, unknown field, wrong type",
-    "unauthorized": "a key is configured, and none or a wrong one was sent; told before the body is read",
-    "not_found": "no such path",
-    "label_set_not_found": "no label set of this name is stored",
-    "method_not_allowed": "the path does not take this method",
+    "unauthorized": "the API key is missing or invalid; checked before the body is read",
+    "not_found": "the path does not exist",
+    "label_set_not_found": "no label set with this name is stored",
+    "method_not_allowed": "the path does not support this method",
     "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
-    "precondition_failed": "`If-Match` does not name the stored set, or `If-None-Match` does",
-    "body_too_large": "more bytes than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
-    "image_too_large": "too many pixels, too long a side or too many frames, by the header, before decoding",
-    "unsupported_media_type": "the content type, a compressed body, or an image format outside the list",
-    "invalid_image": "truncated, corrupt, empty, or not base64",
-    "invalid_labels": "none, too many, or one that is empty or too long",
-    "invalid_template": "none, too many, too long, or one without `{}`",
-    "overloaded": "the queue is full, by images or by bytes; `Retry-After` says how long",
-    "internal_error": "our fault; the log has it by `request_id`",
-    "not_ready": "loading, or the device fails; the message says the stage or the reason",
-    "draining": "told to stop; of the readiness probe alone, requests are still served",
-    "deadline_exceeded": "`X-Request-Timeout-Ms` or `SIGLIP_REQUEST_TIMEOUT_S` has passed",
+    "precondition_failed": "`If-Match` does not match the stored label set, or `If-None-Match` matches it",
+    "body_too_large": "the body has more than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
+    "image_too_large": "too many pixels or frames, or a side is too long; read from the header before decoding",
+    "unsupported_media_type": "the content type, a compressed body, or the image format is not supported",
+    "invalid_image": "the image is truncated, damaged, empty, or not base64",
+    "invalid_labels": "no labels, too many labels, or a label is empty or too long",
+    "invalid_template": "no templates, too many templates, or a template is too long or has no `{}`",
+    "overloaded": "the queue has too many images or bytes; `Retry-After` says when to try again",
+    "internal_error": "a bug or a device failure; the log has the reason under the `request_id`",
+    "not_ready": "the model is loading, or the device fails; `detail` names the stage or the reason",
+    "draining": "the service is shutting down; only the readiness check returns this, requests are still served",
+    "deadline_exceeded": "the deadline has passed: `X-Request-Timeout-Ms` or `SIGLIP_REQUEST_TIMEOUT_S`",
 }
 
 
 def errors_table() -> str:
-    """Returns every error a client can meet."""
+    """Returns every error that a client can get."""
     errors = sorted(ServiceError.__subclasses__(), key=lambda error: error.status)
     rows = [f"| {e.status} | `{e.code}` | {WHEN[e.code]} |" for e in errors]
     return "\n".join(["| status | `error_type` | when |", "|---|---|---|", *rows])
@@ -72,9 +73,9 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
-    """Returns every metric of ours, as the registry of a service has it."""
+    """Returns every `siglip_*` metric, from the registry of a service."""
     metrics = Metrics()
-    metrics.request("/classify", "POST", 200, 0.1)  # a series, whose labels have names
+    metrics.request("/classify", "POST", 200, 0.1)  # creates a series, whose labels have names
     metrics.model(dict.fromkeys(MODEL, ""))
     rows = []
     for family in metrics.registry.collect():
@@ -94,30 +95,30 @@ def variants_table() -> str:
             vision, text = published.config.vision, published.config.text
             rows.append(
                 f"| `{variant}` | `{weights}` | {vision.image_size[0]} | {vision.grid[0]} x {vision.grid[1]} | "
-                f"{text.context_length} | {text.vocab_size:,} | {published.hub_id or 'inside this repository'} |"
+                f"{text.context_length} | {text.vocab_size:,} | {published.hub_id or 'in this repository'} |"
             )
-    head = "| `SIGLIP_MODEL` | `SIGLIP_WEIGHTS` | pixels | patches | tokens | vocabulary | home |"
+    head = "| `SIGLIP_MODEL` | `SIGLIP_WEIGHTS` | image size | patches | tokens | vocabulary | hub id |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
 def limits_table() -> str:
-    """Returns what a request may not exceed."""
+    """Returns the limits of requests."""
     settings = Settings.model_fields
     rows = [
-        ("bytes of a body", settings["max_body_bytes"].default, "MAX_BODY_BYTES", BodyTooLarge),
-        ("bytes of all bodies together", settings["max_queue_bytes"].default, "MAX_QUEUE_BYTES", Overloaded),
+        ("bytes per request body", settings["max_body_bytes"].default, "MAX_BODY_BYTES", BodyTooLarge),
+        ("bytes of all request bodies in memory", settings["max_queue_bytes"].default, "MAX_QUEUE_BYTES", Overloaded),
         ("images waiting or being computed", settings["max_queue_items"].default, "MAX_QUEUE_ITEMS", Overloaded),
-        ("bytes of a request's head", MAX_HEAD_BYTES, "", InvalidRequest),
-        ("seconds for a body", settings["body_timeout_s"].default, "BODY_TIMEOUT_S", BodyTimeout),
-        ("seconds for a request", settings["request_timeout_s"].default, "REQUEST_TIMEOUT_S", DeadlineExceeded),
-        ("pixels of an image", settings["max_image_pixels"].default, "MAX_IMAGE_PIXELS", ImageTooLarge),
-        ("pixels a side", MAX_SIDE_PIXELS, "", ImageTooLarge),
-        ("frames of an image", MAX_FRAMES, "", ImageTooLarge),
-        ("images of a batch", settings["max_images"].default, "MAX_IMAGES", InvalidRequest),
-        ("labels, or texts to embed", settings["max_labels"].default, "MAX_LABELS", InvalidLabels),
-        ("characters of a label or a template", MAX_TEXT_CHARACTERS, "", InvalidLabels),
-        ("characters of a text or a label's own prompt", MAX_PROMPT_CHARACTERS, "", InvalidLabels),
-        ("templates, or prompts of one label", MAX_TEMPLATES, "", InvalidTemplate),
+        ("bytes of the request line and headers", MAX_HEAD_BYTES, "", InvalidRequest),
+        ("seconds until the body has arrived", settings["body_timeout_s"].default, "BODY_TIMEOUT_S", BodyTimeout),
+        ("seconds per request", settings["request_timeout_s"].default, "REQUEST_TIMEOUT_S", DeadlineExceeded),
+        ("pixels per image", settings["max_image_pixels"].default, "MAX_IMAGE_PIXELS", ImageTooLarge),
+        ("pixels per side", MAX_SIDE_PIXELS, "", ImageTooLarge),
+        ("frames or pages per image", MAX_FRAMES, "", ImageTooLarge),
+        ("images per request", settings["max_images"].default, "MAX_IMAGES", InvalidRequest),
+        ("labels, or texts to embed, per request", settings["max_labels"].default, "MAX_LABELS", InvalidLabels),
+        ("characters per label or template", MAX_TEXT_CHARACTERS, "", InvalidLabels),
+        ("characters per text, or per prompt of a label", MAX_PROMPT_CHARACTERS, "", InvalidLabels),
+        ("templates per request, or prompts per label", MAX_TEMPLATES, "", InvalidTemplate),
         ("labels times templates", MAX_PROMPTS, "", InvalidTemplate),
         ("label sets", MAX_LABEL_SETS, "", InvalidRequest),
     ]
@@ -125,18 +126,18 @@ def limits_table() -> str:
         f"| {what} | {limit:,.0f} | {f'`{PREFIX}{setting}`' if setting else ''} | {error.status} `{error.code}` |"
         for what, limit, setting, error in rows
     ]
-    return "\n".join(["| at most | default | set by | beyond it |", "|---|---|---|---|", *lines])
+    return "\n".join(["| limit | default | setting | error |", "|---|---|---|---|", *lines])
 
 
 def alerts_table() -> str:
-    """Returns every alert, with what to look at."""
+    """Returns every alert, and what to check."""
     groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
     rows = [
         f"| `{rule['alert']}` | {rule['labels']['severity']} | {rule['for']} | {rule['annotations']['description']} |"
         for group in groups
         for rule in group["rules"]
     ]
-    return "\n".join(["| alert | severity | after | what it means, and what to look at |", "|---|---|---|---|", *rows])
+    return "\n".join(["| alert | severity | after | meaning, and what to check |", "|---|---|---|---|", *rows])
 
 
 TABLES = {
@@ -144,6 +145,7 @@ TABLES = {
     "load": measured.load_table,
     "errors": errors_table,
     "variants": variants_table,
+    "choice": choice_table,
     "settings": settings_table,
     "metrics": metrics_table,
     "limits": limits_table,
@@ -152,6 +154,7 @@ TABLES = {
     "decode": measured.decode_table,
     "towers": measured.towers_table,
     "towers_without_vnni": partial(measured.towers_table, "towers_without_vnni"),
+    "throughput": measured.throughput_table,
     "requests": measured.requests_table,
     "requests_without_vnni": partial(measured.requests_table, "requests_without_vnni"),
     "overhead": measured.overhead_table,
@@ -169,7 +172,7 @@ TABLES = {
 
 
 def filled(text: str) -> str:
-    """Returns a document with its tables, each between its marks, as the code has them now."""
+    """Returns a document with all its tables replaced by current ones."""
     return re.sub(
         r"(<!-- table: (\w+) -->\n).*?(<!-- /table: \2 -->)",
         lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}",

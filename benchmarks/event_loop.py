@@ -1,9 +1,9 @@
-"""The CPU time of a request on the service's event loop, and in the whole process.
+"""Measures the CPU time of a request on the service's event loop, and in the whole process.
 
     python -m benchmarks.event_loop     writes benchmarks/results/event_loop.json; two minutes on two cores
 
-One client, the embedded model, labels seen before, and JPEGs of 640x480 that the service has not seen. The event loop
-runs on the main thread, whose time the system counts in nanoseconds (`/proc/PID/task/PID/schedstat`).
+There is one client. The service has the embedded model; labels are cached, and JPEGs of 640x480 are new. The event loop
+runs on the main thread, whose CPU time Linux reports in nanoseconds (`/proc/PID/task/PID/schedstat`).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Send = Callable[[httpx.AsyncClient, bytes], Awaitable[httpx.Response]]
 
 
 def cpu_ms(process_id: int) -> tuple[float, float]:
-    """Returns the CPU time of the main thread and of all threads so far."""
+    """Returns the CPU time so far of the main thread and of all threads, in milliseconds."""
     threads = {
         path.name: int((path / "schedstat").read_text().split()[0]) / 1e6
         for path in Path(f"/proc/{process_id}/task").iterdir()
@@ -34,7 +34,7 @@ def cpu_ms(process_id: int) -> tuple[float, float]:
 
 
 def by_form(labels: list[str]) -> Send:
-    """Returns how a client of httpx sends labels as form fields, each of which is a chunk of its own."""
+    """Returns a function that sends labels as form fields; httpx sends each field as a separate chunk."""
 
     async def send(client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         return await client.post("/classify", files={"image": ("a.jpg", image)}, data={"labels": labels})
@@ -43,7 +43,7 @@ def by_form(labels: list[str]) -> Send:
 
 
 def by_json(labels: list[str]) -> Send:
-    """Returns how a client sends labels and image as JSON."""
+    """Returns a function that sends labels and image as JSON."""
 
     async def send(client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         return await client.post("/classify", json={"image": base64.b64encode(image).decode(), "labels": labels})
@@ -52,7 +52,7 @@ def by_json(labels: list[str]) -> Send:
 
 
 def by_label_set() -> Send:
-    """Returns how a client sends an image alone, for the stored set `thousand`."""
+    """Returns a function that sends only an image, for the stored label set `thousand`."""
 
     async def send(client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         query = {"label_set": "thousand", "top_k": 5}
@@ -92,7 +92,7 @@ async def measure(address: str, process_id: int) -> list[dict[str, Any]]:
 
 
 def round_all(values: list[float]) -> dict[str, float]:
-    """Returns the median of the runs, and the ends."""
+    """Returns the median, the lowest and the highest value of the runs."""
     return {
         "median": round(statistics.median(values), 3),
         "low": round(min(values), 3),
@@ -101,7 +101,7 @@ def round_all(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures and writes the results."""
+    """Measures, prints and saves."""
     with running() as (process, address):
         rows = asyncio.run(measure(address, process.pid))
     packages = versions("fastapi", "starlette", "uvicorn", "python-multipart", "httpx")

@@ -1,11 +1,12 @@
-"""How near the fast ways to an embedding stay to TensorFlow's float32.
+"""Measures how close the embeddings of faster engines and dtypes are to TensorFlow's float32.
 
     python -m benchmarks.fidelity DIRECTORY [PATH...]     writes benchmarks/results/fidelity.json; five minutes with a
                                                           base model on two cores
 
-By each PATH, an engine and a type after a slash: of the embedded checkpoint with the images that it never saw
-(`python -m training.prepare` makes them) and the English names, each image with its own name and 9 or 99 others; and
-of DIRECTORY's checkpoint with drawn images and 100 of the names, where random weights make ten labels nearly alike.
+Each PATH is an engine, a slash and a dtype. The embedded checkpoint gets the images that it was not trained on
+(`python -m training.prepare` makes them) and the English names: each image is compared with its own name and with 9 or
+99 others. DIRECTORY's checkpoint gets drawn images and 100 of the names; with random weights, ten labels get nearly
+equal scores.
 """
 
 import json
@@ -27,11 +28,11 @@ from training.evaluate import BUILD, TRAINING_ART, art_sets, in_batches, on_whit
 RESULTS = Path(__file__).parent / "results/fidelity.json"
 PATHS = ["openvino/float32", "openvino/int8", "tensorflow/bfloat16"]
 WAYS = (10, 100)
-MAX_BATCH = 64  # in_batches' own
+MAX_BATCH = 64  # the batch size of `in_batches`
 
 
 class Asked(NamedTuple):
-    """Images [M, S, S, 3], the names [C], and for each number of ways the names that an image is asked about."""
+    """Images [M, S, S, 3], names [C], and for each number of ways N the names that each image is compared with."""
 
     images: np.ndarray
     names: list[str]
@@ -44,39 +45,39 @@ def english_names() -> list[str]:
 
 
 def held_out(side: int) -> Asked:
-    """Returns the art that the embedded checkpoint never saw, and for each image its name among others."""
+    """Returns the art that the embedded checkpoint was not trained on, and for each image its name among others."""
     names = english_names()
     sets = [(on_white(rgba, side), truth) for name, rgba, truth in art_sets(BUILD) if name != TRAINING_ART]
     images, truth = (np.concatenate(each) for each in zip(*sets, strict=True))
     canonical = np.array([canonicalize(name) for name in names])
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
-    def asked(concept: int, ways: int) -> np.ndarray:
+    def candidates(concept: int, ways: int) -> np.ndarray:
         others = np.flatnonzero(canonical != canonical[concept])
-        return np.append(chance.choice(others, ways - 1, replace=False), concept)
+        return np.append(rng.choice(others, ways - 1, replace=False), concept)
 
-    return Asked(images, names, {ways: np.stack([asked(concept, ways) for concept in truth]) for ways in WAYS})
+    return Asked(images, names, {ways: np.stack([candidates(concept, ways) for concept in truth]) for ways in WAYS})
 
 
 def drawn(size: tuple[int, int]) -> Asked:
-    """Returns images of rectangles, and for each some names, for a checkpoint that knows no images."""
+    """Returns images of rectangles and random names for each, for a checkpoint that may have random weights."""
     names = english_names()[: WAYS[-1]]
-    chance = np.random.default_rng(0)
-    images = random_images(chance, size)
+    rng = np.random.default_rng(0)
+    images = random_images(rng, size)
     columns = {
-        ways: np.stack([chance.choice(len(names), ways, replace=False) for _ in range(len(images))]) for ways in WAYS
+        ways: np.stack([rng.choice(len(names), ways, replace=False) for _ in range(len(images))]) for ways in WAYS
     }
     return Asked(images, names, columns)
 
 
 def embeddings(encoder: Encoder, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images' and the names' embeddings."""
+    """Returns the embeddings of the images and of the names."""
     token_ids = encoder.prepare_text(zero_shot.prompts(asked.names))
     return in_batches(encoder.encode_images, asked.images), in_batches(encoder.encode_texts, token_ids)
 
 
 def compared(ours: tuple[np.ndarray, np.ndarray], exact: tuple[np.ndarray, np.ndarray], asked: Asked) -> dict[str, Any]:
-    """Returns how near embeddings are to the exact ones, and how far their scores agree."""
+    """Returns how close embeddings are to the exact ones, and how often they rank the names in the same order."""
     found: dict[str, Any] = {"images": len(asked.images), "texts": len(asked.names)}
     for name, one, other in zip(("image", "text"), ours, exact, strict=True):
         cosines = (one.astype(float) * other).sum(axis=-1)
@@ -112,7 +113,7 @@ def measure(weights: str | None, paths: list[str], cache: Path) -> list[dict[str
 def main(directory: str, paths: list[str]) -> None:
     """Measures, prints and saves."""
     if not (BUILD / "concepts.json").is_file():
-        sys.exit(f"{BUILD} holds no prepared data: run `python -m training.prepare` first")
+        sys.exit(f"{BUILD} has no prepared data. Run `python -m training.prepare` first.")
     with tempfile.TemporaryDirectory() as cache:
         rows = [row for weights in (None, directory) for row in measure(weights, paths, Path(cache))]
     result = {"machine": machine(), "versions": versions("tensorflow", "openvino", "nncf"), "rows": rows}

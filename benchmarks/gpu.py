@@ -1,11 +1,11 @@
-"""What the towers cost on a GPU, in float32 and bfloat16, with and without XLA, and how true each way stays.
+"""Measures the towers on a GPU in float32 and bfloat16, with and without XLA: their time and their accuracy.
 
-    python -m benchmarks.gpu [VARIANT WEIGHTS]          random weights of a published shape; nothing is downloaded
-    python -m benchmarks.gpu --weights DIRECTORY        a checkpoint's own
+    python -m benchmarks.gpu [VARIANT WEIGHTS]          random weights of a published shape; downloads nothing
+    python -m benchmarks.gpu --weights DIRECTORY        the weights of a checkpoint
 
-Writes benchmarks/results/gpu.json. A time is a batch's whole way: from NumPy to the device, through the tower and back.
-The reference is float32 without XLA on the same device, where TensorFlow may compute float32 products as TF32. Without
-a GPU all is run on the CPU, and says so.
+Writes benchmarks/results/gpu.json. A time includes copying the batch from NumPy to the device, the tower, and copying
+the embeddings back. The reference is float32 without XLA on the same device, where TensorFlow may compute float32
+products as TF32. Without a GPU, everything runs on the CPU and the output says so.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from model.network.siglip import SigLIP
 
 RESULTS = Path(__file__).parent / "results/gpu.json"
 IMAGES, TEXTS = 64, 32
-WAYS = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
+MODES = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
 
 
-class Way:
-    """Both towers in one type, compiled by XLA or not, as the service traces them."""
+class Mode:
+    """Both towers in one dtype, with or without XLA, traced as the service traces them."""
 
     def __init__(self, model: SigLIP, dtype: str, xla: bool):
         self.name = {"dtype": dtype, "xla": xla}
@@ -48,12 +48,12 @@ class Way:
         return self.towers[tower](tf.constant(rows)).numpy()
 
     def encode_each(self, tower: str, rows: np.ndarray) -> np.ndarray:
-        """Returns the embeddings of any number of rows, each computed alone."""
+        """Returns the embeddings of any number of rows, each computed in a batch of one."""
         return np.concatenate([self.encode(tower, row[None]) for row in rows])
 
 
 def machine(gpu: "tf.config.PhysicalDevice | None") -> dict[str, Any]:
-    """Returns what was measured on."""
+    """Returns a description of the machine and its software."""
     driver = None
     if gpu and (command := shutil.which("nvidia-smi")):
         query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -70,60 +70,60 @@ def machine(gpu: "tf.config.PhysicalDevice | None") -> dict[str, Any]:
 
 
 def models(options: argparse.Namespace) -> dict[str, SigLIP]:
-    """Returns the model in each type, of the same weights."""
+    """Returns the model in each dtype, with the same weights."""
     if options.weights:
         return {dtype: load_model(None, options.weights, dtype=dtype) for dtype in ("float32", "bfloat16")}
     tf.keras.utils.set_random_seed(0)
     variant, weights = options.shape or ("SigLIPBaseP16", "google_224")
-    exact = SigLIP(shape_of(variant, weights))
-    rough = SigLIP(exact.config, dtype="bfloat16")
-    for theirs, ours in zip(exact.weights, rough.weights, strict=True):
-        ours.assign(theirs)
-    return {"float32": exact, "bfloat16": rough}
+    float32 = SigLIP(shape_of(variant, weights))
+    bfloat16 = SigLIP(float32.config, dtype="bfloat16")
+    for source, target in zip(float32.weights, bfloat16.weights, strict=True):
+        target.assign(source)
+    return {"float32": float32, "bfloat16": bfloat16}
 
 
 def shape_of(variant: str, weights: str):
     """Returns a published checkpoint's architecture."""
     from model.published import VARIANTS, choose_weights
 
-    choose_weights(variant, weights)  # an unknown name is told with all that are known
+    choose_weights(variant, weights)  # the error for an unknown name lists the known ones
     return VARIANTS[variant][weights].config
 
 
-def random_images(chance: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Returns images of a few rectangles each, [B, H, W, 3] uint8: flat parts and edges, where noise has neither."""
+def random_images(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Returns images of a few rectangles each, [B, H, W, 3] uint8. Unlike noise, they have flat areas and edges."""
     images = np.empty((IMAGES, *size, 3), np.uint8)
     for image in images:
-        image[:] = chance.integers(256, size=3)
+        image[:] = rng.integers(256, size=3)
         for _ in range(8):
-            top, left = chance.integers(size[0]), chance.integers(size[1])
-            image[top : top + size[0] // 2, left : left + size[1] // 2] = chance.integers(256, size=3)
+            top, left = rng.integers(size[0]), rng.integers(size[1])
+            image[top : top + size[0] // 2, left : left + size[1] // 2] = rng.integers(256, size=3)
     return images
 
 
-def rounds(ways: list[Way], tower: str, rows: np.ndarray, repeats: int) -> list[dict[str, Any]]:
-    """Returns the times of one batch in every way, each way once a round."""
-    times: list[list[float]] = [[] for _ in ways]
+def rounds(modes: list[Mode], tower: str, rows: np.ndarray, repeats: int) -> list[dict[str, Any]]:
+    """Returns the times of one batch in every mode. Each round runs every mode once."""
+    times: list[list[float]] = [[] for _ in modes]
     for _ in range(repeats):
-        for way, taken in zip(ways, times, strict=True):
+        for mode, taken in zip(modes, times, strict=True):
             began_s = time.perf_counter()
-            way.encode(tower, rows)
+            mode.encode(tower, rows)
             taken.append(time.perf_counter() - began_s)
     found = []
-    for way, taken in zip(ways, times, strict=True):
+    for mode, taken in zip(modes, times, strict=True):
         low, median, high = statistics.quantiles(taken, n=4, method="inclusive")
         ms = {"median_ms": median * 1e3, "quartiles_ms": [low * 1e3, high * 1e3], "per_s": len(rows) / median}
-        found.append({"tower": tower, **way.name, "batch": len(rows), **ms})
+        found.append({"tower": tower, **mode.name, "batch": len(rows), **ms})
     return found
 
 
-def fidelity(ways: list[Way], images: np.ndarray, texts: np.ndarray) -> list[dict[str, Any]]:
-    """Returns how near each way's embeddings are to the first's, and how often they choose the same text."""
+def fidelity(modes: list[Mode], images: np.ndarray, texts: np.ndarray) -> list[dict[str, Any]]:
+    """Returns how close each mode's embeddings are to the first mode's, and how often both choose the same text."""
     found: list[dict[str, Any]] = []
-    exact = [ways[0].encode_each("image", images), ways[0].encode_each("text", texts)]
-    for way in ways[1:]:
-        ours = [way.encode_each("image", images), way.encode_each("text", texts)]
-        row: dict[str, Any] = dict(way.name)
+    exact = [modes[0].encode_each("image", images), modes[0].encode_each("text", texts)]
+    for mode in modes[1:]:
+        ours = [mode.encode_each("image", images), mode.encode_each("text", texts)]
+        row: dict[str, Any] = dict(mode.name)
         for tower, one, other in zip(("image", "text"), exact, ours, strict=True):
             cosines = np.sum(one.astype(float) * other, axis=-1)
             row |= {f"{tower}_cosine_mean": float(cosines.mean()), f"{tower}_cosine_worst": float(cosines.min())}
@@ -132,18 +132,18 @@ def fidelity(ways: list[Way], images: np.ndarray, texts: np.ndarray) -> list[dic
     return found
 
 
-def warm(way: Way, inputs: dict[str, np.ndarray], sizes: list[int], gpu: bool) -> dict[str, Any]:
-    """Returns what tracing, compiling and running each batch size once took, and the device's memory at its peak."""
+def warm(mode: Mode, inputs: dict[str, np.ndarray], sizes: list[int], gpu: bool) -> dict[str, Any]:
+    """Returns the time to trace, compile and run each batch size once, and the device's peak memory."""
     if gpu:
         tf.config.experimental.reset_memory_stats("GPU:0")
     began_s = time.perf_counter()
     for size in sizes:
         for tower, rows in inputs.items():
-            way.encode(tower, rows[:size])
+            mode.encode(tower, rows[:size])
     seconds = time.perf_counter() - began_s
-    # All models stay on the device, so this is with the weights of both types.
+    # All models stay on the device, so the peak includes the weights of both dtypes.
     peak_bytes = tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpu else None
-    return {**way.name, "warm_up_s": seconds, "peak_bytes": peak_bytes}
+    return {**mode.name, "warm_up_s": seconds, "peak_bytes": peak_bytes}
 
 
 def main() -> None:
@@ -160,25 +160,23 @@ def main() -> None:
     if not 1 <= options.max_batch <= TEXTS or options.repeats < 2:
         parser.error(f"--max-batch is 1 to {TEXTS}, --repeats at least 2")
     gpu = choose_gpu("auto")
-    print(
-        f"on {describe_gpu(gpu)}" if gpu else "NO GPU: TensorFlow sees none, and what follows is the CPU's", flush=True
-    )
+    print(f"on {describe_gpu(gpu)}" if gpu else "NO GPU: TensorFlow found none, so the CPU is measured", flush=True)
     began_s = time.perf_counter()
     loaded = models(options)
     load_s = time.perf_counter() - began_s
-    ways = [Way(loaded[dtype], dtype, xla) for dtype, xla in WAYS]
-    config, chance = loaded["float32"].config, np.random.default_rng(0)
+    modes = [Mode(loaded[dtype], dtype, xla) for dtype, xla in MODES]
+    config, rng = loaded["float32"].config, np.random.default_rng(0)
     inputs = {
-        "image": random_images(chance, config.vision.image_size),
-        "text": chance.integers(config.text.vocab_size, size=(TEXTS, config.text.context_length), dtype=np.int32),
+        "image": random_images(rng, config.vision.image_size),
+        "text": rng.integers(config.text.vocab_size, size=(TEXTS, config.text.context_length), dtype=np.int32),
     }
     sizes = batch_sizes(options.max_batch)
-    start = [warm(way, inputs, sizes, gpu is not None) for way in ways]
+    start = [warm(mode, inputs, sizes, gpu is not None) for mode in modes]
     rows = [
         row
         for tower, all_rows in inputs.items()
         for n in sizes
-        for row in rounds(ways, tower, all_rows[:n], options.repeats)
+        for row in rounds(modes, tower, all_rows[:n], options.repeats)
     ]
     result = {
         "machine": machine(gpu),
@@ -187,7 +185,7 @@ def main() -> None:
         "load_both_types_s": load_s,
         "start": start,
         "rows": rows,
-        "fidelity": fidelity(ways, *inputs.values()),
+        "fidelity": fidelity(modes, *inputs.values()),
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for row in [*start, *rows, *result["fidelity"]]:

@@ -1,11 +1,11 @@
-"""What decoding JPEGs at a reduced scale saves, and how near the embedding stays to that of the full decode.
+"""Measures what decoding JPEGs at a reduced scale saves, and how close the embeddings are to those of a full decode.
 
-    python -m benchmarks.jpeg [CHECKPOINT]      writes benchmarks/results/jpeg.json; 3 GB of memory
+    python -m benchmarks.jpeg [CHECKPOINT]      writes benchmarks/results/jpeg.json; needs 3 GB of memory
 
-CHECKPOINT is a directory of a full-size model, whose fidelity is measured beside the embedded checkpoint's. The
-images are the samples, enlarged, under texture at every scale and grain, since a reduced decode leaves out just that;
-the third size of each checkpoint is the one where the least is kept, exactly `OVERSAMPLING` times the tower's side. Of
-that size are also drawn patterns, the worst that a reduced decode can meet.
+CHECKPOINT is the directory of a full-size model. Its fidelity is measured, and the embedded checkpoint's. The images
+are the samples, enlarged, with noise added at every scale, because a reduced decode drops exactly such detail. The
+third size of each checkpoint keeps the least detail: the reduced image is exactly `OVERSAMPLING` times the tower's
+side. In that size there are also drawn patterns, the worst case for a reduced decode.
 """
 
 import json
@@ -29,22 +29,22 @@ from model.preprocess import resize
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/jpeg.json"
 SIZES = [(4_000, 3_000), (2_000, 1_500), (640, 480)]
-TOWER_SIDE = 224  # of the timings
+TOWER_SIDE = 224  # for the timings
 ROUNDS = 31
-TEXTURES = {"smooth": 4.0, "textured": 24.0}  # standard deviation, in steps of 255
+TEXTURES = {"smooth": 4.0, "textured": 24.0}  # standard deviation of the noise, in pixel values from 0 to 255
 MAX_PIXELS = 100_000_000
 LABELS = [f"a photo of a {name}" for name in ("car", "cat", "dog", "guitar", "pizza", "rainbow", "house", "tree")]
 
 
 def photo(sample: Path, size: tuple[int, int], texture: float) -> bytes:
-    """Returns a JPEG of quality 90: the sample, enlarged, with noise of every octave from the whole to the pixel."""
+    """Returns a JPEG of quality 90: the sample, enlarged, plus noise in octaves from the whole image to one pixel."""
     width, height = size
-    chance = np.random.default_rng(list(sample.name.encode()))
+    rng = np.random.default_rng(list(sample.name.encode()))
     pixels = np.asarray(Image.open(sample).convert("RGB").resize(size), np.float32).copy()
     octaves = max(size).bit_length() - 1
     for octave in range(2, octaves + 1):
         cells = [max(2, side >> (octaves - octave)) for side in (height, width)]
-        noise = Image.fromarray(chance.standard_normal(cells, np.float32)).resize(size, Image.Resampling.BICUBIC)
+        noise = Image.fromarray(rng.standard_normal(cells, np.float32)).resize(size, Image.Resampling.BICUBIC)
         pixels += (np.asarray(noise) * texture / octaves**0.5)[..., None]
     file = BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
@@ -52,7 +52,7 @@ def photo(sample: Path, size: tuple[int, int], texture: float) -> bytes:
 
 
 def stripes(side: int) -> Image.Image:
-    """Returns columns of black and white, each a pixel wide."""
+    """Returns black and white columns, each one pixel wide."""
     return Image.fromarray(np.tile(np.array([0, 255], np.uint8), (side, side // 2)))
 
 
@@ -66,29 +66,29 @@ def page(side: int) -> Image.Image:
 
 
 def drawn(image: Image.Image) -> bytes:
-    """Returns a JPEG of a drawing."""
+    """Returns a drawn image as a JPEG of quality 90."""
     file = BytesIO()
     image.convert("RGB").save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 def full(data: bytes, side: int) -> np.ndarray:
-    """Returns what the tower takes, from every pixel."""
+    """Returns the tower's input, decoded at full scale."""
     return resize(images.decode(data, MAX_PIXELS).rgb, (side, side))
 
 
 def reduced(data: bytes, side: int) -> np.ndarray:
-    """Returns what the tower takes, as the service decodes."""
+    """Returns the tower's input, decoded at a reduced scale as the service does with SIGLIP_REDUCE_JPEGS."""
     return resize(images.decode(data, MAX_PIXELS, least_side=OVERSAMPLING * side).rgb, (side, side))
 
 
 def plain(data: bytes, side: int) -> np.ndarray:
-    """Returns what the tower takes, as anyone would write it."""
+    """Returns the tower's input, decoded and resized with plain Pillow."""
     return np.asarray(Image.open(BytesIO(data)).convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
 
 
 def timings(rounds: int) -> Iterator[dict]:
-    """Yields milliseconds for each size: quartiles of each contender, one after the other in every round."""
+    """Yields for each size the quartiles of each contender's milliseconds. Each round runs every contender once."""
     contenders: list[Callable[[bytes, int], np.ndarray]] = [reduced, full, plain]
     for size in SIZES:
         data = photo(ROOT / "samples/cat.png", size, TEXTURES["textured"])
@@ -115,9 +115,11 @@ def fidelity(encoder: Encoder) -> Iterator[dict]:
     }
     contents |= {(edge, draw.__name__): [drawn(draw(edge[0]))] for draw in (stripes, page)}
     for (size, name), files in contents.items():
-        near, true = (encoder.encode_images(np.stack([read(data, side) for data in files])) for read in (reduced, full))
-        cosines = (near * true).sum(axis=1)
-        logits = [encoder.scale * embeddings @ texts.T + encoder.bias for embeddings in (near, true)]
+        near, exact = (
+            encoder.encode_images(np.stack([read(data, side) for data in files])) for read in (reduced, full)
+        )
+        cosines = (near * exact).sum(axis=1)
+        logits = [encoder.scale * embeddings @ texts.T + encoder.bias for embeddings in (near, exact)]
         yield {
             "variant": encoder.info.variant,
             "tower_side": side,

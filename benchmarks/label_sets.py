@@ -1,12 +1,12 @@
-"""A new label set's way in over the bare text tower's time for as many texts, at its best batch.
+"""Measures how long storing a new label set takes, relative to the bare text tower's time for as many texts.
 
     python -m benchmarks.label_sets DIRECTORY [PATH...]     writes benchmarks/results/label_sets.json, or without VNNI
                                                             label_sets_without_vnni.json; an hour with a base model on
                                                             two cores
 
-The embedded checkpoint and DIRECTORY's, which may take minutes for a set and so is given one, by each PATH: an engine,
-and a type after a slash if it is not its own. Every set has labels that were not there before. Service and tower are
-processes of their own, in turn; the tower's texts are of random tokens, as fast as any.
+Each PATH is an engine, or an engine, a slash and a dtype. The embedded checkpoint stores three sets with each;
+DIRECTORY's stores one, because it may take minutes per set. All labels are new. Service and tower are separate
+processes that run in turn. The tower uses its best batch size, and random tokens, which take as long as any others.
 """
 
 import json
@@ -31,7 +31,7 @@ TEMPLATES = [f"{kind} of a {{}}" for kind in ("photo", "painting", "drawing", "s
 
 
 def put_s(client: httpx.Client, name: str, labels: list[str]) -> float:
-    """Returns how long it takes to store a label set, all of whose texts must be computed."""
+    """Returns how long it takes to store a label set. Exits if a text was cached."""
     before = misses(client)
     began_s = time.perf_counter()
     client.put(f"/label-sets/{name}", json={"labels": labels, "templates": TEMPLATES}).raise_for_status()
@@ -52,7 +52,7 @@ def measure(checkpoint: Path, rounds: int, path: str) -> dict[str, Any]:
     """Returns a row of the result."""
     settings = {"WEIGHTS": str(checkpoint), **engine_settings(path)}
     num_texts = NUM_LABELS * len(TEMPLATES)
-    took = []
+    times = []
     with running(**settings) as (_, address), httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
         tower = Tower(environment(MAX_BATCH=str(max(BATCHES)), **settings), "texts")
         try:
@@ -60,20 +60,20 @@ def measure(checkpoint: Path, rounds: int, path: str) -> dict[str, Any]:
             batches = math.ceil(num_texts / best)
             for number in range(rounds):
                 service_s = put_s(client, f"set-{number}", new_labels(NUM_LABELS))
-                took.append((service_s, tower.seconds(best, batches) * num_texts / (best * batches)))
+                times.append((service_s, tower.seconds(best, batches) * num_texts / (best * batches)))
         finally:
             tower.process.terminate()
             tower.process.wait()
-    made = {
+    result = {
         "what": f"{checkpoint.name}, {path}: {NUM_LABELS:,} labels in {len(TEMPLATES)} templates",
         "target": f"at most {TARGET}",
-        **spread([service / bare for service, bare in took]),
+        **spread([service / bare for service, bare in times]),
         "best_batch": best,
-        "service_s": [round(service, 2) for service, _ in took],
-        "tower_s": [round(bare, 2) for _, bare in took],
+        "service_s": [round(service, 2) for service, _ in times],
+        "tower_s": [round(bare, 2) for _, bare in times],
     }
-    print(json.dumps(made), flush=True)
-    return made
+    print(json.dumps(result), flush=True)
+    return result
 
 
 def main(directory: str, paths: list[str]) -> None:

@@ -1,9 +1,9 @@
-"""What the image tower, and a JPEG on its way to it, would gain by ways that are not taken, over the ways that are.
+"""Measures alternatives for the image tower and for decoding JPEGs, relative to what the service does.
 
     python -m benchmarks.levers DIRECTORY     writes benchmarks/results/levers.json; eight minutes with a base model
 
-Needs requirements-peers.txt. All ways are in one process, but for what is chosen before TensorFlow is imported, and
-are asked in turn, in an order drawn anew for each round; those of a tower must give the same embeddings.
+Needs requirements-peers.txt. All alternatives run in one process, except those that must be chosen before TensorFlow is
+imported. Each round runs them in a new random order. All alternatives of a tower must give the same embeddings.
 """
 
 import json
@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import model  # noqa: F401 (before TensorFlow, which heeds what it sets)  # isort: skip
+import model  # noqa: F401 (first, since it sets variables that TensorFlow reads)  # isort: skip
 import keras
 import numpy as np
 import openvino
@@ -48,26 +48,26 @@ Way, Call = Callable[[Any], Any], Callable[..., Any]
 
 
 def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
-    """Returns ways through TensorFlow."""
+    """Returns the alternatives in TensorFlow."""
     shape = tf.TensorSpec((batch, *encoder.info.image_size, 3), tf.uint8)
     tower = encoder.model.encode_images
     fixed = tf.function(tower).get_concrete_function(shape)
     frozen = convert_variables_to_constants_v2(fixed)
     compiled = tf.function(tower, jit_compile=True).get_concrete_function(shape)
     fused = tower_with(encoder, fused_calls(encoder)).get_concrete_function(shape)
-    turned = tower_with(encoder, turned_calls(encoder)).get_concrete_function(shape)
+    transposed = tower_with(encoder, transposed_calls(encoder)).get_concrete_function(shape)
     return {
         TENSORFLOW: encoder.encode_images,
-        "a trace for each batch size": lambda images: fixed(tf.constant(images)).numpy(),
+        "one trace per batch size": lambda images: fixed(tf.constant(images)).numpy(),
         "weights frozen into the graph": lambda images: frozen(tf.constant(images))[0].numpy(),
-        "XLA for each batch size": lambda images: compiled(tf.constant(images)).numpy(),
-        "query, key and value in one product": lambda images: fused(tf.constant(images)).numpy(),
-        "kernels as Keras' Dense has them": lambda images: turned(tf.constant(images)).numpy(),
+        "XLA, compiled per batch size": lambda images: compiled(tf.constant(images)).numpy(),
+        "query, key and value in one MatMul": lambda images: fused(tf.constant(images)).numpy(),
+        "kernels in the layout of Keras' Dense": lambda images: transposed(tf.constant(images)).numpy(),
     }
 
 
 def fused_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
-    """Returns calls that make the three products of each block one."""
+    """Returns calls that compute query, key and value of each block in one product."""
     calls = {}
     for attention in (block.attention for block in encoder.model.vision.blocks):
         parts = (attention.query, attention.key, attention.value)
@@ -77,29 +77,29 @@ def fused_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
 
 
 def fused_call(attention: Attention, kernel: tf.Tensor, bias: tf.Tensor, x: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-    """Returns what a row of positions gathers from itself, as `Attention.call` does."""
+    """Returns the self-attention of `x`, as `Attention.call` does."""
     q, k, v = (attention.split(each) for each in ops.split(ops.matmul(x, ops.transpose(kernel)) + bias, 3, axis=-1))
     return attention.out(ops.reshape(ops.dot_product_attention(q, k, v), ops.shape(x)))
 
 
-def turned_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
-    """Returns calls that have each kernel as Keras' own Dense keeps it, [in, out]."""
+def transposed_calls(encoder: TensorFlowEncoder) -> dict[keras.Layer, Call]:
+    """Returns calls whose kernels are stored as in Keras's Dense, [in, out]."""
     layers = encoder.model.vision._flatten_layers()
     return {
-        dense: partial(turned_call, dense, tf.Variable(dense.kernel.numpy().T))
+        dense: partial(transposed_call, dense, tf.Variable(dense.kernel.numpy().T))
         for dense in layers
         if isinstance(dense, Dense)
     }
 
 
-def turned_call(dense: Dense, kernel: tf.Variable, x: tf.Tensor) -> tf.Tensor:
-    """Returns what `Dense.call` does."""
+def transposed_call(dense: Dense, kernel: tf.Variable, x: tf.Tensor) -> tf.Tensor:
+    """Returns the same as `Dense.call`."""
     rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + dense.bias
     return ops.reshape(rows, (-1, *x.shape[1:-1], dense.units))
 
 
 def tower_with(encoder: TensorFlowEncoder, calls: dict[keras.Layer, Call]) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the image tower, traced while layers have these calls in place of their own."""
+    """Returns the image tower, traced with these calls instead of the layers' own."""
 
     def tower(images: tf.Tensor) -> tf.Tensor:
         for layer, call in calls.items():
@@ -114,13 +114,13 @@ def tower_with(encoder: TensorFlowEncoder, calls: dict[keras.Layer, Call]) -> tf
 
 
 def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str, Way]:
-    """Returns ways through OpenVINO."""
+    """Returns the alternatives in OpenVINO."""
 
-    def compiled(rows: int | None, apart: bool = has_avx2_only(), **settings: Any) -> Way:
+    def compiled(rows: int | None, unfused: bool = has_avx2_only(), **settings: Any) -> Way:
         read = openvino.Core().read_model(graph)
         if rows:
             read.reshape([rows, *encoder.info.image_size, 3])
-        if apart:
+        if unfused:
             unfuse_gelu(read)
         given = SETTINGS | {"INFERENCE_NUM_THREADS": available_cpus()} | settings
         request = openvino.compile_model(read, "CPU", given).create_infer_request()
@@ -130,19 +130,19 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
 
     return {
         OPENVINO: encoder.encode_images,
-        "a graph for any batch": compiled(None),
-        "a graph for each batch size": compiled(batch),
-        "GELU as a part of its product": compiled(1, apart=False),
-        "GELU apart from its product": compiled(1, apart=True),
-        "threads bound to processors": compiled(1, ENABLE_CPU_PINNING=True),
-        "threads bound to none": compiled(1, ENABLE_CPU_PINNING=False),
+        "one graph for any batch size": compiled(None),
+        "one graph per batch size": compiled(batch),
+        "GELU fused with the MatMul": compiled(1, unfused=False),
+        "GELU separate from the MatMul": compiled(1, unfused=True),
+        "threads pinned to CPUs": compiled(1, ENABLE_CPU_PINNING=True),
+        "threads not pinned": compiled(1, ENABLE_CPU_PINNING=False),
         "one thread": compiled(1, INFERENCE_NUM_THREADS=1),
         "twice the threads": compiled(1, INFERENCE_NUM_THREADS=2 * available_cpus()),
     }
 
 
 def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
-    """Returns a JPEG and ways to decode and resize it."""
+    """Returns a JPEG and the alternatives for decoding and resizing it."""
     file = BytesIO()
     Image.open(BytesIO(new_image())).resize(size).save(file, "JPEG", quality=90)
     to = (224, 224)
@@ -154,11 +154,11 @@ def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
 
 
 def without_onednn(directory: str, inputs: str, batch: int) -> list[dict[str, Any]]:
-    """Returns the rows of the one way that wants a process of its own."""
+    """Returns the rows of the one alternative that needs a separate process."""
     served = environment(WEIGHTS=directory, MAX_BATCH=str(batch))
     ways = {TENSORFLOW: Tower(served, inputs), "oneDNN off": Tower(served | {"TF_ENABLE_ONEDNN_OPTS": "0"}, inputs)}
     try:
-        what = f"{'an image' if inputs == 'images' else 'a text'} of a batch of {batch}"
+        what = f"{'image' if inputs == 'images' else 'text'} tower, batch of {batch}"
         return compare(what, batch, {name: tower.seconds for name, tower in ways.items()}, ROUNDS)
     finally:
         for tower in ways.values():
@@ -166,7 +166,7 @@ def without_onednn(directory: str, inputs: str, batch: int) -> list[dict[str, An
 
 
 def compare(what: str, given: Any, ways: dict[str, Way], rounds: int) -> list[dict[str, Any]]:
-    """Returns a row for each way, its time over the first one's, and prints it."""
+    """Returns and prints a row for each alternative: its time relative to the first one's."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     order = random.Random(0)
     for _ in range(rounds):
@@ -174,7 +174,7 @@ def compare(what: str, given: Any, ways: dict[str, Way], rounds: int) -> list[di
             began_s = time.perf_counter()
             ways[name](given)
             times[name].append(time.perf_counter() - began_s)
-            time.sleep(0.02)  # thread pools spin for a while after their work, at the cost of whoever comes next
+            time.sleep(0.02)  # thread pools spin for a while after their work, which would slow down the next one
     served, *_ = ways
     rows = []
     for name in ways:
@@ -200,7 +200,7 @@ def towers(directory: str, batch: int) -> list[dict[str, Any]]:
             cosines = [(expected * each).sum(axis=-1).min() for each in found]
             if min(cosines) < COSINE:
                 sys.exit(f"not the same embeddings: {dict(zip(list(ways)[1:], cosines, strict=True))}")
-            rows += compare(f"an image of a batch of {batch}", images, ways, ROUNDS)
+            rows += compare(f"image tower, batch of {batch}", images, ways, ROUNDS)
     return rows
 
 
@@ -210,7 +210,7 @@ def main(directory: str) -> None:
     for inputs, batch in (("images", 1), ("images", 8), ("texts", 1), ("texts", 16)):
         rows += without_onednn(directory, inputs, batch)
     for size in ((640, 480), (4000, 3000)):
-        rows += compare(f"a JPEG of {size[0]} x {size[1]}, decoded and resized", *decoders(size), DECODES)
+        rows += compare(f"decode and resize a JPEG of {size[0]} x {size[1]}", *decoders(size), DECODES)
     packages = versions("tensorflow", "openvino", "pillow", "simplejpeg")
     result = {"machine": machine(), "versions": packages, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What no float32 engine can be faster than: our towers' multiply-adds over the rate of a large matrix product."""
+"""The speed limit of float32 engines: the towers' multiply-adds, and the CPU's rate in a large matrix product."""
 
 import time
 
@@ -10,7 +10,7 @@ SIDE, ROUNDS = 4096, 3
 
 
 def multiply_adds_per_s() -> float:
-    """Returns what the processors reach now, at the best of a few products."""
+    """Returns the multiply-adds per second that the CPU reaches now, in the best of a few products."""
     matrix = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
     times = []
     for _ in range(ROUNDS):
@@ -21,19 +21,19 @@ def multiply_adds_per_s() -> float:
 
 
 def image_multiply_adds(config: VisionConfig) -> int:
-    """Returns those of an image: matrix products and attention, 17.7e9 for SigLIPBaseP16 at 224."""
+    """Returns the multiply-adds of an image in matrix products and attention: 17.7e9 for SigLIPBaseP16 at 224."""
     rows, width = config.grid[0] * config.grid[1], config.width
     patches = rows * 3 * config.patch_size**2 * width
-    return patches + config.depth * block(config, rows, rows) + block(config, rows, 1)  # the head is a block of a probe
+    return patches + config.depth * block(config, rows, rows) + block(config, rows, 1)  # the head has one query
 
 
 def text_multiply_adds(config: TextConfig, embed_dim: int) -> int:
-    """Returns those of a text, of whose last block only the last position is computed: 5.1e9 for SigLIPBaseP16."""
+    """Returns the multiply-adds of a text: 5.1e9 for SigLIPBaseP16. Its last block computes only the last position."""
     rows = config.context_length
     return (config.depth - 1) * block(config, rows, rows) + block(config, rows, 1) + config.width * embed_dim
 
 
 def block(config: TowerConfig, rows: int, queries: int) -> int:
-    """Returns those of a transformer block in which so many of the rows ask, and all are asked."""
+    """Returns the multiply-adds of a transformer block with this many queries; all rows are keys and values."""
     width = config.width
     return 2 * rows * width**2 + queries * (2 * width**2 + 2 * rows * width + 2 * width * config.mlp_dim)

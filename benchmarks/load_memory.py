@@ -1,9 +1,9 @@
-"""What loading a checkpoint costs: resident memory at its peak, above the imports, as a multiple of the file; seconds.
+"""Measures the cost of loading a checkpoint: seconds, and peak memory above the imports as a multiple of the file.
 
     python benchmarks/load_memory.py        writes benchmarks/results/load_memory.json; 8 GB of memory, 4 GB of disk
 
-A float32 checkpoint of random weights is written by one process and loaded by another, whose peak the kernel counts.
-The promise is at most 1.6 times the file. Linux only (/proc).
+One process writes a float32 checkpoint with random weights and another one loads it; the kernel reports the peak memory
+of the second. The limit is 1.6 times the size of the file. Linux only (/proc).
 """
 
 import json
@@ -19,12 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/load_memory.json"
 LIMIT = 1.6
-# The largest, and the one whose token table alone is half of its file.
+# The largest checkpoint, and the one whose token table is half of the file.
 CASES = [("SigLIPSo400mP14", "google_384"), ("SigLIPBaseP16", "google_multilingual_256")]
 
 
 def write(variant: str, weights: str, directory: str) -> None:
-    """Writes a checkpoint with the shape of a published one."""
+    """Writes a checkpoint of a published shape with random weights."""
     from model.checkpoint.weights import save_checkpoint
     from model.network.siglip import SigLIP
     from model.published import VARIANTS
@@ -33,12 +33,12 @@ def write(variant: str, weights: str, directory: str) -> None:
 
 
 def load(variant: str, directory: str) -> None:
-    """Loads it, and prints what that took as JSON."""
+    """Loads the checkpoint and prints the cost as JSON."""
     import keras
 
     from model.checkpoint.variants import load_model
 
-    keras.ops.ones(1).numpy()  # TensorFlow starts its runtime at the first operation: part of importing it
+    keras.ops.ones(1).numpy()  # TensorFlow starts its runtime at the first operation; this belongs to the imports
     before_bytes, start_s = resident_bytes("VmRSS"), time.perf_counter()
     load_model(variant, directory)
     seconds = time.perf_counter() - start_s
@@ -47,7 +47,7 @@ def load(variant: str, directory: str) -> None:
 
 
 def resident_bytes(field: str) -> int:
-    """Returns this process's resident memory, now (VmRSS) or at its highest (VmHWM)."""
+    """Returns this process's resident memory: now (VmRSS) or at its peak (VmHWM)."""
     found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) * 1024 if found else 0
 
@@ -63,14 +63,14 @@ def measure(variant: str, weights: str) -> dict:
 
 
 def child(*arguments: str) -> str:
-    """Runs this script in a process of its own and returns what it printed."""
+    """Runs this script in a separate process and returns what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     command = [sys.executable, __file__, *arguments]
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
-    """Measures every case, prints and saves it; exits with 1 if one is over the limit."""
+    """Measures every case, prints and saves the results. Exits with 1 if one is over the limit."""
     rows = [measure(*case) for case in CASES]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     RESULTS.parent.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['variant']} {row['weights']}: file {row['file_bytes'] / 1e9:.2f} GB, "
-            f"peak {row['peak_bytes'] / 1e9:.2f} GB = {row['peak_per_file']:.2f} of it, {row['load_s']} s"
+            f"peak {row['peak_bytes'] / 1e9:.2f} GB = {row['peak_per_file']:.2f} times the file, {row['load_s']} s"
         )
     sys.exit(any(row["peak_per_file"] > LIMIT for row in rows))
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and how a ratio is written down."""
+"""Describes the machine and the packages of a measurement, and summarises ratios."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> str:
-    """Returns the processor, its cores that this process may use, and Python's version, in words."""
+    """Returns the CPU's name, the number of cores that this process may use, and Python's version, as text."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     names = re.findall(r"model name\s*:\s*(.+)", text)
     wide = " with AVX-512" if "avx512f" in text else ""
@@ -23,7 +23,7 @@ def machine() -> str:
 
 
 def result_file(name: str) -> Path:
-    """Returns the file of results that are others where int8 is slow; there it is a second one, beside the first."""
+    """Returns the file for results that depend on the speed of int8: on CPUs without VNNI, a second file."""
     return RESULTS / f"{name}{'' if has_int8_dot_product() else '_without_vnni'}.json"
 
 
@@ -33,7 +33,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def version_of(package: str) -> str:
-    """Returns a package's version; TensorFlow without CUDA has a name of its own."""
+    """Returns a package's version. TensorFlow without CUDA has another name, `tensorflow_cpu`."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -41,6 +41,6 @@ def version_of(package: str) -> str:
 
 
 def spread(ratios: list[float]) -> dict[str, Any]:
-    """Returns the median of ratios, and their quartiles, of few the ends."""
+    """Returns the median and the quartiles of ratios; of up to three, the lowest and the highest."""
     ends = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 3 else (min(ratios), max(ratios))
     return {"ratio": round(statistics.median(ratios), 3), "spread": [round(each, 3) for each in ends]}

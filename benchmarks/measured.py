@@ -1,30 +1,31 @@
-"""The tables of README and guides that show what a benchmark has measured, each from its file in `results/`."""
+"""The tables of benchmark results in the README and the guides, each made from its file in `results/`."""
 
 import json
+import statistics
 from typing import Any
 
 from benchmarks.machine import RESULTS
 
 
 def read(name: str) -> Any:
-    """Returns what a benchmark has written."""
+    """Returns the results of a benchmark."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def load_table() -> str:
-    """Returns what loading costs, as `benchmarks/load_memory.py` measured it."""
+    """Returns the memory and time to load a checkpoint, measured by `benchmarks/load_memory.py`."""
     measured = read("load_memory")
     rows = [
         f"| `{row['variant']}` `{row['weights']}` | {row['file_bytes'] / 1e9:.2f} GB | "
-        f"{row['peak_bytes'] / 1e9:.2f} GB, {row['peak_per_file']:.2f} times the file | {row['load_s']:.0f} s |"
+        f"{row['peak_bytes'] / 1e9:.2f} GB ({row['peak_per_file']:.2f} x the file) | {row['load_s']:.0f} s |"
         for row in measured["rows"]
     ]
-    head = f"| `benchmarks/load_memory.py` on {measured['machine']} | file | peak above the imports | time |"
+    head = f"| checkpoint (`benchmarks/load_memory.py`, {measured['machine']}) | file | peak, without imports | time |"
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
 def soak_table() -> str:
-    """Returns what the service held during many requests, as `benchmarks/soak.py` measured it."""
+    """Returns the service's resources during many requests, measured by `benchmarks/soak.py`."""
     measured = read("soak")
     samples = measured["samples"]
     shown_samples = [samples[0], samples[len(samples) // 2 - 1], samples[-1]]
@@ -33,12 +34,16 @@ def soak_table() -> str:
         f"{sample['open_files']} | {sum(measured['traces'])} |"
         for sample in shown_samples
     ]
-    head = f"| requests so far (`benchmarks/soak.py`, {measured['machine']}) | resident | threads | files | traces |"
+    where = f"`benchmarks/soak.py`, {measured['machine']}"
+    head = f"| requests so far ({where}) | resident memory | threads | open files | TensorFlow traces |"
     return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 
 def towers_table(name: str = "towers") -> str:
-    """Returns the image tower's time in each engine over the fastest other in float32, by `benchmarks/towers.py`."""
+    """Returns the image tower's time in each engine, measured by `benchmarks/towers.py`.
+
+    Times are relative to the fastest other engine in float32.
+    """
     measured = read(name)
     times: dict[str, dict[int, dict[str, float]]] = {}
     for row in measured["rows"]:
@@ -56,25 +61,40 @@ def towers_table(name: str = "towers") -> str:
         " | ".join([f"| {name}", *(cell(found[batch], batch) for batch in batches)]) + " |"
         for name, found in times.items()
     ]
-    heads = [f"an image of a batch of {batch}" for batch in batches]
+    heads = [f"time per image, batch of {batch}" for batch in batches]
     where = f"`benchmarks/towers.py`, {measured['machine']}"
     return "\n".join([f"| engine ({where}) | {' | '.join(heads)} |", "|---" * (len(batches) + 1) + "|", *rows])
 
 
+def throughput_table() -> str:
+    """Returns the median requests per second of the service and of the pipeline, from `benchmarks/requests.py`."""
+    measured = read("requests")
+    engines = list(measured["rows"][0]["service_per_s"])
+    rows = []
+    for row in measured["rows"]:
+        rates = [row["pipeline_per_s"], *row["service_per_s"].values()]
+        cells = " | ".join(f"{statistics.median(found):.2g}" for found in rates)
+        rows.append(f"| {row['what'].partition(': ')[2]} | {cells} |")
+    where = f"`benchmarks/requests.py`, {measured['clients']} clients, {measured['machine']}"
+    columns = ["transformers pipeline", *(f"this service, {name}" for name in engines)]
+    head = f"| requests per second ({where}) | {' | '.join(columns)} |"
+    return "\n".join([head, "|---" * (len(columns) + 1) + "|", *rows])
+
+
 def requests_table(name: str = "requests") -> str:
-    """Returns how many requests a second there were beside a peer's, as `benchmarks/requests.py` measured it."""
+    """Returns the requests per second relative to the pipeline, measured by `benchmarks/requests.py`."""
     measured = read(name)
-    return by_engine(measured, f"`benchmarks/requests.py`: {measured['clients']} clients")
+    return by_engine(measured, f"`benchmarks/requests.py`, {measured['clients']} clients")
 
 
 def overhead_table(name: str = "overhead") -> str:
-    """Returns what the service takes beyond its bare tower, as `benchmarks/overhead.py` measured it."""
+    """Returns the service's time and rate relative to its bare tower, measured by `benchmarks/overhead.py`."""
     measured = read(name)
-    return by_engine(measured, f"`benchmarks/overhead.py`: {measured['rounds']} rounds of many clients")
+    return by_engine(measured, f"`benchmarks/overhead.py`, {measured['rounds']} rounds with many clients")
 
 
 def by_engine(measured: dict[str, Any], script: str) -> str:
-    """Returns a table of ratios, a column for each engine."""
+    """Returns a table of ratios with a column for each engine."""
     engines = list(measured["rows"][0]["engines"])
 
     def cell(found: dict[str, Any]) -> str:
@@ -90,7 +110,7 @@ def by_engine(measured: dict[str, Any], script: str) -> str:
 
 
 def jpeg_table() -> str:
-    """Returns a JPEG's way to the model's pixels beside plain Pillow's, as `benchmarks/jpeg.py` measured it."""
+    """Returns the time to decode and resize JPEGs relative to plain Pillow, measured by `benchmarks/jpeg.py`."""
     measured = read("jpeg")
     rows = []
     for row in measured["timings"]:
@@ -102,25 +122,25 @@ def jpeg_table() -> str:
         width, height = row["size"]
         rows.append(f"| {width} x {height} | {' | '.join(cells)} |")
     where = f"{measured['machine']}, Pillow {measured['versions']['pillow']}"
-    head = f"| JPEG, decoded and resized (`benchmarks/jpeg.py`, {where}) | here | here, reduced | by plain Pillow |"
+    head = f"| size of the JPEG (`benchmarks/jpeg.py`, {where}) | default | `--reduce-jpegs` | plain Pillow |"
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
 def overload_table() -> str:
-    """Returns how fast the service refused, as `benchmarks/overload.py` measured it."""
+    """Returns the response times of an overloaded service, measured by `benchmarks/overload.py`."""
     measured = read("overload")
     rows = [
         f"| {row['answer']} | {row['count']:,} | {row['median_ms']} ms | {row['p99_ms']} ms |"
         for row in measured["rows"]
     ]
-    where = f"{measured['clients']} clients, room for {measured['items']} images, {measured['machine']}"
+    where = f"{measured['clients']} clients, a queue of {measured['items']} images, {measured['machine']}"
     return "\n".join(
-        [f"| answer (`benchmarks/overload.py`: {where}) | times | median | p99 |", "|---|---|---|---|", *rows]
+        [f"| response (`benchmarks/overload.py`, {where}) | count | median | p99 |", "|---|---|---|---|", *rows]
     )
 
 
 def decode_table() -> str:
-    """Returns what the most expensive form of each format takes, as `benchmarks/decode_memory.py` measured it."""
+    """Returns the memory for the most expensive image of each format, measured by `benchmarks/decode_memory.py`."""
     measured = read("decode_memory")
     by_format: dict[str, dict[str, float]] = {}
     for row in measured["rows"]:
@@ -129,17 +149,17 @@ def decode_table() -> str:
             by_format[name] = row
     rows = [f"| {row['form']} | {row['peak_bytes'] / 1e6:.0f} MB |" for row in by_format.values()]
     megapixels = f"{measured['pixels'] / 1e6:.0f} megapixels"
-    head = f"| dearest form of {megapixels} (`benchmarks/decode_memory.py`, {measured['machine']}) | peak |"
+    head = f"| most expensive {megapixels} (`benchmarks/decode_memory.py`, {measured['machine']}) | peak memory |"
     return "\n".join([head, "|---|---|", *rows])
 
 
 def fidelity_table() -> str:
-    """Returns how near a reduced JPEG's embedding stays to the full decode's, as `benchmarks/jpeg.py` measured it."""
+    """Returns how similar the embeddings of reduced and full JPEGs are, measured by `benchmarks/jpeg.py`."""
     rows = [
         f"| {row['variant']} | {row['size'][0]} x {row['size'][1]} | {row['content']} | {row['images']} | "
         f"{row['cosine_mean']:.5f} | {row['cosine_worst']:.5f} | {row['logit_change_max']:.2f} | "
         f"{row['top1_agreement']:.0%} |"
         for row in read("jpeg")["fidelity"]
     ]
-    head = "| model | JPEG | content | images | cosine, mean | worst | logit, most | same first label |"
+    head = "| model | JPEG | content | images | mean cosine | lowest cosine | largest logit change | same best label |"
     return "\n".join([head, "|---" * 8 + "|", *rows])

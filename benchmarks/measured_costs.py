@@ -1,4 +1,4 @@
-"""The tables of what the service costs to start, to keep in memory and to give labels, each from its results."""
+"""More tables of benchmark results: start, memory, label sets, fidelity, and how the cost grows."""
 
 from typing import Any
 
@@ -6,38 +6,38 @@ from benchmarks.measured import read
 
 
 def ratio_cells(row: dict[str, Any]) -> str:
-    """Returns the cells of what was measured beside something else."""
+    """Returns the cells of a ratio."""
     low, high = row["spread"]
     return f"| {row['what']} | {row['target']} | {row['ratio']:.2f} | {low:.2f} to {high:.2f} |"
 
 
 def start_table() -> str:
-    """Returns how long a start takes and what it is spent on, as `benchmarks/start.py` measured it."""
+    """Returns the startup time and its stages, measured by `benchmarks/start.py`."""
     measured = read("start")
     rows = [
         f"{ratio_cells(row)} {', '.join(f'{name} {seconds:.1f} s' for name, seconds in row['stages_s'].items())} |"
         for row in measured["rows"]
     ]
-    head = f"| `benchmarks/start.py`, {measured['machine']} | target | ratio | spread | of one start |"
+    head = f"| `benchmarks/start.py`, {measured['machine']} | target | ratio | spread | stages of one start |"
     return "\n".join([head, "|---" * 5 + "|", *rows])
 
 
 def memory_table() -> str:
-    """Returns what the service holds after more and more requests, as `benchmarks/memory.py` measured it."""
+    """Returns the service's memory after more and more requests, measured by `benchmarks/memory.py`."""
     measured = read("memory")
     rows = [
-        f"| {row['checkpoint']}, {row['path']} | {row['requests']:,}, by {row['clients']} | "
+        f"| {row['checkpoint']}, {row['path']} | {row['requests']:,} | {row['clients']} | "
         f"{row['resident_bytes'] / 1e6:,.0f} MB | {row['anonymous_bytes'] / 1e6:,.0f} MB | "
         f"{row['file_backed_bytes'] / 1e6:,.0f} MB | {row['above_weights_bytes'] / 1e6:,.0f} MB |"
         for row in measured["rows"]
     ]
     where = f"`benchmarks/memory.py`, {measured['machine']}"
-    head = f"| {where} | requests so far | resident | anonymous | file-backed | above the file of weights |"
-    return "\n".join([head, "|---" * 6 + "|", *rows])
+    head = f"| {where} | requests so far | clients | resident | anonymous | file-backed | above the weights file |"
+    return "\n".join([head, "|---" * 7 + "|", *rows])
 
 
 def label_sets_table(name: str = "label_sets") -> str:
-    """Returns a new label set's time over the bare text tower's, as `benchmarks/label_sets.py` measured it."""
+    """Returns the time to store a label set relative to the bare text tower, measured by `benchmarks/label_sets.py`."""
     measured = read(name)
     rows = [ratio_cells(row) for row in measured["rows"]]
     head = f"| `benchmarks/label_sets.py`, {measured['machine']} | target | ratio | spread |"
@@ -45,7 +45,10 @@ def label_sets_table(name: str = "label_sets") -> str:
 
 
 def engine_fidelity_table() -> str:
-    """Returns how near the fast paths stay to TensorFlow's float32, as `benchmarks/fidelity.py` measured it."""
+    """Returns how similar the embeddings of each engine and dtype are to TensorFlow's in float32.
+
+    Measured by `benchmarks/fidelity.py`.
+    """
     measured = read("fidelity")
     rows = [
         f"| {row['variant']} | `{row['path']}` | {row['images']:,} | {row['image_cosine_mean']:.6f} | "
@@ -54,15 +57,16 @@ def engine_fidelity_table() -> str:
         f"{row['same_order_of_10']:.1%} |"
         for row in measured["rows"]
     ]
+    where = f"`benchmarks/fidelity.py`, {measured['machine']}"
     head = (
-        f"| model (`benchmarks/fidelity.py`, {measured['machine']}) | path | images | image cosine, mean | worst | "
-        "text cosine, mean | worst | logit, most | same first of 10 | of 100 | same order of 10 |"
+        f"| model ({where}) | engine, dtype | images | mean image cosine | lowest | "
+        "mean text cosine | lowest | largest logit change | same best of 10 | same best of 100 | same order of 10 |"
     )
     return "\n".join([head, "|---" * 11 + "|", *rows])
 
 
 def costs_table() -> str:
-    """Returns how the cost grows with the work, as `benchmarks/costs.py` measured it."""
+    """Returns how the cost grows with the work, measured by `benchmarks/costs.py`."""
     measured = read("costs")
     first: dict[str, dict[str, Any]] = {}
     rows = []
@@ -73,12 +77,12 @@ def costs_table() -> str:
             f"{row['spread_ms'][1]:,.1f}) | {row['median_ms'] / start['median_ms']:,.2f} | "
             f"{row['work'] / start['work']:,.2f} |"
         )
-    head = f"| `benchmarks/costs.py`, {measured['machine']} | | time | over the first | work over the first |"
+    head = f"| `benchmarks/costs.py`, {measured['machine']} | amount | time | relative time | relative work |"
     return "\n".join([head, "|---" * 5 + "|", *rows])
 
 
 def levers_table() -> str:
-    """Returns what ways that are not taken would change, as `benchmarks/levers.py` measured it."""
+    """Returns the effect of rejected optimisations, measured by `benchmarks/levers.py`."""
     measured = read("levers")
     ways: dict[tuple[str, str], list[str]] = {}
     whats = list(dict.fromkeys(row["what"] for row in measured["rows"]))
@@ -88,5 +92,5 @@ def levers_table() -> str:
             cells = ways.setdefault((row["way"], row["over"]), [""] * len(whats))
             cells[whats.index(row["what"])] = f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
     rows = [f"| {way} | {over} | {' | '.join(cells)} |" for (way, over), cells in ways.items()]
-    head = f"| `benchmarks/levers.py`, {measured['machine']} | over | {' | '.join(whats)} |"
+    head = f"| `benchmarks/levers.py`, {measured['machine']} | compared with | {' | '.join(whats)} |"
     return "\n".join([head, "|---" * (len(whats) + 2) + "|", *rows])

@@ -1,10 +1,11 @@
-"""What the service holds in memory: at its start, and after more and more requests.
+"""Measures the service's memory: after its start, and after more and more requests.
 
     python -m benchmarks.memory DIRECTORY [PATH...]    writes benchmarks/results/memory.json; five minutes with a base
                                                        model on two cores
 
-The embedded checkpoint and DIRECTORY's, by each PATH: an engine, and a type after a slash if it is not its own. Clients
-are many enough to fill batches. The target is the float32 weights and 900 MB, and no growth. Linux only (/proc).
+Each PATH is an engine, or an engine, a slash and a dtype. The embedded checkpoint and DIRECTORY's are measured with
+each. Enough clients run to fill batches. The target is at most the float32 weights plus 900 MB, and no growth. Linux
+only (/proc).
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 
 from benchmarks.clients import MANY_CLIENTS, new_image, new_labels, rate
 from benchmarks.machine import machine, versions
-from benchmarks.service import ROOT, engine_settings, held, running
+from benchmarks.service import ROOT, engine_settings, running, usage
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 RESULTS = ROOT / "benchmarks/results/memory.json"
@@ -23,7 +24,7 @@ PATHS = ["tensorflow", "openvino"]
 
 
 def samples(checkpoint: Path, path: str) -> list[dict[str, Any]]:
-    """Returns what the service holds after each kind of work, and how much that is above the weights' file."""
+    """Returns the service's memory after each kind of work, and how much it is above the size of the weights file."""
     labels, found, sent = new_labels(10), [], 0
     file_bytes = (checkpoint / "model.safetensors").stat().st_size
     with running(WEIGHTS=str(checkpoint), **engine_settings(path)) as (process, address):
@@ -32,9 +33,9 @@ def samples(checkpoint: Path, path: str) -> list[dict[str, Any]]:
             if requests:
                 rate(address, [new_image() for _ in range(requests)], [labels] * requests, clients)
             sent += requests
-            now = held(process.pid)
-            made = {"checkpoint": checkpoint.name, "path": path, "requests": sent, "clients": clients, **now}
-            found.append(made | {"above_weights_bytes": now["resident_bytes"] - file_bytes})
+            now = usage(process.pid)
+            sample = {"checkpoint": checkpoint.name, "path": path, "requests": sent, "clients": clients, **now}
+            found.append(sample | {"above_weights_bytes": now["resident_bytes"] - file_bytes})
             print(json.dumps(found[-1]), flush=True)
     return found
 

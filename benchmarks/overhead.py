@@ -1,11 +1,11 @@
-"""What the service takes beyond its bare image tower: for one client, and for many.
+"""Measures the service's overhead over its bare image tower, for one client and for many.
 
     python -m benchmarks.overhead DIRECTORY     writes benchmarks/results/overhead.json, without VNNI
                                                 overhead_without_vnni.json; twenty minutes with a base model on two
                                                 cores
 
-By each engine. Service and tower are processes of their own, in turn; each round of many clients is set beside the
-tower before it and after it. No image comes twice.
+Every engine is measured. Service and tower are separate processes that run in turn. Each round of many clients is
+compared with the tower before and after it. All images are new.
 """
 
 import json
@@ -18,45 +18,45 @@ from typing import Any
 import httpx
 
 from benchmarks.bare_tower import Tower
-from benchmarks.clients import MANY_CLIENTS, TIMEOUT_S, answer, new_image, new_labels, prepared, rate
+from benchmarks.clients import MANY_CLIENTS, TIMEOUT_S, fetch_json, new_image, new_labels, prepare_request, rate
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import ENGINES, engine_settings, environment, running
 
 ALONE, ROUNDS, REQUESTS, TOWER_IMAGES = 30, 7, 128, 32
-ALONE_ROW = "time of POST /classify over its bare tower's, one client, labels seen before, a JPEG of 640x480"
-MANY_ROW = f"images a second over its bare tower's at the best batch, {MANY_CLIENTS} clients, labels seen before"
+ALONE_ROW = "time of POST /classify relative to the bare tower: 1 client, cached labels, a 640x480 JPEG"
+MANY_ROW = f"images per second relative to the bare tower at its best batch size: {MANY_CLIENTS} clients, cached labels"
 TARGETS = {ALONE_ROW: "at most 1.08", MANY_ROW: "at least 0.95"}
 
 
 def measure(directory: str, path: str) -> dict[str, dict[str, Any]]:
-    """Returns one path's ratios, by row."""
+    """Returns the ratios of one engine and dtype, by row."""
     settings = {"WEIGHTS": directory, **engine_settings(path)}
     labels = new_labels(10)
     with running(**settings) as (_, address):
         rate(address, [new_image()], [labels])
         tower = Tower(environment(**settings))
         try:
-            made = {ALONE_ROW: one_client(address, tower, labels), MANY_ROW: many_clients(address, tower, labels)}
+            ratios = {ALONE_ROW: one_client(address, tower, labels), MANY_ROW: many_clients(address, tower, labels)}
         finally:
             tower.process.terminate()
             tower.process.wait()
-    print(json.dumps({path: made}), flush=True)
-    return made
+    print(json.dumps({path: ratios}), flush=True)
+    return ratios
 
 
 def one_client(address: str, tower: Tower, labels: list[str]) -> dict[str, Any]:
-    """Returns how long a request takes over the tower's time for its image."""
-    took: list[tuple[float, float]] = []
+    """Returns the time of a request relative to the tower's time for its image."""
+    times: list[tuple[float, float]] = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for request in [prepared(address, new_image(), labels) for _ in range(ALONE + 1)]:
+        for request in [prepare_request(address, new_image(), labels) for _ in range(ALONE + 1)]:
             began_s = time.perf_counter()
-            answer(client, request)
-            took.append((time.perf_counter() - began_s, tower.seconds(1)))
-    return spread([service / bare for service, bare in took[1:]])  # the first one opens the connection
+            fetch_json(client, request)
+            times.append((time.perf_counter() - began_s, tower.seconds(1)))
+    return spread([service / bare for service, bare in times[1:]])  # the first one opens the connection
 
 
 def many_clients(address: str, tower: Tower, labels: list[str]) -> dict[str, Any]:
-    """Returns how many requests a second are answered over the images a second of the tower's best batch."""
+    """Returns the requests per second relative to the tower's images per second at its best batch size."""
     best = tower.best_batch()
     times = [[tower.seconds(best) for _ in range(TOWER_IMAGES // best)]]
     rates = []

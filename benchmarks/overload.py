@@ -1,9 +1,10 @@
-"""How the service refuses when it is full: how fast a 429 comes, and how fast probes answer meanwhile.
+"""Measures how fast a full service refuses requests with 429, and how fast it answers health checks meanwhile.
 
     python -m benchmarks.overload               writes benchmarks/results/overload.json; half a minute
 
-The service is a process of its own with the embedded model and room for eight images. Three times as many clients, in
-another process on the same machine, send an image again and again, so that most are refused; a lone client measures.
+The service is a separate process with the embedded model and accepts eight images at once. Three times as many clients,
+in another process on the same machine, send an image again and again, so most requests are refused. One more client
+measures.
 """
 
 import json
@@ -30,7 +31,7 @@ Times = dict[str, list[float]]
 
 
 def load(address: str, seconds: float) -> None:
-    """Keeps the service full, from a process of its own; a refused client waits a moment, as a polite one would."""
+    """Keeps the service full, from a separate process. A client waits 50 ms after a refusal."""
     ends_s = time.perf_counter() + seconds
 
     def send(_: int) -> None:
@@ -49,7 +50,7 @@ def classify(client: httpx.Client) -> httpx.Response:
 
 
 def measure(address: str, seconds: float) -> Times:
-    """Returns how long each kind of answer took, one request at a time."""
+    """Returns the times of each kind of response. Requests are sent one at a time."""
     times: Times = defaultdict(list)
     ends_s = time.perf_counter() + seconds
     requests: list[tuple[str, Callable[[httpx.Client], httpx.Response]]] = [
@@ -61,8 +62,8 @@ def measure(address: str, seconds: float) -> Times:
         while time.perf_counter() < ends_s:
             for name, request in requests:
                 began_s = time.perf_counter()
-                answer = request(client)
-                times[f"{name}: {answer.status_code}"].append(time.perf_counter() - began_s)
+                response = request(client)
+                times[f"{name}: {response.status_code}"].append(time.perf_counter() - began_s)
     return times
 
 

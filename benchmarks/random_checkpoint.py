@@ -1,9 +1,9 @@
-"""A checkpoint of SigLIPBaseP16's size and random weights, for who has no real ones: speed does not depend on them.
+"""Writes a checkpoint of SigLIPBaseP16's size with random weights, for measuring speed without the real weights.
 
     python -m benchmarks.random_checkpoint DIRECTORY [VARIANT WEIGHTS]     0.8 GB
 
-No tensor is at its initial value, as in the parity tests, so that embeddings differ from image to image. Texts are
-read by the embedded checkpoint's vocabulary. What it says about an image means nothing.
+As in the parity tests, no tensor keeps its initial value, so that different images get different embeddings. The
+vocabulary is that of the embedded checkpoint. The scores have no meaning; the speed does not depend on the weights.
 """
 
 import sys
@@ -27,7 +27,7 @@ def main(directory: str, variant: str = "SigLIPBaseP16", weights: str = "google_
         ):
             variable.assign(to_keras(slot.layout, part))
     save_checkpoint(model, directory, tokenizer=SigLIPProcessor(*EMBEDDED).tokenizer)
-    print(f"{directory}: {variant} at the size of {weights}, of random weights")
+    print(f"wrote {directory}: {variant} {weights} with random weights")
 
 
 if __name__ == "__main__":

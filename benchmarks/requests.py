@@ -1,12 +1,12 @@
-"""Requests a second beside the transformers pipeline's.
+"""Measures the service's requests per second relative to the transformers pipeline's.
 
     python -m benchmarks.requests CHECKPOINT_DIRECTORY     writes benchmarks/results/requests.json, without VNNI
                                                            requests_without_vnni.json; half an hour with a base
                                                            model on two cores, 8 GB of memory
 
-The service is there once for each engine. All servers are processes of their own that wait while another is measured,
-in turn, round by round. Every image is sent once, so that keeping embeddings of images would not help. `SIGLIP_*`
-variables choose the services' other settings.
+The service runs once per engine. All servers are separate processes; each round measures them in turn, while the others
+are idle. Every image is sent once, so a cache of image embeddings does not help. `SIGLIP_*` variables are the services'
+other settings.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.clients import CLIENTS, TIMEOUT_S, answer, new_image, new_labels, prepared, rate
+from benchmarks.clients import CLIENTS, TIMEOUT_S, fetch_json, new_image, new_labels, prepare_request, rate
 from benchmarks.limit import image_multiply_adds, multiply_adds_per_s, text_multiply_adds
 from benchmarks.machine import machine, result_file, spread, versions
 from benchmarks.service import ENGINES, engine_settings, launch
@@ -28,13 +28,13 @@ from model.config import SigLIPConfig
 
 
 class Cell(NamedTuple):
-    """Requests of a round: few where one takes seconds. Where they are fewer than the clients, each has its own."""
+    """The numbers of labels, of rounds, and of requests per round, which are few if one request takes seconds."""
 
     labels: int
     rounds: int
     seen: int
     new: int
-    pipeline: int  # keeps nothing between requests: its one rate stands for seen and new labels
+    pipeline: int  # it caches nothing, so it has one rate for cached and new labels
     target_seen: float | None
     target_new: float | None
 
@@ -44,9 +44,9 @@ LIMIT = "limit of float32"
 
 
 def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConfig) -> list[dict[str, Any]]:
-    """Returns each service's rates beside the pipeline's, one row for each number of labels, seen before and new.
+    """Returns each service's rates relative to the pipeline's: a row for each number of labels, cached and new.
 
-    The limit is the rate at which the processors could do the towers' float32 arithmetic, and nothing else.
+    The limit is the rate at which the CPU could do only the towers' float32 arithmetic.
     """
     image, text = image_multiply_adds(config.vision), text_multiply_adds(config.text, config.embed_dim)
     seen = new_labels(CELLS[-1].labels)
@@ -61,42 +61,42 @@ def against_pipeline(services: dict[str, str], pipeline: str, config: SigLIPConf
             fresh = [new_labels(cell.labels) for _ in range(cell.pipeline)]
             theirs.append(rate(pipeline, [new_image() for _ in fresh], fresh))
             per_s = multiply_adds_per_s()
-            rates[LIMIT, "seen before"].append(per_s / image)
-            rates[LIMIT, "never seen before"].append(per_s / (image + cell.labels * text))
+            rates[LIMIT, "cached"].append(per_s / image)
+            rates[LIMIT, "new"].append(per_s / (image + cell.labels * text))
             for name, address in services.items():
-                for kind, number in (("seen before", cell.seen), ("never seen before", cell.new)):
-                    known = kind == "seen before"
+                for kind, number in (("cached", cell.seen), ("new", cell.new)):
+                    known = kind == "cached"
                     labels = [seen[: cell.labels] if known else new_labels(cell.labels) for _ in range(number)]
                     rates[name, kind].append(rate(address, [new_image() for _ in range(number)], labels))
         for kind, target, number in (
-            ("seen before", cell.target_seen, cell.seen),
-            ("never seen before", cell.target_new, cell.new),
+            ("cached", cell.target_seen, cell.seen),
+            ("new", cell.target_new, cell.new),
         ):
             ratios = {
                 name: spread([mine / other for mine, other in zip(rates[name, kind], theirs, strict=True)])
                 for name in (*services, LIMIT)
             }
-            made = {
-                "what": f"requests a second over the pipeline's, {cell.labels:,} labels, {kind}",
+            row = {
+                "what": f"requests per second relative to the pipeline: {cell.labels:,} {kind} labels",
                 "target": f"at least {target}" if target else "",
                 "engines": ratios,
                 "requests_per_round": [number, cell.pipeline],
                 "service_per_s": {name: [round(each, 4) for each in rates[name, kind]] for name in services},
                 "pipeline_per_s": [round(each, 4) for each in theirs],
             }
-            print(json.dumps(made), flush=True)
-            rows.append(made)
+            print(json.dumps(row), flush=True)
+            rows.append(row)
     return rows
 
 
 def agreement(ours: str, pipeline: str) -> dict[str, Any]:
-    """Returns whether both servers answer the same."""
+    """Returns how far both servers' scores agree."""
     same, differences = 0, []
     with httpx.Client(timeout=TIMEOUT_S) as client:
         for image in [new_image() for _ in range(5)]:
             labels = new_labels(10)
-            mine = answer(client, prepared(ours, image, labels))["scores"]
-            theirs = answer(client, prepared(pipeline, image, labels))
+            mine = fetch_json(client, prepare_request(ours, image, labels))["scores"]
+            theirs = fetch_json(client, prepare_request(pipeline, image, labels))
             same += mine[0]["label"] == theirs[0]["label"]
             by_label = {each["label"]: each["sigmoid"] for each in mine}
             differences += [abs(by_label[each["label"]] - each["score"]) for each in theirs]
@@ -105,11 +105,11 @@ def agreement(ours: str, pipeline: str) -> dict[str, Any]:
 
 def main(directory: str) -> int:
     """Measures, prints and saves."""
-    asked = {name: value for name, value in os.environ.items() if name.startswith("SIGLIP_")}
+    given = {name: value for name, value in os.environ.items() if name.startswith("SIGLIP_")}
     settings = {"WEIGHTS": directory, "PORT": "0", "LOG_FORMAT": "text", "REQUEST_TIMEOUT_S": str(TIMEOUT_S)}
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "SIGLIP_ENGINE_CACHE": f"{folder}/engine"}
-        environment |= {f"SIGLIP_{name}": value for name, value in settings.items()} | asked
+        environment |= {f"SIGLIP_{name}": value for name, value in settings.items()} | given
         environments = {
             name: environment
             | {"SIGLIP_DATA_DIR": f"{folder}/{path}"}
@@ -118,8 +118,8 @@ def main(directory: str) -> int:
         }
         processes, addresses = [], {}
         try:
-            for name, given in environments.items():
-                process, addresses[name] = launch(["app", "serve"], given, " ready: ")
+            for name, variables in environments.items():
+                process, addresses[name] = launch(["app", "serve"], variables, " ready: ")
                 processes.append(process)
             peer, pipeline = launch(["benchmarks.peers.pipeline", directory], environment, "running on")
             processes.append(peer)
@@ -134,7 +134,7 @@ def main(directory: str) -> int:
         "machine": machine(),
         "versions": versions("tensorflow", "keras", "openvino", "torch", "transformers"),
         "checkpoint": Path(directory).name,
-        "settings": asked,
+        "settings": given,
         "clients": CLIENTS,
         "agreement": agrees,
         "rows": rows,

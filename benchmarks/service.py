@@ -1,4 +1,4 @@
-"""The service, or another server, as a process of its own that benchmarks ask over HTTP."""
+"""Runs the service, or another server, in a separate process for benchmarks over HTTP."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 ROOT = Path(__file__).parent.parent
-ENGINES = {  # as tables call them, and as `engine_settings` takes them
+ENGINES = {  # name in tables -> argument of `engine_settings`
     "TensorFlow": "tensorflow",
     "OpenVINO": "openvino",
     "OpenVINO, int8": "openvino/int8",
@@ -21,13 +21,13 @@ ENGINES = {  # as tables call them, and as `engine_settings` takes them
 
 @contextmanager
 def running(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Yields the service's process and its address, once it is ready; it ends with the block.
+    """Yields the service's process and its address once it is ready, and ends it after the block.
 
-    It is patient, and its canary, which would compute while another is measured, waits.
+    Requests may take 900 s. The canary never runs, because it would compute while another process is measured.
     """
     with tempfile.TemporaryDirectory() as folder:
-        calm = {"DATA_DIR": folder, "DRAIN_S": "0", "CANARY_S": "86400", "REQUEST_TIMEOUT_S": "900"}
-        process, address = launch(["app", "serve"], environment(**calm | settings), " ready: ")
+        defaults = {"DATA_DIR": folder, "DRAIN_S": "0", "CANARY_S": "86400", "REQUEST_TIMEOUT_S": "900"}
+        process, address = launch(["app", "serve"], environment(**defaults | settings), " ready: ")
         try:
             yield process, address
         finally:
@@ -36,13 +36,13 @@ def running(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Returns this process's environment with these settings of the service, a free port, and no others."""
+    """Returns this process's environment with only these settings of the service, and any free port."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     return kept | {f"SIGLIP_{name}": value for name, value in ({"PORT": "0", "LOG_FORMAT": "text"} | settings).items()}
 
 
 def engine_settings(path: str) -> dict[str, str]:
-    """Returns the settings of an engine and a type in one word: `openvino/int8`, or `openvino` for its own type."""
+    """Returns the settings for an engine and a dtype, such as `openvino/int8`, or `openvino` for the default dtype."""
     engine, _, dtype = path.partition("/")
     return {"ENGINE": engine, "DTYPE": dtype or "auto"}
 
@@ -50,9 +50,9 @@ def engine_settings(path: str) -> dict[str, str]:
 def launch(
     module: list[str], environment: dict[str, str], ready: str, on_line: Callable[[str], None] = lambda line: None
 ) -> tuple[subprocess.Popen[str], str]:
-    """Returns a server's process and its address, once it has logged a line with `ready`; `on_line` gets each line.
+    """Starts a server and returns its process and its address once it has logged a line that contains `ready`.
 
-    One that ends before ends this process, with its last line.
+    `on_line` is called with each line. If the server ends before it is ready, this process exits with its last line.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", *module],
@@ -71,15 +71,15 @@ def launch(
         if ready in line:
             break
     else:
-        asked = {name: value for name, value in environment.items() if name.startswith("SIGLIP_")}
-        sys.exit(f"{' '.join(module)} has ended with status {process.wait()}: {line.strip()} Its settings: {asked}")
+        given = {name: value for name, value in environment.items() if name.startswith("SIGLIP_")}
+        sys.exit(f"{' '.join(module)} ended with status {process.wait()}: {line.strip()} Settings: {given}")
     drain = threading.Thread(target=stderr.read, daemon=True)  # a full pipe would stop the service
     drain.start()
     return process, address
 
 
-def held(process_id: int) -> dict[str, int]:
-    """Returns what a process holds now."""
+def usage(process_id: int) -> dict[str, int]:
+    """Returns a process's current memory, threads and open files."""
     status = Path(f"/proc/{process_id}/status").read_text()
     names = ("VmRSS", "RssAnon", "RssFile", "Threads")
     fields = {name: int(re.search(rf"{name}:\s+(\d+)", status)[1]) for name in names}  # type: ignore[index]  # each is there

@@ -1,11 +1,11 @@
-"""Whether the service can be left alone: good and bad requests for a long time, and what it holds meanwhile.
+"""Sends good and bad requests for a long time, and checks the responses and that the service does not leak.
 
     python -m benchmarks.soak [REQUESTS]     writes benchmarks/results/soak.json; about ten minutes
 
-The service is a process of its own with the embedded model. Clients on loopback send what `KINDS` lists, in a seeded
-mix: every body and surface, broken and hostile files, deadlines that pass, clients that leave. Every so many requests
-its resident memory, threads and open files are read from /proc; at its end it says how often TensorFlow has traced.
-Exits with 1 if an answer was not of a status that its kind may have, or if anything has grown. Linux only.
+The service is a separate process with the embedded model. Clients on loopback send a seeded random mix of `KINDS`:
+every API and kind of body, broken and hostile files, short deadlines, clients that disconnect. At regular intervals the
+service's resident memory, threads and open files are read from /proc. At its end it prints how often TensorFlow traced
+each tower. Exits with 1 if a response had a status that its kind must not have, or if anything grew. Linux only.
 """
 
 import json
@@ -25,17 +25,17 @@ from typing import IO, Any, cast
 
 import httpx
 
-from benchmarks.service import ROOT, environment, held, launch
+from benchmarks.service import ROOT, environment, launch, usage
 from benchmarks.soak_requests import KINDS, Answer, send
 
 RESULTS = ROOT / "benchmarks/results/soak.json"
 REQUESTS, CLIENTS, SAMPLES = 60_000, 8, 24
-GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last: less than the text cache may take
+GROWTH_LIMIT = 0.03  # of resident memory, from the first third to the last third of the samples
 
 
 def serve() -> int:
-    """Serves, as `python -m app serve` does, and says at the end how often each tower was traced."""
-    from app.http.server import serve as serve_until_told
+    """Serves as `python -m app serve` does, and prints at the end how often each tower was traced."""
+    from app.cli.serve import serve as serve_app
     from app.observability.logs import configure_logging
     from app.settings import load_settings
     from model.engines.load import load_encoder
@@ -43,7 +43,7 @@ def serve() -> int:
     settings = load_settings()
     configure_logging("text")
     encoder = load_encoder(max_batch=settings.max_batch)
-    status = serve_until_told(settings, encoder)
+    status = serve_app(settings, encoder)
     traces = [tower.experimental_get_tracing_count() for tower in (encoder.image_tower, encoder.text_tower)]
     print(json.dumps({"traces": traces}))
     return status
@@ -52,24 +52,24 @@ def serve() -> int:
 def start(folder: str, **more: str) -> tuple[subprocess.Popen[str], str]:
     """Returns the service's process and its address, once it is ready."""
     settings = {"DATA_DIR": folder, "MAX_BODY_BYTES": "2000000", "TEXT_CACHE_BYTES": "2000000"}
-    settings |= {"IMAGE_CACHE_BYTES": "10000"} | more  # less than all its images take
+    settings |= {"IMAGE_CACHE_BYTES": "10000"} | more  # too small for the embeddings of all images
     return launch(["benchmarks.soak", "serve"], environment(**settings), " ready: ")
 
 
 def soak(process_id: int, address: str, requests: int) -> dict[str, Any]:
-    """Sends the requests, and returns the samples and how they ended."""
+    """Sends the requests; returns the samples and the number of responses by kind and status."""
     numbers, answers, samples = count(), Counter[Answer](), []
     lock = threading.Lock()
 
     def work(seed: int, until: int) -> None:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         with httpx.Client(base_url=address, timeout=60) as client:
             while True:
                 with lock:
                     number = next(numbers)
                 if number >= until:
                     return
-                answer = send(client, chance, number)
+                answer = send(client, rng, number)
                 with lock:
                     answers[answer] += 1
 
@@ -79,38 +79,40 @@ def soak(process_id: int, address: str, requests: int) -> dict[str, Any]:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(work, range(index * CLIENTS, (index + 1) * CLIENTS), [until] * CLIENTS))
         time.sleep(0.5)  # for connections to close
-        samples.append({"requests": until} | held(process_id))
+        samples.append({"requests": until} | usage(process_id))
         print(json.dumps(samples[-1]), flush=True)
     return {"samples": samples, "answers": answers}
 
 
-def summary(samples: list[dict[str, int]], answers: Counter[Answer], traced: dict[str, Any], status: int) -> list[str]:
-    """Returns what was not as it must be."""
+def problems_of(
+    samples: list[dict[str, int]], answers: Counter[Answer], traced: dict[str, Any], status: int
+) -> list[str]:
+    """Returns a sentence for each wrong status and for everything that grew."""
     third = len(samples) // 3
-    early, late_ = samples[:third], samples[-third:]
-    growth = median(late_, "resident_bytes") / median(early, "resident_bytes") - 1
+    early, late = samples[:third], samples[-third:]
+    growth = median(late, "resident_bytes") / median(early, "resident_bytes") - 1
     problems = [
         f"{kind}: status {code}, {n} times" for (kind, code), n in answers.items() if code not in KINDS[kind][2]
     ]
     if growth > GROWTH_LIMIT:
-        problems.append(f"resident memory has grown by {growth:.1%}")
+        problems.append(f"resident memory grew by {growth:.1%}")
     problems += [
-        f"{name} has grown"
+        f"{name} grew"
         for name in ("threads", "open_files")
-        if max(sample[name] for sample in late_) > max(sample[name] for sample in early)
+        if max(sample[name] for sample in late) > max(sample[name] for sample in early)
     ]
     if traced["traces"] != [1, 1]:
-        problems.append(f"traced {traced['traces']} times")
-    return problems + ([f"the service has ended with status {status}"] if status else [])
+        problems.append(f"the towers were traced {traced['traces']} times instead of once")
+    return problems + ([f"the service ended with status {status}"] if status else [])
 
 
 def median(samples: list[dict[str, int]], name: str) -> int:
-    """Returns the middle one of a sample's values."""
+    """Returns the median of one value of the samples."""
     return sorted(sample[name] for sample in samples)[len(samples) // 2]
 
 
 def main() -> int:
-    """Soaks, prints and saves; returns the exit status."""
+    """Runs the soak, prints and saves the results; returns the exit status."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
     with tempfile.TemporaryDirectory() as folder:
         process, address = start(folder)
@@ -122,7 +124,7 @@ def main() -> int:
             process.send_signal(signal.SIGINT)
             traced = json.loads(cast("IO[str]", process.stdout).read().splitlines()[-1])
             status = process.wait()
-    problems = summary(found["samples"], found["answers"], traced, status)
+    problems = problems_of(found["samples"], found["answers"], traced, status)
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "requests": requests,
@@ -135,7 +137,7 @@ def main() -> int:
     }
     if requests >= REQUESTS:
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result["answers"], indent=2), *(problems or ["nothing has grown, nothing was wrong"]), sep="\n")
+    print(json.dumps(result["answers"], indent=2), *(problems or ["no problems found"]), sep="\n")
     return int(bool(problems))
 
 

@@ -1,4 +1,4 @@
-"""What the soak sends: good and bad requests of every kind, chosen by a seeded chance."""
+"""The requests of the soak: good and bad ones of every kind, chosen at random with a seed."""
 
 import base64
 import random
@@ -16,15 +16,15 @@ PNG = {"Content-Type": "image/png"}
 Answer = tuple[str, int]
 
 
-def send(client: httpx.Client, chance: random.Random, number: int) -> tuple[str, int]:
-    """Sends one request of a kind chosen by chance; returns the kind and the status, 0 where the client has left."""
-    kind = chance.choices(list(KINDS), [weight for weight, _, _ in KINDS.values()])[0]
-    return kind, KINDS[kind][1](client, chance, number)
+def send(client: httpx.Client, rng: random.Random, number: int) -> tuple[str, int]:
+    """Sends one request of a random kind. Returns the kind and the status, 0 if the client disconnected."""
+    kind = rng.choices(list(KINDS), [weight for weight, _, _ in KINDS.values()])[0]
+    return kind, KINDS[kind][1](client, rng, number)
 
 
-def classify(client: httpx.Client, chance: random.Random, number: int, image: bytes | None = None, **headers) -> int:
-    labels = chance.sample(WORDS, 5) + [f"thing {number}"] * (number % 4 == 0)
-    image = chance.choice(IMAGES) if image is None else image
+def classify(client: httpx.Client, rng: random.Random, number: int, image: bytes | None = None, **headers) -> int:
+    labels = rng.sample(WORDS, 5) + [f"thing {number}"] * (number % 4 == 0)
+    image = rng.choice(IMAGES) if image is None else image
     match number % 3:
         case 0:
             answer = client.post("/classify", files={"image": image}, data={"labels": labels}, headers=headers)
@@ -36,45 +36,45 @@ def classify(client: httpx.Client, chance: random.Random, number: int, image: by
     return answer.status_code
 
 
-def truncated(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = chance.choice(IMAGES)
-    # A PNG's last 20 bytes are two checksums and the end's mark: without them the image is still whole.
-    return classify(client, chance, number, image[: chance.randrange(len(image) - 24)])
+def truncated(client: httpx.Client, rng: random.Random, number: int) -> int:
+    image = rng.choice(IMAGES)
+    # A PNG's last 20 bytes are two checksums and the end marker: the image is complete without them.
+    return classify(client, rng, number, image[: rng.randrange(len(image) - 24)])
 
 
-def damaged(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = bytearray(chance.choice(IMAGES))
+def damaged(client: httpx.Client, rng: random.Random, number: int) -> int:
+    image = bytearray(rng.choice(IMAGES))
     for _ in range(20):
-        image[chance.randrange(8, len(image))] = chance.randrange(256)
-    return classify(client, chance, number, bytes(image))
+        image[rng.randrange(8, len(image))] = rng.randrange(256)
+    return classify(client, rng, number, bytes(image))
 
 
-def garbage(client: httpx.Client, chance: random.Random, number: int) -> int:
-    return classify(client, chance, number, chance.randbytes(chance.randrange(20_000)))
+def random_bytes(client: httpx.Client, rng: random.Random, number: int) -> int:
+    return classify(client, rng, number, rng.randbytes(rng.randrange(20_000)))
 
 
-def huge(client: httpx.Client, chance: random.Random, number: int) -> int:
+def too_many_pixels(client: httpx.Client, rng: random.Random, number: int) -> int:
     header = b"IHDR" + (30_000).to_bytes(4, "big") * 2 + IMAGES[0][24:29]
-    return classify(client, chance, number, IMAGES[0][:12] + header + crc32(header).to_bytes(4, "big"))
+    return classify(client, rng, number, IMAGES[0][:12] + header + crc32(header).to_bytes(4, "big"))
 
 
-def batch(client: httpx.Client, chance: random.Random, number: int) -> int:
-    images = [chance.choice([*IMAGES, b"no image"]) for _ in range(chance.randrange(1, 9))]
+def batch(client: httpx.Client, rng: random.Random, number: int) -> int:
+    images = [rng.choice([*IMAGES, b"no image"]) for _ in range(rng.randrange(1, 9))]
     files = [("images", image) for image in images]
     return client.post("/classify/batch", files=files, data={"labels": WORDS[:3]}).status_code
 
 
-def embed(client: httpx.Client, chance: random.Random, number: int) -> int:
+def embed(client: httpx.Client, rng: random.Random, number: int) -> int:
     if number % 2:
-        return client.post("/embed/image", content=chance.choice(IMAGES), headers=PNG).status_code
-    return client.post("/embed/text", json={"texts": chance.sample(WORDS, 3)}).status_code
+        return client.post("/embed/image", content=rng.choice(IMAGES), headers=PNG).status_code
+    return client.post("/embed/text", json={"texts": rng.sample(WORDS, 3)}).status_code
 
 
-def label_set(client: httpx.Client, chance: random.Random, number: int) -> int:
+def label_set(client: httpx.Client, rng: random.Random, number: int) -> int:
     url = f"/label-sets/set-{number % 5}"
     match number % 4:
         case 0:
-            return client.put(url, json={"labels": chance.sample(WORDS, 8)}).status_code
+            return client.put(url, json={"labels": rng.sample(WORDS, 8)}).status_code
         case 1:
             return client.get(url).status_code
         case 2:
@@ -84,42 +84,42 @@ def label_set(client: httpx.Client, chance: random.Random, number: int) -> int:
             return client.delete(url).status_code if number % 3 == 0 else client.get("/label-sets").status_code
 
 
-def malformed(client: httpx.Client, chance: random.Random, number: int) -> int:
-    bodies = [b"", b"{", b'{"image": 3}', b'{"image": "", "labels": []}', b"[" * 5000, chance.randbytes(300)]
-    headers = {"Content-Type": chance.choice(["application/json", "multipart/form-data; boundary=x", "text/html"])}
-    return client.post("/classify", content=chance.choice(bodies), headers=headers).status_code
+def malformed(client: httpx.Client, rng: random.Random, number: int) -> int:
+    bodies = [b"", b"{", b'{"image": 3}', b'{"image": "", "labels": []}', b"[" * 5000, rng.randbytes(300)]
+    headers = {"Content-Type": rng.choice(["application/json", "multipart/form-data; boundary=x", "text/html"])}
+    return client.post("/classify", content=rng.choice(bodies), headers=headers).status_code
 
 
-def too_large(client: httpx.Client, chance: random.Random, number: int) -> int:
+def too_large(client: httpx.Client, rng: random.Random, number: int) -> int:
     return client.post(
         "/classify", params={"labels": "cat"}, content=iter([bytes(1_000_000)] * 3), headers=PNG
     ).status_code
 
 
-def late(client: httpx.Client, chance: random.Random, number: int) -> int:
-    return classify(client, chance, number, **{"X-Request-Timeout-Ms": str(chance.randrange(1, 30))})
+def short_deadline(client: httpx.Client, rng: random.Random, number: int) -> int:
+    return classify(client, rng, number, **{"X-Request-Timeout-Ms": str(rng.randrange(1, 30))})
 
 
-def leaver(client: httpx.Client, chance: random.Random, number: int) -> int:
-    image = chance.choice(IMAGES)
+def disconnect(client: httpx.Client, rng: random.Random, number: int) -> int:
+    image = rng.choice(IMAGES)
     head = f"POST /classify?labels=cat HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(image)}"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=30) as connection:
-        connection.sendall(head.encode() + b"\r\n\r\n" + image[: chance.choice([100, len(image)])])
-        time.sleep(chance.random() / 100)
+        connection.sendall(head.encode() + b"\r\n\r\n" + image[: rng.choice([100, len(image)])])
+        time.sleep(rng.random() / 100)
     return 0
 
 
-def elsewhere(client: httpx.Client, chance: random.Random, number: int) -> int:
-    method = chance.choice(["GET", "DELETE", "PATCH"])
-    return client.request(method, chance.choice([f"/nowhere/{number}", "/classify", "/embed/text"])).status_code
+def unknown_path(client: httpx.Client, rng: random.Random, number: int) -> int:
+    method = rng.choice(["GET", "DELETE", "PATCH"])
+    return client.request(method, rng.choice([f"/nowhere/{number}", "/classify", "/embed/text"])).status_code
 
 
-def facts(client: httpx.Client, chance: random.Random, number: int) -> int:
+def probe(client: httpx.Client, rng: random.Random, number: int) -> int:
     paths = ["/health/live", "/health/ready", "/health/startup", "/info", "/metrics", "/openapi.json"]
-    return client.get(chance.choice(paths)).status_code
+    return client.get(rng.choice(paths)).status_code
 
 
-# Kind: how often, how, and with which statuses it may end.
+# Kind -> weight, function, and the statuses that it may have.
 KINDS: dict[str, tuple[int, Callable[..., int], set[int]]] = {
     "good": (50, classify, {200}),
     "batch": (4, batch, {200}),
@@ -127,12 +127,12 @@ KINDS: dict[str, tuple[int, Callable[..., int], set[int]]] = {
     "label set": (8, label_set, {200, 201, 204, 404}),
     "truncated image": (5, truncated, {415, 422}),
     "damaged image": (5, damaged, {200, 413, 415, 422}),
-    "garbage for an image": (4, garbage, {415, 422}),
-    "30,000 x 30,000 pixels": (2, huge, {413}),
+    "garbage for an image": (4, random_bytes, {415, 422}),
+    "30,000 x 30,000 pixels": (2, too_many_pixels, {413}),
     "malformed body": (5, malformed, {400, 415, 422}),
     "body too large": (2, too_large, {413}),
-    "deadline of 1 to 30 ms": (4, late, {200, 504}),
-    "client leaves": (3, leaver, {0}),
-    "unknown path or method": (2, elsewhere, {404, 405}),
-    "probes and facts": (2, facts, {200}),
+    "deadline of 1 to 30 ms": (4, short_deadline, {200, 504}),
+    "client leaves": (3, disconnect, {0}),
+    "unknown path or method": (2, unknown_path, {404, 405}),
+    "probes and facts": (2, probe, {200}),
 }

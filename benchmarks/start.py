@@ -1,12 +1,12 @@
-"""From a process's start until the service is ready, over the time to import TensorFlow and to read the weights.
+"""Measures how long the service takes to start, relative to importing TensorFlow and reading the weights.
 
     python -m benchmarks.start DIRECTORY [PATH...]     writes benchmarks/results/start.json; seven minutes with a base
                                                        model on two cores
 
-The embedded checkpoint and DIRECTORY's, by each PATH: an engine, and a type after a slash if it is not its own. In each
-round come the floor, a process that imports TensorFlow and reads the file of weights, and every path, once each. The
-first round, which also fills OpenVINO's cache, is not counted. A further start of each is watched: which stage began
-when, by the service's log and /health/startup.
+Each PATH is an engine, or an engine, a slash and a dtype. The embedded checkpoint and DIRECTORY's are measured with
+each. The floor is a process that imports TensorFlow and reads the weights file. Each round measures every path and the
+floor once. The first round, which also fills OpenVINO's cache, is not counted. One more start of each path shows when
+each stage began, from the service's log and /health/startup.
 """
 
 import json
@@ -51,32 +51,32 @@ def start_s(directory: Path, path: str) -> float:
 
 
 def stages(directory: Path, path: str) -> dict[str, float]:
-    """Returns the seconds of each stage of one start, which asking for them makes a little slower."""
+    """Returns the seconds of each stage of one start. Polling the stage makes the start a little slower."""
     began_s = time.perf_counter()
     begins = {"the service's imports": 0.0}
     ready = threading.Event()
 
-    def hear(line: str) -> None:
+    def on_line(line: str) -> None:
         now_s = time.perf_counter() - began_s
         if found := re.search(r"listening on (http://\S+)", line):
             begins["the engine's import"] = now_s
-            threading.Thread(target=ask, args=(found[1],)).start()
+            threading.Thread(target=poll, args=(found[1],)).start()
         elif found := re.search(r" INFO ([a-z]+ing)$", line.rstrip()):
             begins[found[1]] = now_s
         elif " ready: " in line:
             begins["ready"] = now_s
             ready.set()
 
-    def ask(address: str) -> None:
+    def poll(address: str) -> None:
         with httpx.Client(timeout=60) as client:
             while not ready.wait(0.01):
-                told = re.search(r"not ready: ([\w -]+)\.", client.get(f"{address}/health/startup").text)
-                if told and told[1] not in ("starting", "loading"):  # it says loading before it is, while it imports
-                    begins.setdefault(told[1], time.perf_counter() - began_s)
+                stage = re.search(r"not ready: ([\w -]+)\.", client.get(f"{address}/health/startup").text)
+                if stage and stage[1] not in ("starting", "loading"):  # "loading" begins too early, during imports
+                    begins.setdefault(stage[1], time.perf_counter() - began_s)
 
     with tempfile.TemporaryDirectory() as folder:
         settings = environment(WEIGHTS=str(directory), DATA_DIR=folder, DRAIN_S="0", **engine_settings(path))
-        process, _ = launch(["app", "serve"], settings, " ready: ", hear)
+        process, _ = launch(["app", "serve"], settings, " ready: ", on_line)
         process.terminate()
         process.wait()
     moments = sorted(begins.items(), key=lambda moment: moment[1])
@@ -93,14 +93,14 @@ def main(directory: str, paths: list[str]) -> None:
         for number in range(ROUNDS + 1):
             for name, contender in contenders.items():
                 seconds = contender()
-                if number:  # the first round reads what is not yet in memory
+                if number:  # the first round reads files that are not yet in memory
                     times[name].append(round(seconds, 3))
         for path in paths:
             ratios = [ours / floor for ours, floor in zip(times[path], times["floor"], strict=True)]
-            made = {"what": f"{checkpoint.name}, {path}", "target": f"at most {TARGET}", **spread(ratios)}
-            made |= {"start_s": times[path], "floor_s": times["floor"], "stages_s": stages(checkpoint, path)}
-            print(json.dumps(made), flush=True)
-            rows.append(made)
+            row = {"what": f"{checkpoint.name}, {path}", "target": f"at most {TARGET}", **spread(ratios)}
+            row |= {"start_s": times[path], "floor_s": times["floor"], "stages_s": stages(checkpoint, path)}
+            print(json.dumps(row), flush=True)
+            rows.append(row)
     result = {"machine": machine(), "versions": versions("tensorflow", "keras", "openvino"), "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

@@ -1,13 +1,13 @@
-"""The image tower in our engines against the fast engines that people have for it, and against the processor's limit.
+"""Compares the image tower's speed in our engines with other fast engines, and with the limit of the CPU.
 
-    python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json, on a processor
-                                                         without VNNI towers_without_vnni.json; a few minutes
+    python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json, on a CPU without VNNI
+                                                         towers_without_vnni.json; a few minutes
 
 DIRECTORY is a Hugging Face checkpoint of SigLIP; without real weights, `python -m benchmarks.random_checkpoint` makes
-one of the same size. Needs requirements-peers.txt. All contenders live in one process and are asked in turn, in an
-order drawn anew for each round, for the embeddings of the same images. Each must agree with the reference, int8 less
-closely; theirs is calibrated with the images that are timed. The limit is a large float32 matrix product: the tower's
-multiply-adds over its rate.
+one of the same size. Needs requirements-peers.txt. All contenders run in one process and embed the same images; each
+round runs them in a new random order. Each must agree with the reference, int8 less closely. The other engine's int8 is
+calibrated with the images that are timed. The limit is the tower's multiply-adds divided by the rate of a large float32
+matrix product.
 """
 
 import json
@@ -35,7 +35,7 @@ from model.checkpoint.hf_config import read_config
 from model.engines.load import load_encoder
 
 ROUNDS, SIDE = 15, 4096
-COSINE, COSINE_INT8 = 0.99999, 0.97  # of every contender with the reference; in float32 it is the same computation
+COSINE, COSINE_INT8 = 0.99999, 0.97  # with the reference, at least; in float32 all compute the same
 Embed = Callable[[], np.ndarray]
 
 
@@ -52,7 +52,7 @@ class Reference(torch.nn.Module):
 
 
 def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Embed]:
-    """Returns each engine's way from the images, [B, S, S, 3] uint8 for ours and pixels for the others."""
+    """Returns a function per engine that embeds the images, [B, S, S, 3] uint8; other engines get them as pixels."""
     pixels = torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
     ours = {
         (engine, dtype): load_encoder(
@@ -92,21 +92,21 @@ def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Emb
 
 
 def calibrated(graph: openvino.Model, pixels: np.ndarray) -> openvino.Model:
-    """Returns a graph quantised by NNCF as its guide has it for transformers."""
+    """Returns a graph quantised by NNCF, as its guide recommends for transformers."""
     nncf.set_log_level(logging.ERROR)
     return nncf.quantize(graph.clone(), nncf.Dataset([pixels]), model_type=nncf.ModelType.TRANSFORMER)
 
 
 @contextmanager
 def timed(times: list[float]) -> Iterator[None]:
-    """Adds how long its block took."""
+    """Appends the time that the block takes, in seconds."""
     began_s = time.perf_counter()
     yield
     times.append(time.perf_counter() - began_s)
 
 
 def measure(directory: str, batch: int, folder: str) -> list[dict]:
-    """Returns one row a contender, for batches of one size."""
+    """Returns one row per contender, for one batch size."""
     size = json.loads((Path(directory) / "config.json").read_text())["vision_config"].get("image_size", 224)
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     embeds = contenders(directory, images, folder)
@@ -123,7 +123,7 @@ def measure(directory: str, batch: int, folder: str) -> list[dict]:
         for name in order.sample(list(embeds), len(embeds)):
             with timed(times[name]):
                 embeds[name]()
-            time.sleep(0.05)  # thread pools spin for a while after their work, at the cost of whoever comes next
+            time.sleep(0.05)  # thread pools spin for a while after their work, which would slow down the next one
         with timed(products):
             matrix @ matrix
         print(".", end="", file=sys.stderr, flush=True)
@@ -136,7 +136,7 @@ def measure(directory: str, batch: int, folder: str) -> list[dict]:
 
 
 def spread(taken: list[float], batch: int) -> dict[str, float]:
-    """Returns the quartiles of the time for one image."""
+    """Returns the quartiles of the time per image, in milliseconds."""
     low, median, high = (round(quartile / batch * 1000, 1) for quartile in statistics.quantiles(taken, n=4))
     return {"low_ms": low, "median_ms": median, "high_ms": high}
 

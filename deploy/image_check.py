@@ -1,11 +1,12 @@
-"""Builds the image and tries it as a container engine would: `make image-check`.
+"""Builds the image and checks it as a container engine would run it: `make image-check`.
 
-For each flavour: build; read user, entrypoint and health check from the image's own configuration; start the
-entrypoint as that user on the embedded checkpoint; wait for ready; classify an image over HTTP; run the health
-check beside it; send SIGTERM and expect 0; run the health check again and expect 1. Ends with 0 if all of it held.
+For each flavour: build the image; read user, entrypoint and health check from its configuration; start the entrypoint
+as that user with the embedded checkpoint; wait until it is ready; classify an image over HTTP; run the health check and
+expect 0; send SIGTERM and expect 0; run the health check again and expect 1. Exits with 0 if every check passed.
 
-IMAGE_TOOL is `docker` or what takes its arguments (`podman`), on Linux: the host's network is used. Or any command
-that knows `build TAG [ARGS]`, `inspect TAG` and `run TAG --user USER -- COMMAND`, and hands on the exit status.
+IMAGE_TOOL is `docker` or a command with the same arguments (`podman`), on Linux, because the host's network is used. It
+may also be any command that has `build TAG [ARGS]`, `inspect TAG` and `run TAG --user USER -- COMMAND`, and that exits
+with the status of the command it runs.
 """
 
 import argparse
@@ -27,19 +28,19 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 START_S, STOP_S = 300, 60
 ENGINES = {"docker", "podman", "nerdctl"}
-# What docker-compose.yml and the Kubernetes manifests demand, too.
+# The same restrictions as in docker-compose.yml and the Kubernetes manifests.
 HARDENED = shlex.split(
     "--read-only --tmpfs /tmp --tmpfs /data:mode=1777 --cap-drop ALL --security-opt no-new-privileges"
 )
-GPU_BUILD_BYTES = 20_000_000_000  # the image has 6.5 GB, and a build may hold it three times
+GPU_BUILD_BYTES = 20_000_000_000  # the image has 6.5 GB, and a build may store it three times
 
 
 class CheckError(Exception):
-    """The image does not do what it should; the message says what."""
+    """A check of the image failed. The message says which."""
 
 
 class Tool:
-    """Builds, describes and runs images by somebody else's command."""
+    """Builds, describes and runs images with IMAGE_TOOL."""
 
     def __init__(self, command: str) -> None:
         self.command = shlex.split(command)
@@ -55,12 +56,12 @@ class Tool:
         arguments = ["image", "inspect", tag] if self.engine else ["inspect", tag]
         done = subprocess.run([*self.command, *arguments], capture_output=True, check=True)
         answer = json.loads(done.stdout)
-        # Docker answers a list; buildah nests what Docker would say.
+        # Docker prints a list; buildah nests Docker's configuration.
         found: dict[str, Any] = answer[0]["Config"] if isinstance(answer, list) else answer["Docker"]["config"]
         return found
 
     def run(self, tag: str, user: str, command: list[str]) -> list[str]:
-        """Returns the command line that runs a command in a new container and ends with its status."""
+        """Returns the command line that runs a command in a new container and exits with its status."""
         if self.engine:
             place = ["run", "--rm", "--network", "host", "--user", user, *HARDENED, "--entrypoint", command[0], tag]
             return [*self.command, *place, *command[1:]]
@@ -68,44 +69,44 @@ class Tool:
 
 
 def check(tool: Tool, tag: str) -> None:
-    """Tries one image.
+    """Checks one image.
 
     Raises:
-        CheckError: It does not do what it should.
+        CheckError: A check failed.
     """
     configuration = tool.configuration(tag)
     user, probe = configuration["User"], configuration["Healthcheck"]["Test"]
     command = [*configuration["Entrypoint"], *configuration["Cmd"]]
     expect(user.split(":")[0].isdigit() and user.split(":")[0] != "0", f"USER is a number and not root: {user}")
-    expect(probe[0] == "CMD" and "/bin/sh" not in command, f"no shell before {shlex.join(command)}")
+    expect(probe[0] == "CMD" and "/bin/sh" not in command, f"no shell runs {shlex.join(command)} or the health check")
     port = free_port()
     environment = ["env", f"SIGLIP_PORT={port}", "SIGLIP_DRAIN_S=1"]
     health = tool.run(tag, user, [*environment, *probe[1:]])
     with started(tool.run(tag, user, [*environment, *command])) as container:
         wait_until_ready(container, port)
-        expect(True, "the entrypoint serves as that user, and is ready")
+        expect(True, "the entrypoint runs as that user and becomes ready")
         found = [request(port, "GET", path)[0] for path in ("/", "/page/samples/cat.png")]
-        expect(found == [200, 200], f"the page and its samples are inside: {found}")
-        status, answer = request(port, "POST", "/classify?labels=cat&labels=dog&labels=car", ROOT / "samples/cat.png")
-        expect(status == 200 and first_label(answer) == "cat", f"samples/cat.png is a cat: {answer!r}")
+        expect(found == [200, 200], f"the page and its samples are in the image: {found}")
+        status, body = request(port, "POST", "/classify?labels=cat&labels=dog&labels=car", ROOT / "samples/cat.png")
+        expect(status == 200 and first_label(body) == "cat", f"samples/cat.png is classified as a cat: {body!r}")
         healthy = subprocess.run(health, check=False).returncode
-        expect(healthy == 0, f"HEALTHCHECK {shlex.join(probe[1:])} ends with 0 beside it: {healthy}")
+        expect(healthy == 0, f"HEALTHCHECK {shlex.join(probe[1:])} exits with 0 while the service runs: {healthy}")
         os.kill(innermost(container.pid), signal.SIGTERM)
         status = container.wait(STOP_S)
-        expect(status == 0, f"SIGTERM ends it with 0: {status}")
+        expect(status == 0, f"the service exits with 0 after SIGTERM: {status}")
     unhealthy = subprocess.run(health, check=False).returncode
-    expect(unhealthy == 1, f"HEALTHCHECK ends with 1 once it is gone: {unhealthy}")
+    expect(unhealthy == 1, f"HEALTHCHECK exits with 1 after the service has ended: {unhealthy}")
 
 
-def expect(held: bool, what: str) -> None:
-    """Prints what was seen, or raises it as the error."""
-    if not held:
-        raise CheckError(what)
-    print(f"seen: {what}", flush=True)
+def expect(passed: bool, what: str) -> None:
+    """Prints that a check passed, or raises a CheckError."""
+    if not passed:
+        raise CheckError(f"expected: {what}")
+    print(f"passed: {what}", flush=True)
 
 
 def free_port() -> int:
-    """Returns a TCP port that nobody listened on a moment ago."""
+    """Returns a free TCP port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -114,13 +115,13 @@ def free_port() -> int:
 
 @contextmanager
 def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a container, and leaves none behind."""
+    """Runs a container, and kills it after the block if it still runs."""
     container = subprocess.Popen(command)
     try:
         yield container
     finally:
         while container.poll() is None:
-            # The tool dies with what it runs; killed itself, it would leave that running.
+            # The tool ends with the server. Killing the tool instead would leave the server running.
             with suppress(ProcessLookupError):
                 os.kill(innermost(container.pid), signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
@@ -128,8 +129,8 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def innermost(pid: int) -> int:
-    """Returns the last of a chain of processes: the server behind a tool that is its parent, or an engine's client."""
-    # Of every thread: a tool written in Go starts its children from any.
+    """Returns the last process of a chain: the server if the tool is its parent, or an engine's client."""
+    # Every thread has its own list of children, and a tool written in Go starts them from any thread.
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text(encoding="ascii").split():
             return innermost(int(child))
@@ -137,15 +138,15 @@ def innermost(pid: int) -> int:
 
 
 def wait_until_ready(container: subprocess.Popen[bytes], port: int) -> None:
-    """Returns once the service is ready.
+    """Waits until the service is ready.
 
     Raises:
-        CheckError: It has ended, or is not ready in time.
+        CheckError: The container ended, or is not ready in time.
     """
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if container.poll() is not None:
-            raise CheckError(f"the container has ended with {container.returncode} before it was ready")
+            raise CheckError(f"the container ended with {container.returncode} before it was ready")
         with suppress(OSError):
             if request(port, "GET", "/health/ready")[0] == http.client.OK:
                 return
@@ -154,20 +155,20 @@ def wait_until_ready(container: subprocess.Popen[bytes], port: int) -> None:
 
 
 def request(port: int, method: str, path: str, image: Path | None = None) -> tuple[int, bytes]:
-    """Returns status and body of one request."""
+    """Sends a request and returns the response's status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, image.read_bytes() if image else None, {"Content-Type": "image/png"})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
-def first_label(answer: bytes) -> Any:
-    """Returns the label that fits best."""
-    return json.loads(answer)["scores"][0]["label"]
+def first_label(body: bytes) -> Any:
+    """Returns the label with the highest score."""
+    return json.loads(body)["scores"][0]["label"]
 
 
 def main() -> int:
-    """Returns 0 if every flavour that there is room for was built and held, else 1."""
+    """Returns 0 if every flavour passed or was skipped for lack of disk space, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", default="docker", help="IMAGE_TOOL (default: docker)")
     parser.add_argument("--build", default="", metavar="ARGS", help="more arguments for the build")
@@ -177,7 +178,7 @@ def main() -> int:
     for flavour in options.flavours:
         free = shutil.disk_usage(ROOT).free
         if flavour == "gpu" and free < GPU_BUILD_BYTES:
-            print(f"not tried: {flavour}, since it may fill {GPU_BUILD_BYTES:,} bytes of disk, and {free:,} are free")
+            print(f"skipped: {flavour} may need {GPU_BUILD_BYTES:,} bytes of disk, but only {free:,} are free")
             continue
         tag = f"siglip-check:{flavour}"
         try:

@@ -1,4 +1,4 @@
-"""The benchmark that other people run, as a process; and the parts of others that can be wrong unseen."""
+"""The GPU benchmark as a process, and the parts of other benchmarks whose errors would go unnoticed."""
 
 import json
 import os
@@ -30,14 +30,16 @@ def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
     assert process.stdout.startswith("NO GPU")
     result = json.loads(output.read_text())
     assert result["machine"]["gpu"] is None
-    ways = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
-    assert [(row["dtype"], row["xla"], row["peak_bytes"]) for row in result["start"]] == [(*way, None) for way in ways]
+    variants = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
+    assert [(row["dtype"], row["xla"], row["peak_bytes"]) for row in result["start"]] == [
+        (*variant, None) for variant in variants
+    ]
     assert [(row["tower"], row["batch"], row["dtype"], row["xla"]) for row in result["rows"]] == [
-        (tower, batch, *way) for tower in ("image", "text") for batch in (1,) for way in ways
+        (tower, batch, *variant) for tower in ("image", "text") for batch in (1,) for variant in variants
     ]
     for row in result["rows"]:
         assert row["quartiles_ms"][0] <= row["median_ms"] <= row["quartiles_ms"][1]
-    assert [(row["dtype"], row["xla"]) for row in result["fidelity"]] == ways[1:]
+    assert [(row["dtype"], row["xla"]) for row in result["fidelity"]] == variants[1:]
     for row in result["fidelity"]:
         assert 0.98 < row["image_cosine_worst"] <= row["image_cosine_mean"] < 1.001
         assert 0.98 < row["text_cosine_worst"] <= row["text_cosine_mean"] < 1.001
@@ -48,15 +50,15 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def test_fidelity_is_whole_for_the_same_embeddings_and_less_for_others():
+def test_fidelity_is_1_for_equal_embeddings_and_lower_for_others():
     chance = np.random.default_rng(0)
     exact = unit(chance.standard_normal((20, 8))), unit(chance.standard_normal((100, 8)))
-    columns = {ways: np.stack([chance.choice(100, ways, replace=False) for _ in range(20)]) for ways in (10, 100)}
-    asked = Asked(np.zeros((20, 1, 1, 3), np.uint8), [str(number) for number in range(100)], columns)
-    same = compared(exact, exact, asked)
+    columns = {count: np.stack([chance.choice(100, count, replace=False) for _ in range(20)]) for count in (10, 100)}
+    inputs = Asked(np.zeros((20, 1, 1, 3), np.uint8), [str(number) for number in range(100)], columns)
+    same = compared(exact, exact, inputs)
     assert (same["image_cosine_worst"], same["text_cosine_worst"], same["cosine_change"]) == (1.0, 1.0, 0.0)
     assert (same["same_first_of_10"], same["same_first_of_100"], same["same_order_of_10"]) == (1.0, 1.0, 1.0)
-    other = compared((unit(exact[0] + 0.5 * exact[0][::-1]), exact[1]), exact, asked)
+    other = compared((unit(exact[0] + 0.5 * exact[0][::-1]), exact[1]), exact, inputs)
     assert other["image_cosine_worst"] < other["image_cosine_mean"] < 0.99
     assert other["text_cosine_worst"] == 1.0
     assert other["same_first_of_100"] < other["same_first_of_10"] < 1

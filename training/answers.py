@@ -1,4 +1,4 @@
-"""Stores the answers that the self-test wants of the embedded checkpoint, after it was trained anew.
+"""Stores the answers that the self-test expects from the embedded checkpoint. Run it after each training.
 
 python -m training.answers
 """
@@ -10,7 +10,7 @@ from model.engines.self_test import GOLDEN, TEXTS, answers
 
 
 def main() -> None:
-    """Writes the answers of the embedded checkpoint in float32 on the CPU, and tests it against them."""
+    """Writes the embedded checkpoint's answers in float32 on the CPU, and runs the self-test with them."""
     encoder = load_encoder(device="cpu", dtype="float32")
     GOLDEN.write_text(json.dumps(answers(encoder, TEXTS), ensure_ascii=False) + "\n", encoding="utf-8")
     encoder.self_test()

@@ -1,7 +1,7 @@
-"""Emoji art as SVG: which icon of which set draws a concept, and the line-art variants made of it.
+"""Emoji art as SVG: reads and matches the icons of a set, and makes outlined and line-art variants of them.
 
-Iconify's packages say which emoji an icon draws in `chars.json`; four sets have none and are matched by their icons'
-names. The held-out OpenMoji is outline art and nearly all training art is flat, so flat SVGs are also outlined.
+Iconify's packages list in `chars.json` which emoji an icon draws. Four sets have no such list; their icons are matched
+by name. The held-out OpenMoji is outline art and nearly all training art is flat, so flat SVGs are also outlined.
 """
 
 import re
@@ -23,10 +23,10 @@ XLINK = "http://www.w3.org/1999/xlink"
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
-MARGIN = 0.08  # of the viewBox, on each side: an outline must not be cut off
+MARGIN = 0.08  # of the viewBox, on each side, so that outlines are not cut off
 OUTLINE_WIDTH = 0.055  # of the viewBox; half of it lies under the fill
 LINE_WIDTH = 0.05
-DARK_LUMINANCE = 0.15  # fills darker than this are lines already (eyes, tyres): a contour would bloat them
+DARK_LUMINANCE = 0.15  # darker shapes are already lines (eyes, tyres); an outline would make them too thick
 
 SHAPES = {"path", "circle", "ellipse", "rect", "polygon", "polyline", "line", "use"}
 UNPAINTED = {"defs", "clipPath", "mask", "pattern", "symbol", "marker", "filter", "linearGradient", "radialGradient"}
@@ -34,13 +34,13 @@ UNPAINTED = {"defs", "clipPath", "mask", "pattern", "symbol", "marker", "filter"
 
 @dataclass(frozen=True)
 class Icon:
-    """One icon as SVG markup without its `<svg>`, and the box it is drawn in: left, top, width, height."""
+    """One icon: the content of its `<svg>` element, and its viewBox: left, top, width, height."""
 
     body: str
     box: tuple[float, float, float, float]
 
     def svg(self) -> str:
-        """Returns a standalone SVG with a margin; what a set leaves to the text colour is black."""
+        """Returns a standalone SVG with a margin. `currentColor` is black."""
         left, top, width, height = self.box
         dx, dy = MARGIN * width, MARGIN * height
         box = f"{left - dx:g} {top - dy:g} {width + 2 * dx:g} {height + 2 * dy:g}"
@@ -73,12 +73,12 @@ class IconSet:
 
 
 def names_by_hexcode(chars: Mapping[str, str]) -> dict[str, str]:
-    """Returns icon names by normalised hexcode, of an Iconify `chars.json`."""
+    """Returns the icon names of an Iconify `chars.json` by normalised hexcode."""
     return {normalise_hexcode(hexcode): name for hexcode, name in chars.items()}
 
 
 def match_names(icons: IconSet, names: Iterable[str]) -> str | None:
-    """Returns the icon that one of the names means, exactly or without hyphens, or None."""
+    """Returns the first of the names that an icon has, as it is or without hyphens, or None."""
     for name in names:
         for spelling in (name, name.replace("-", "")):
             if spelling in icons:
@@ -87,9 +87,9 @@ def match_names(icons: IconSet, names: Iterable[str]) -> str | None:
 
 
 def font_icons(package: Path, weight: int) -> dict[str, Icon]:
-    """Returns the icons of a fontsource emoji font by normalised hexcode: single code points only.
+    """Returns the icons of a fontsource emoji font by normalised hexcode: only emoji of one code point.
 
-    A ligature (polar bear) would need the font's GSUB; the other sets draw those.
+    A ligature (polar bear) would need the font's GSUB table. The other sets draw those emoji.
     """
     icons = {}
     for path in sorted(package.glob(f"files/*-{weight}-normal.woff2")):
@@ -107,7 +107,7 @@ def font_icons(package: Path, weight: int) -> dict[str, Icon]:
 
 
 def outlined(icon: Icon, width: float = OUTLINE_WIDTH) -> Icon:
-    """Returns the icon with a black contour around each filled shape, its colours kept.
+    """Returns the icon with a black outline around each filled shape. The colours stay.
 
     The stroke is painted before the fill, so only its outer half shows and small shapes keep their colour.
     """
@@ -115,12 +115,12 @@ def outlined(icon: Icon, width: float = OUTLINE_WIDTH) -> Icon:
 
 
 def line_art(icon: Icon, width: float = LINE_WIDTH) -> Icon:
-    """Returns the icon as black lines on white: each shape white with a black contour, dark shapes black."""
+    """Returns the icon as black lines on white: each shape is white with a black outline; dark shapes are black."""
     return _traced(icon, width, lambda fill: "#000" if _is_dark(fill) else "#fff")
 
 
 def _traced(icon: Icon, width: float, recolour: Callable[[str], str]) -> Icon:
-    """Returns the icon with every painted shape stroked and its fill recoloured."""
+    """Returns the icon with every filled shape outlined and recoloured."""
     stroke = {
         "stroke": "#000",
         "stroke-width": f"{width * max(icon.box[2:]):g}",
@@ -135,7 +135,7 @@ def _traced(icon: Icon, width: float, recolour: Callable[[str], str]) -> Icon:
 def _trace(
     element: ET.Element, stroke: dict[str, str], recolour: Callable[[str], str], fill: str, scale: float
 ) -> None:
-    """Strokes the shapes below an element in place; what clips, masks or only shades stays as it is."""
+    """Outlines the shapes below an element in place. Clip paths, masks and shading stay as they are."""
     tag = element.tag.removeprefix(f"{{{SVG}}}")
     if tag in UNPAINTED:
         return
@@ -152,12 +152,12 @@ def _trace(
 
 
 def _is_shading(element: ET.Element) -> bool:
-    """Returns whether an element is see-through: a shadow or a gleam has no contour."""
+    """Returns whether an element is translucent, such as a shadow or a highlight, which gets no outline."""
     return any(float(element.get(name, 1)) < 1 for name in ("opacity", "fill-opacity"))
 
 
 def _scale(transform: str) -> float:
-    """Returns by how much a transform enlarges, so that a stroke can be kept as wide everywhere."""
+    """Returns the factor by which a transform enlarges, so that all outlines can be equally wide."""
     match = re.search(r"(scale|matrix)\(([^)]*)\)", transform)
     if not match:
         return 1.0
@@ -169,7 +169,7 @@ def _scale(transform: str) -> float:
 
 
 def _is_dark(fill: str) -> bool:
-    """Returns whether a colour is nearly black; gradients and named colours count as light."""
+    """Returns whether a colour is nearly black. Gradients and named colours count as light."""
     digits = fill.removeprefix("#")
     if len(digits) == 3:
         digits = "".join(2 * digit for digit in digits)

@@ -1,47 +1,47 @@
-"""RGBA pictograms to training images, harder as training goes on. NumPy and Pillow.
+"""Turns RGBA pictograms into training images, which get harder during training. NumPy and Pillow.
 
-Every published style draws the same cat in other colours, at another angle, with or without an outline. What is
-varied here is what varies between styles, so that a style never seen is one more variation.
+Published styles draw the same cat in different colours, at different angles, with or without an outline. The
+augmentation varies the same properties, so that a new style looks like one more variation.
 """
 
 import numpy as np
 from PIL import Image
 
 SIDE = 64
-DARK = 0.25  # mean brightness of the art, 0..1
+DARK = 0.25  # art of a lower mean brightness, 0..1, is dark
 
 
 def augment(rgba: np.ndarray, mirrored: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
     """Returns training images, [B, 64, 64, 3] uint8.
 
     Args:
-        rgba: [B, R, R, 4] uint8, straight alpha, R the side they were rendered at.
-        mirrored: [B] bool, whether an image may be flipped without changing what it shows.
+        rgba: [B, R, R, 4] uint8, straight alpha; R is the side at which they were rendered.
+        mirrored: [B] bool, whether an image may be mirrored without changing its meaning.
         difficulty: 0 (plain and centred on white) to 1.
-        rng: The source of chance.
+        rng: The random generator.
     """
     moved = np.stack([move(image, flip, difficulty, rng) for image, flip in zip(rgba, mirrored, strict=True)])
     pixels = moved.astype(np.float32) / 255.0
     colour, alpha = pixels[..., :3], pixels[..., 3:]
     colour = vary_colour(colour, difficulty, rng)
     brightness = (colour * alpha).mean(axis=(1, 2, 3)) / alpha.mean(axis=(1, 2, 3))
-    # Black art would vanish on a dark background.
+    # Dark art would be invisible on a dark background.
     images = colour * alpha + backgrounds(brightness < DARK, difficulty, rng) * (1.0 - alpha)
-    sketched = chance(0.12 * difficulty, len(rgba), rng)
+    sketched = random_mask(0.12 * difficulty, len(rgba), rng)
     images[sketched] = sketch(images[sketched])
-    inverted = chance(0.04 * difficulty, len(rgba), rng)
+    inverted = random_mask(0.04 * difficulty, len(rgba), rng)
     images[inverted] = 1.0 - images[inverted]
     erase(images, difficulty, rng)
     return (images.clip(0, 1) * 255.0).round().astype(np.uint8)
 
 
-def chance(p: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns n coins, [n] bool, each true with probability p."""
+def random_mask(p: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns n random values, [n] bool, each true with probability p."""
     return rng.random(n) < p
 
 
 def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns one image turned, stretched, shifted and sometimes mirrored, [64, 64, 4] uint8."""
+    """Returns one image rotated, stretched, shifted and sometimes mirrored, [64, 64, 4] uint8."""
     side = rgba.shape[0]
     angle = np.deg2rad(rng.uniform(-15, 15) * difficulty)
     zoom = np.exp(rng.uniform(-0.28, 0.12) * difficulty)
@@ -63,11 +63,11 @@ def move(rgba: np.ndarray, mirrored: bool, difficulty: float, rng: np.random.Gen
 
 
 def vary_colour(colour: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns images with channels mixed, brightness and contrast changed, a few in grey; [B, S, S, 3] in 0..1."""
+    """Returns images with mixed channels, other brightness and contrast, and a few in grey; [B, S, S, 3] in 0..1."""
     n = len(colour)
     grey = colour.mean(axis=-1, keepdims=True)
     saturation = 1 + difficulty * rng.uniform(-0.5, 0.4, (n, 1, 1, 1)).astype(np.float32)
-    saturation[chance(0.12 * difficulty, n, rng)] = 0.0
+    saturation[random_mask(0.12 * difficulty, n, rng)] = 0.0
     colour = grey + (colour - grey) * saturation
     mixing = np.eye(3, dtype=np.float32) + 0.12 * difficulty * rng.standard_normal((n, 3, 3)).astype(np.float32)
     mixing /= mixing.sum(axis=1, keepdims=True)
@@ -78,24 +78,24 @@ def vary_colour(colour: np.ndarray, difficulty: float, rng: np.random.Generator)
 
 
 def backgrounds(pale: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns backgrounds, [n, S, S, 3] in 0..1: white, pale, or, unless `pale`, [n] bool, any colour; some graded."""
+    """Returns random backgrounds, [n, S, S, 3] in 0..1, some gradients; where `pale`, [n] bool, only white or pale."""
     n = len(pale)
-    any_colour = (chance(0.35 * difficulty, n, rng) & ~pale)[:, None]
+    any_colour = (random_mask(0.35 * difficulty, n, rng) & ~pale)[:, None]
     lowest = np.where(any_colour, 0.0, 1 - 0.25 * difficulty)
     ends = [(lowest + (1 - lowest) * rng.random((n, 3))).astype(np.float32) for _ in range(2)]
-    white = chance(0.5, n, rng)[:, None] & ~any_colour
+    white = random_mask(0.5, n, rng)[:, None] & ~any_colour
     ends = [np.where(white, np.float32(1), end) for end in ends]
-    graded = chance(0.4, n, rng)[:, None]
+    graded = random_mask(0.4, n, rng)[:, None]
     ends[1] = np.where(graded, ends[1], ends[0])
     ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[None, :, None, None]
     columns = ends[0][:, None, None] * (1 - ramp) + ends[1][:, None, None] * ramp  # [n, S, 1, 3]
-    turned = chance(0.5, n, rng)[:, None, None, None]
+    transposed = random_mask(0.5, n, rng)[:, None, None, None]
     full = np.broadcast_to(columns, (n, SIDE, SIDE, 3))
-    return np.where(turned, full.transpose(0, 2, 1, 3), full)
+    return np.where(transposed, full.transpose(0, 2, 1, 3), full)
 
 
 def sketch(images: np.ndarray) -> np.ndarray:
-    """Returns images as dark lines on white, where colours meet; [B, S, S, 3] in 0..1."""
+    """Returns images as dark lines on white, drawn where colours meet; [B, S, S, 3] in 0..1."""
     down = np.abs(np.diff(images, axis=1, append=images[:, -1:])).max(axis=-1, keepdims=True)
     across = np.abs(np.diff(images, axis=2, append=images[:, :, -1:])).max(axis=-1, keepdims=True)
     return np.repeat(1.0 - (3.0 * (down + across)).clip(0, 0.95), 3, axis=-1)
@@ -103,7 +103,7 @@ def sketch(images: np.ndarray) -> np.ndarray:
 
 def erase(images: np.ndarray, difficulty: float, rng: np.random.Generator) -> None:
     """Covers a rectangle of some images with one colour, in place."""
-    for i in np.flatnonzero(chance(0.25 * difficulty, len(images), rng)):
+    for i in np.flatnonzero(random_mask(0.25 * difficulty, len(images), rng)):
         height, width = rng.integers(6, 22, 2)
         top, left = rng.integers(0, SIDE - height), rng.integers(0, SIDE - width)
         images[i, top : top + height, left : left + width] = rng.random(3)

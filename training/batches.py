@@ -1,4 +1,4 @@
-"""Batches of (image, text, what belongs together), drawn afresh for every step."""
+"""Random batches of images and texts, and which of them belong together."""
 
 import json
 from pathlib import Path
@@ -18,17 +18,17 @@ TEMPLATES = (
     "a picture of the {}",
     "an icon of {}",
 )
-# A mirrored arrow or hand is another one; a mirrored cat is a cat.
+# A mirrored arrow or hand has another meaning; a mirrored cat is still a cat.
 MIRRORED_GROUPS = {"animals-nature", "food-drink", "travel-places", "activities", "objects"}
 VARIANT_WEIGHTS = {"original": 1.0, "outlined": 0.8, "line": 0.3}
 
 
 class Corpus(NamedTuple):
-    """Everything that training reads, as `training.prepare` left it.
+    """The training data that `training.prepare` wrote.
 
-    concepts: C of them; images: [M, R, R, 4] uint8; image_concepts, image_weights: [M];
+    concepts: the C concepts; images: [M, R, R, 4] uint8; image_concepts, image_weights: [M];
     strings: every distinct text; belongs: [strings, C] bool, the concepts that a text may name;
-    texts: per concept and language, its name's index into strings and those of its keywords.
+    texts: per concept and language, the index of its name in strings, and the indices of its keywords.
     """
 
     concepts: list[dict]
@@ -41,7 +41,7 @@ class Corpus(NamedTuple):
 
 
 def read_corpus(build: Path) -> Corpus:
-    """Returns the prepared corpus; images stay on disk until they are read."""
+    """Returns the prepared data. Images stay on disk until they are used."""
     concepts = json.loads((build / "concepts.json").read_text(encoding="utf-8"))
     art = json.loads((build / "images.json").read_text(encoding="utf-8"))
     strings: dict[str, int] = {}
@@ -71,9 +71,9 @@ def read_corpus(build: Path) -> Corpus:
 
 
 class Batches(keras.utils.PyDataset):
-    """An endless stream cut into epochs: images and texts of random concepts.
+    """Images and texts of random concepts; an epoch is `steps` batches of an endless stream.
 
-    `difficulty`, 0 to 1, is set from outside as training goes on. A batch is `(inputs, targets)` with inputs
+    The training sets `difficulty`, 0 to 1, which rises over time. A batch is `(inputs, targets)` with inputs
     `{"images": [B, S, S, 3] uint8, "token_ids": [B, L] int32}` and targets `{"pairs": [B, B], "image_concepts":
     [B, C], "text_concepts": [B, C]}`, rows of the latter two summing to 1.
     """
@@ -114,12 +114,12 @@ class Batches(keras.utils.PyDataset):
         return inputs, targets
 
     def pick_text(self, concept: int) -> int:
-        """Returns a string of the concept: half of the time a name, in English more often than in the others."""
+        """Returns the index of a random text of the concept: about half of the time a name, most often in English."""
         name, keywords = self.corpus.texts[concept][self.rng.choice(self.languages, p=self.language_weights)]
         return name if not keywords or self.rng.random() < 0.55 else int(self.rng.choice(keywords))
 
     def in_a_template(self, text: str) -> str:
-        """Returns the text bare, or as it comes through the service's default template, or through another."""
+        """Returns the text alone, in the service's default template, or in a random one."""
         draw = self.rng.random()
         if draw < 0.4:
             return text

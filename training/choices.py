@@ -1,6 +1,6 @@
-"""Which emoji are taught, by emojibase subgroup: whole subgroups with exceptions, or only those named."""
+"""The emoji to train on, by emojibase subgroup: whole subgroups with exceptions, or only the listed emoji."""
 
-# Taken whole, except those named: doubles of a neighbour, scenes without one subject, and things hard to draw small.
+# All emoji except the listed ones: near-duplicates, scenes without one subject, and things that are hard to draw small.
 WHOLE_SUBGROUPS = {
     "animal-mammal": "🦮 🐕‍🦺 🐈‍⬛ 🐂 🐃 🐁 🦧 🐫",
     "animal-bird": "🐥 🪽 🐦‍⬛ 🐦‍🔥 🦤 🐤",
@@ -38,7 +38,7 @@ WHOLE_SUBGROUPS = {
     "other-object": "⚱ 🪬 🪧 🧿 🪪",
 }
 
-# Taken only as named, out of subgroups whose members mostly look alike.
+# Only the listed emoji of subgroups whose members mostly look alike.
 CHOSEN_CONCEPTS = {
     "face-smiling": "😀 😂 🙃 😉 😇",
     "face-affection": "😍 😘",

@@ -1,7 +1,7 @@
-"""Which pictograms are taught, and what each is called in fourteen languages.
+"""The concepts to train on, and their names and keywords in fourteen languages.
 
-This room reads emojibase (groups) and CLDR (names, keywords); it knows nothing of art except how many sets draw a
-concept. `choices` and `english` are its tables.
+This module reads emojibase (groups) and CLDR (names, keywords). Of the art it only knows how many sets must draw a
+concept. Its tables are in `choices` and `english`.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ VARIATION_SELECTOR = "\N{VARIATION SELECTOR-16}"
 
 @dataclass(frozen=True)
 class Concept:
-    """One pictogram: its emoji and where emojibase files it."""
+    """One pictogram: its emoji, and its group and subgroup in emojibase."""
 
     emoji: str
     hexcode: str
@@ -35,7 +35,7 @@ class Concept:
 
 
 def normalise_hexcode(hexcode: str) -> str:
-    """Returns the code points as all the packages can be compared: lower case, no FE0F, no leading zeros.
+    """Returns the code points in one form for all packages: lower case, no FE0F, no leading zeros.
 
     | received       | returned    |
     |----------------|-------------|
@@ -48,17 +48,17 @@ def normalise_hexcode(hexcode: str) -> str:
 
 
 def is_wanted(concept: Concept) -> bool:
-    """Returns whether the tables of `choices` take this emoji."""
+    """Returns whether the tables of `choices` include this emoji."""
     if concept.subgroup in WHOLE_SUBGROUPS:
         return concept.plain not in WHOLE_SUBGROUPS[concept.subgroup].split()
     return concept.plain in CHOSEN_CONCEPTS.get(concept.subgroup, "").split()
 
 
 def candidates(emojibase: Iterable[Mapping[str, Any]], groups: Mapping[str, Mapping[str, str]]) -> list[Concept]:
-    """Returns the emoji that the rules take, in emojibase's order.
+    """Returns the emoji that the tables include, in emojibase's order.
 
     Args:
-        emojibase: Rows of emojibase's `data.json`; skin tones are nested in them and so never seen.
+        emojibase: Rows of emojibase's `data.json`; skin tones are nested in the rows and are ignored.
         groups: Its `groups.json`: the names of `groups` and `subgroups` by number.
     """
     concepts = (
@@ -74,7 +74,7 @@ def candidates(emojibase: Iterable[Mapping[str, Any]], groups: Mapping[str, Mapp
 
 
 def texts_of(concept: Concept, annotations: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]] | None:
-    """Returns `{language: {"name", "keywords"}}`, or None where a language has no name for the concept.
+    """Returns `{language: {"name", "keywords"}}`, or None if a language has no name for the concept.
 
     Args:
         concept: What to name.
@@ -90,24 +90,24 @@ def texts_of(concept: Concept, annotations: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def drop_useless_keywords(texts: list[dict[str, dict[str, Any]]]) -> list[dict[str, dict[str, Any]]]:
-    """Returns the same texts without the keywords that tell nothing apart.
+    """Returns the same texts without the keywords that do not distinguish concepts.
 
-    Dropped are those that only repeat the concept's name or another keyword, that canonicalise to nothing or to a
-    single ASCII character, and those that more than `MAX_CONCEPTS_PER_KEYWORD` concepts share ("animal", "food").
-    A shared keyword stays with the concepts whose very name says it ("red heart": "heart"), if they are few enough.
+    Drops keywords that only repeat the concept's name or another keyword, that canonicalise to nothing or to a single
+    ASCII character, or that more than `MAX_CONCEPTS_PER_KEYWORD` concepts share ("animal", "food"). A shared keyword
+    stays with the concepts whose name contains it ("red heart": "heart"), if they are few enough.
     """
     shared: Counter[tuple[str, str]] = Counter()
-    said: Counter[tuple[str, str]] = Counter()
+    in_names: Counter[tuple[str, str]] = Counter()
     for concept in texts:
         for language, text in concept.items():
             for keyword in {canonicalize(keyword) for keyword in text["keywords"]}:
                 shared[language, keyword] += 1
-                said[language, keyword] += says(text["name"], keyword)
+                in_names[language, keyword] += name_contains(text["name"], keyword)
 
-    def tells(language: str, name: str, keyword: str) -> bool:
+    def is_useful(language: str, name: str, keyword: str) -> bool:
         few = shared[language, keyword] <= MAX_CONCEPTS_PER_KEYWORD
-        few_say_it = says(name, keyword) and said[language, keyword] <= MAX_CONCEPTS_PER_KEYWORD
-        return len(keyword.encode()) > 1 and keyword != canonicalize(name) and (few or few_say_it)
+        few_names = name_contains(name, keyword) and in_names[language, keyword] <= MAX_CONCEPTS_PER_KEYWORD
+        return len(keyword.encode()) > 1 and keyword != canonicalize(name) and (few or few_names)
 
     return [
         {
@@ -116,7 +116,7 @@ def drop_useless_keywords(texts: list[dict[str, dict[str, Any]]]) -> list[dict[s
                 "keywords": [
                     keyword
                     for keyword in unique(text["keywords"])
-                    if tells(language, text["name"], canonicalize(keyword))
+                    if is_useful(language, text["name"], canonicalize(keyword))
                 ],
             }
             for language, text in concept.items()
@@ -125,8 +125,8 @@ def drop_useless_keywords(texts: list[dict[str, dict[str, Any]]]) -> list[dict[s
     ]
 
 
-def says(name: str, keyword: str) -> bool:
-    """Returns whether a name contains a canonical keyword: as a word, or anywhere where words are not spaced."""
+def name_contains(name: str, keyword: str) -> bool:
+    """Returns whether a name contains a canonical keyword: as a word, or anywhere if the script has no spaces."""
     name = canonicalize(name)
     return f" {keyword} " in f" {name} " or (not keyword.isascii() and " " not in name and keyword in name)
 
@@ -140,7 +140,7 @@ def unique(texts: Iterable[str]) -> list[str]:
 
 
 def everyday(concept: Concept, keywords: Iterable[str]) -> list[str]:
-    """Returns a concept's English keywords as people speak: aliases first, without chatter and what misleads."""
+    """Returns a concept's everyday English keywords: aliases first, without chatter and misleading words."""
     aliases = ALIASES[concept.plain].split(", ") if concept.plain in ALIASES else []
     dropped = CHATTER.union(MISLEADING.get(concept.plain, "").split())
     return unique([*aliases, *(keyword for keyword in keywords if keyword not in dropped)])

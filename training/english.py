@@ -1,8 +1,8 @@
-"""How people say it in English, where CLDR's keywords fall short. Other languages are taken as they are."""
+"""Everyday English words that improve CLDR's keywords. Other languages use CLDR's keywords unchanged."""
 
 # fmt: off
 
-# Everyday words, comma-separated: first among the keywords, and kept however many concepts share them.
+# Everyday words, comma-separated. They come first, and are kept even if many concepts share them.
 ALIASES = {
     "😀": "smiley, face", "😢": "sad face", "😡": "angry face", "😴": "sleepy face", "😎": "cool",
     "❤": "heart, love", "👍": "thumb up", "✋": "hand, palm", "👁": "eyeball", "🐱": "kitten", "🐳": "whale",
@@ -33,7 +33,7 @@ ALIASES = {
     "➡": "arrow", "⬆": "arrow", "➕": "plus sign", "🔴": "circle, red dot", "🟦": "square", "🔺": "triangle",
 }
 
-# Keywords that name another thing, mostly halves of a compound.
+# Keywords that name something else, mostly one half of a compound.
 MISLEADING = {
     "🌭": "dog", "🍯": "bear", "🦴": "dog", "👄": "lipstick", "🐵": "banana", "🐒": "banana",
     "🐷": "bacon pork", "🐖": "bacon pork", "🐪": "desert", "🐨": "bear down under", "🐣": "baby", "🪿": "duck",
@@ -51,7 +51,7 @@ MISLEADING = {
     "🥧": "filling meat", "🍪": "chip", "🪝": "point selling", "🎯": "bull hit", "🛍": "hotel", "📯": "post",
 }
 
-# CLDR's keywords help people to find an emoji while they write; these say nothing of an image.
+# CLDR's keywords help people to find an emoji while they write. These do not describe an image.
 CHATTER = {
     "143", "adorbs", "af", "again", "appreciate", "awful", "bae", "believe", "bet", "bottoms", "bro", "bs",
     "change", "cmon", "comic", "contact", "cute", "cya", "deja", "done", "dope", "dr", "emotion", "epic",

@@ -1,7 +1,7 @@
-"""Measures a checkpoint on art that it never saw: `python -m training.evaluate`.
+"""Measures a checkpoint on art that it was not trained on: `python -m training.evaluate`.
 
-N-way accuracy: the image against its own name and N - 1 other concepts' names, drawn afresh for each image, in
-the service's default template. Concepts that share the name are never distractors.
+N-way accuracy: the image is compared with its own name and with the names of N - 1 other concepts, drawn at random for
+each image, in the service's default template. Concepts with the same name are never distractors.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def n_way(logits: np.ndarray, truth: np.ndarray, allowed: np.ndarray, ways: int,
         logits: [M, C].
         truth: [M], the true column of each row.
         allowed: [C, C] bool, whether a column may be a distractor of a concept.
-        ways: N, the true one included.
-        rng: The source of the distractors.
+        ways: N, including the true name.
+        rng: The random generator for the distractors.
     """
     hits = []
     for row, concept in zip(logits, truth, strict=True):
@@ -56,7 +56,7 @@ def n_way(logits: np.ndarray, truth: np.ndarray, allowed: np.ndarray, ways: int,
 
 
 def art_sets(build: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yields name, images [M, R, R, 4] and true concepts [M]: each held-out set, then all training art as drawn."""
+    """Yields name, images [M, R, R, 4] and true concepts [M] of each held-out set, then of original training art."""
     held_out = json.loads((build / "heldout.json").read_text(encoding="utf-8"))
     pixels = np.load(build / "heldout.npy", mmap_mode="r")
     for name in dict.fromkeys(image["set"] for image in held_out):
@@ -69,7 +69,7 @@ def art_sets(build: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 
 def evaluate(directory: Path, build: Path) -> list[dict[str, Any]]:
-    """Returns the rows of the model card: one an art set and language, training art in English only."""
+    """Returns the rows of the model card: one per art set and language, for training art only in English."""
     encoder = load_encoder(None, str(directory), device="cpu", dtype="float32", max_batch=64)
     concepts = json.loads((build / "concepts.json").read_text(encoding="utf-8"))
     names = {language: [concept["texts"][language]["name"] for concept in concepts] for language in LANGUAGES}
@@ -92,7 +92,7 @@ def in_batches(encode: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
 
 
 def figures(logits: np.ndarray, truth: np.ndarray, names: list[str]) -> dict[str, float]:
-    """Returns the N-way accuracies, top-1 of all names, and the mean sigmoid of the true and of the other names."""
+    """Returns the N-way accuracies, top-1 among all names, and the mean sigmoid of true and of other names."""
     rng = np.random.default_rng(0)
     canonical = np.array([canonicalize(name) for name in names])
     allowed = canonical[:, None] != canonical[None, :]  # [C, C]
@@ -127,7 +127,7 @@ def attribution(sources: list[dict[str, Any]]) -> str:
 
 
 def fill(card: str, section: str, content: str) -> str:
-    """Returns the card with what stands between a section's two marks replaced.
+    """Returns the card with new content between a section's two marks.
 
     Raises:
         ValueError: The card has no such marks.
@@ -135,19 +135,21 @@ def fill(card: str, section: str, content: str) -> str:
     before, opening, rest = card.partition(f"<!-- {section} -->")
     _, closing, after = rest.partition(f"<!-- /{section} -->")
     if not (opening and closing):
-        raise ValueError(f"the model card has no marks for {section!r}")
+        raise ValueError(f"the model card needs the marks <!-- {section} --> and <!-- /{section} -->")
     return f"{before}{opening}\n{content}\n{closing}{after}"
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, default=BUILD, help="what `python -m training.prepare` wrote")
+    parser.add_argument("--build", type=Path, default=BUILD, help="folder that `python -m training.prepare` wrote")
     parser.add_argument("--checkpoint", type=Path, default=EMBEDDED_DIRECTORY / EMBEDDED[1])
-    parser.add_argument("--write-model-card", action="store_true", help="fill in the README.md of the checkpoint")
+    parser.add_argument(
+        "--write-model-card", action="store_true", help="update the tables in the checkpoint's README.md"
+    )
     options = parser.parse_args()
     if not (options.build / "concepts.json").is_file():
-        parser.error(f"{options.build} holds no prepared data: run `python -m training.prepare` first")
+        parser.error(f"{options.build} has no prepared data. Run `python -m training.prepare` first.")
     measured = table(evaluate(options.checkpoint, options.build))
     print(measured)
     if options.write_model_card:

@@ -1,6 +1,6 @@
-"""All the icon sets together: which may be trained on, and which of their icons draws a concept.
+"""All icon sets together: which sets may be used for training, and which of their icons draws a concept.
 
-Six sets say in `chars.json` which emoji their icons draw; the others are matched by the names that those six use.
+Six sets list in `chars.json` which emoji their icons draw. The others are matched by the names that those six use.
 """
 
 from pathlib import Path
@@ -27,11 +27,11 @@ ICON_SETS = (
     "emojione-monotone",
 )
 TRAINING_SETS = (*ICON_SETS, FONT_SET)
-HELD_OUT_SETS = ("openmoji", "emojione-v1")  # CC BY-SA: they test the model and never train it
+HELD_OUT_SETS = ("openmoji", "emojione-v1")  # CC BY-SA: only for testing, never for training
 OUTLINED_SETS = ("twemoji", "fluent-emoji-flat", "emojione", "noto", "fxemoji", "noto-v1")
 LINE_SETS = ("twemoji", "fluent-emoji-flat", "emojione")
 
-# In the order in which their names are trusted; fluent-emoji uses those of its flat twin.
+# In the order in which their names are tried. fluent-emoji uses the names of fluent-emoji-flat.
 CHARS_OF = {
     "noto": "noto",
     "twemoji": "twemoji",
@@ -52,7 +52,7 @@ class Drawing(NamedTuple):
 
 
 class Gallery:
-    """Every icon set, asked by concept."""
+    """The icons of every set, by concept."""
 
     def __init__(self, packages: dict[str, Path]) -> None:
         self.sets = {name: IconSet(packages[ICONIFY + name]) for name in (*ICON_SETS, *HELD_OUT_SETS)}
@@ -63,7 +63,7 @@ class Gallery:
         self.font = font_icons(packages[FONT], FONT_WEIGHT)
 
     def icon(self, set_name: str, concept: Concept) -> Icon | None:
-        """Returns the set's drawing of the concept, or None where it has none or a wrong one."""
+        """Returns the set's icon of the concept, or None if it has no icon or a wrong one."""
         if (set_name, concept.plain) in MISDRAWN:
             return None
         if set_name == FONT_SET:
@@ -75,7 +75,7 @@ class Gallery:
         return icons[name] if name else None
 
     def training(self, number: int, concept: Concept) -> list[Drawing]:
-        """Returns what is drawn of a concept for training: each set's art and the line art made of it."""
+        """Returns the drawings of a concept for training: each set's icon, and outlined and line-art variants of it."""
         drawings = []
         for name in TRAINING_SETS:
             icon = self.icon(name, concept)
@@ -89,6 +89,6 @@ class Gallery:
         return drawings
 
     def held_out(self, number: int, concept: Concept) -> list[Drawing]:
-        """Returns what is drawn of a concept to test with."""
+        """Returns the drawings of a concept for testing."""
         icons = ((name, self.icon(name, concept)) for name in HELD_OUT_SETS)
         return [Drawing(number, name, "original", icon.svg()) for name, icon in icons if icon is not None]

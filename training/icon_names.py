@@ -1,9 +1,10 @@
-"""Names that icon sets use for themselves, checked by eye against another set's drawing.
+"""Names that only some icon sets use, checked by eye against another set's drawing.
 
-Each entry is what neither `chars.json` nor another set's name for the same emoji finds, or finds wrongly.
+Each entry is an emoji that `chars.json` and other sets' names do not find in the set, or for which they find a wrong
+icon.
 """
 
-# fxemoji names its animals the other way round: its "dog" is the face, its "dogside" the whole dog.
+# In fxemoji, "dog" is the face of a dog and "dogside" the whole dog. The other sets use "dog" for the whole dog.
 # fmt: off
 FXEMOJI = {
     "😀": "grin", "😂": "grintears", "😉": "winking", "😇": "halo", "😍": "hearteyes", "😘": "kiss",
@@ -51,7 +52,7 @@ FORMER_NAMES = {
     "❗": "exclamation-mark",
 }
 
-# Found by name, but another thing: a cricket bat, a window of a screen, a tower computer, a scrolling mouse.
+# The name fits, but the icon shows something else: a cricket bat, a screen window, a tower computer, a scrolling mouse.
 MISDRAWN = {
     ("noto-v1", "🦗"),
     ("emojione", "🦗"),

@@ -1,6 +1,6 @@
-"""The npm packages that the data comes from, pinned: fetch them, read them, say whose they are.
+"""The pinned npm packages that the data comes from: fetches and reads them, and returns their authors and licences.
 
-Licences decide what may be trained on. CC BY-SA art is held out: it only ever tests the model.
+The licence decides what may be used for training. CC BY-SA art is held out: it is only used for testing.
 """
 
 import json
@@ -28,15 +28,15 @@ PACKAGES = {
 
 
 class PackageError(Exception):
-    """A package could not be fetched or is not what its pin says; the message names it."""
+    """A package could not be fetched. The message says why."""
 
 
 def fetch(name: str, folder: Path) -> Path:
-    """Returns the unpacked package's directory, fetching it with `npm pack` the first time.
+    """Returns the unpacked package's directory. The first call fetches it with `npm pack`.
 
     Args:
         name: A key of `PACKAGES`.
-        folder: Where packages are kept, one directory each.
+        folder: Where packages are stored, one directory each.
 
     Raises:
         PackageError: npm is missing or failed.
@@ -49,12 +49,12 @@ def fetch(name: str, folder: Path) -> Path:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise PackageError("npm is needed to fetch the art; install Node.js.") from error
+        raise PackageError("npm is needed to fetch the art. Install Node.js.") from error
     except subprocess.CalledProcessError as error:
         raise PackageError(f"npm could not fetch {name}@{PACKAGES[name]}: {error.stderr.strip()}") from error
     (archive,) = target.glob("*.tgz")
     with tarfile.open(archive) as tar:
-        # package.json goes last: its presence says that all the rest is there.
+        # package.json is extracted last: if it exists, the package is complete.
         members = sorted(tar.getmembers(), key=lambda member: member.name == "package/package.json")
         tar.extractall(target, members, filter="data")
     archive.unlink()
@@ -67,7 +67,7 @@ def read_json(package: Path, path: str) -> Any:
 
 
 def attribution(name: str, package: Path) -> dict[str, str]:
-    """Returns the package's name, version, licence, author and origin, as it states them itself."""
+    """Returns the package's name, version, licence, author and homepage, as the package states them."""
     manifest = read_json(package, "package.json")
     info = read_json(package, "info.json") if (package / "info.json").exists() else {}
     author = info.get("author") or manifest.get("author") or manifest.get("repository")

@@ -1,7 +1,8 @@
-"""`python -m training.prepare`: fetches, chooses, renders and tokenises all that the embedded model is trained on.
+"""`python -m training.prepare`: makes the embedded model's training data: concepts, images and vocabulary.
 
-Everything lands in one folder, each file whole or not at all. A step whose files exist is skipped, so an interrupted
-run goes on where it stopped; once a step runs, so do all that follow, since they number concepts as it does.
+All files are written to one folder; each file is complete or absent. A step whose files exist is skipped, so an
+interrupted run continues where it stopped. Once a step runs, all later steps run too, because they use its numbering
+of the concepts.
 """
 
 import argparse
@@ -29,7 +30,7 @@ SHEET_CONCEPTS = 40
 
 
 def choose(packages: dict[str, Path], gallery: Gallery) -> list[dict[str, Any]]:
-    """Returns the rows of concepts.json: what is well drawn, held out as OpenMoji and named in all languages."""
+    """Returns the rows of concepts.json: concepts that enough sets and OpenMoji draw, with a name in every language."""
     emojibase, cldr = packages["emojibase-data"], packages["cldr-annotations-full"]
     annotations = {
         language: read_json(cldr, f"annotations/{language}/annotations.json")["annotations"]["annotations"]
@@ -50,41 +51,41 @@ def choose(packages: dict[str, Path], gallery: Gallery) -> list[dict[str, Any]]:
 
 
 def draw(drawings: Sequence[Drawing], out: Path, name: str) -> None:
-    """Writes `name`.npy, [M, S, S, 4] uint8, and `name`.json beside it; what cannot be drawn is left out and said."""
+    """Writes `name`.npy, [M, S, S, 4] uint8, and `name`.json. Leaves out and lists drawings that cannot be rendered."""
     images = np.empty((len(drawings), IMAGE_SIZE, IMAGE_SIZE, 4), np.uint8)
     rows: list[dict[str, Any]] = []
-    lost = []
-    images = render_all([drawing.svg for drawing in drawings])
-    for drawing, image in tqdm(zip(drawings, images, strict=True), desc=name, total=len(drawings)):
+    failed = []
+    rendered = render_all([drawing.svg for drawing in drawings])
+    for drawing, image in tqdm(zip(drawings, rendered, strict=True), desc=name, total=len(drawings)):
         if image is None:
-            lost.append(f"{drawing.set}/{drawing.variant}/{drawing.concept}")
+            failed.append(f"{drawing.set}/{drawing.variant}/{drawing.concept}")
             continue
         images[len(rows)] = image
         rows.append({"concept": drawing.concept, "set": drawing.set, "variant": drawing.variant})
-    if lost:
-        print(f"{name}: {len(lost)} blank or undrawable, left out: {' '.join(lost)}", file=sys.stderr)
+    if failed:
+        print(f"{name}: left out {len(failed)} blank or invalid drawings: {' '.join(failed)}", file=sys.stderr)
     with whole(out / f"{name}.npy") as path, path.open("wb") as file:
         np.save(file, images[: len(rows)])
-    # Last, since its presence says that the pair is whole.
+    # Written last: if it exists, both files are complete.
     write_json(out / f"{name}.json", rows)
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yields where to write; the file gets its own name only when the block has ended well."""
+    """Yields a temporary path to write to. It is renamed to `path` only if the block succeeds."""
     partial = path.with_name(f"partial-{path.name}")
     yield partial
     os.replace(partial, path)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes the value as JSON, whole or not at all."""
+    """Writes the value as JSON. The file is complete or absent."""
     with whole(path) as partial:
         partial.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def write_vocabulary(out: Path) -> None:
-    """Writes spiece.model and says how many texts are longer than the model reads."""
+    """Writes spiece.model and prints how many texts are longer than the model reads."""
     rows = read_json(out, "concepts.json")
     model = vocabulary.train(vocabulary.corpus(rows))
     share = vocabulary.share_of_long_texts(model, rows)
@@ -94,7 +95,7 @@ def write_vocabulary(out: Path) -> None:
 
 
 def write_sheet(out: Path) -> None:
-    """Writes contact_sheet.png: some concepts, evenly chosen, in every set and variant, held-out ones last."""
+    """Writes contact_sheet.png: evenly spaced concepts in every set and variant, held-out sets last."""
     images = np.concatenate([np.load(out / "images.npy", mmap_mode="r"), np.load(out / "heldout.npy", mmap_mode="r")])
     rows = [*read_json(out, "images.json"), *read_json(out, "heldout.json")]
     shown = np.linspace(0, rows[-1]["concept"], SHEET_CONCEPTS).astype(int).tolist()
@@ -103,7 +104,7 @@ def write_sheet(out: Path) -> None:
 
 
 def sources(packages: dict[str, Path], out: Path) -> list[dict[str, Any]]:
-    """Returns whose work was used: one row a package, with the number of images drawn from it."""
+    """Returns the credits: one row per package, with the number of images rendered from it."""
     rows = [*read_json(out, "images.json"), *read_json(out, "heldout.json")]
     counts = Counter(row["set"] for row in rows)
     return [
@@ -112,7 +113,7 @@ def sources(packages: dict[str, Path], out: Path) -> list[dict[str, Any]]:
 
 
 def prepare(out: Path) -> None:
-    """Makes every file of `out` that is not there yet."""
+    """Makes every file in `out` that is missing or older than a step that ran."""
     out.mkdir(parents=True, exist_ok=True)
     packages = {name: fetch(name, out / "packages") for name in tqdm(PACKAGES, desc="packages")}
     gallery = Gallery(packages)
@@ -126,8 +127,8 @@ def prepare(out: Path) -> None:
 
     def draw_all(name: str, drawings_of: Callable[[int, Concept], list[Drawing]]) -> None:
         rows = read_json(out, "concepts.json")
-        taught = [Concept(**{field.name: row[field.name] for field in fields(Concept)}) for row in rows]
-        draw([drawing for number, concept in enumerate(taught) for drawing in drawings_of(number, concept)], out, name)
+        trained = [Concept(**{field.name: row[field.name] for field in fields(Concept)}) for row in rows]
+        draw([drawing for number, concept in enumerate(trained) for drawing in drawings_of(number, concept)], out, name)
 
     step(["concepts.json"], lambda: write_json(out / "concepts.json", choose(packages, gallery)))
     step(["images.npy", "images.json"], lambda: draw_all("images", gallery.training))
@@ -138,9 +139,9 @@ def prepare(out: Path) -> None:
 
 
 def main() -> None:
-    """Runs the preparation, and says what is missing in one line if it cannot."""
+    """Runs the preparation. Prints one line if a package cannot be fetched."""
     parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("training/build"), help="where everything is written")
+    parser.add_argument("--out", type=Path, default=Path("training/build"), help="output folder")
     try:
         prepare(parser.parse_args().out)
     except PackageError as error:

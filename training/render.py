@@ -1,6 +1,7 @@
-"""SVG -> [S, S, 4] uint8 images: straight RGBA, the art centred and as large as every other.
+"""Renders SVGs as RGBA images with straight alpha, [S, S, 4] uint8; all art is centred and equally large.
 
-resvg runs in processes of its own, because some SVGs kill it; an image that dies or comes out blank is None.
+resvg runs in separate processes, because some SVGs crash it. If the process crashes or the image is blank, the result
+is None.
 """
 
 import io
@@ -15,14 +16,14 @@ from PIL import Image
 
 IMAGE_SIZE = 96
 ART_SIZE = 86  # the longer side of the art: 90 % of the image
-RASTER_SIZE = 256  # drawn larger first, to find where the art is
+RASTER_SIZE = 256  # rendered larger first, to find the bounds of the art
 MIN_ALPHA = 16
 CHUNK = 256
 WORKERS = 2
 
 
 def render(svg: str) -> np.ndarray | None:
-    """Returns the image, [S, S, 4] uint8 with colours not multiplied by alpha, or None if it is blank or invalid."""
+    """Returns the image, [S, S, 4] uint8 with straight alpha, or None if it is blank or invalid."""
     try:
         png = resvg_py.svg_to_bytes(svg_string=svg, width=RASTER_SIZE, height=RASTER_SIZE, skip_system_fonts=True)
     except ValueError:
@@ -41,7 +42,7 @@ def render(svg: str) -> np.ndarray | None:
 
 
 def render_all(svgs: Sequence[str]) -> Iterator[np.ndarray | None]:
-    """Yields one image or None for each SVG, in order, whatever happens to the processes that draw them."""
+    """Yields one image or None for each SVG, in order, even if a rendering process crashes."""
     chunks = [svgs[start : start + CHUNK] for start in range(0, len(svgs), CHUNK)]
     with ThreadPoolExecutor(WORKERS) as threads:
         for images in threads.map(_render_chunk, chunks):
@@ -49,7 +50,7 @@ def render_all(svgs: Sequence[str]) -> Iterator[np.ndarray | None]:
 
 
 def _render_chunk(svgs: Sequence[str]) -> list[np.ndarray | None]:
-    """Returns the images of a chunk, drawn in one process; if that dies, each half is tried in its own."""
+    """Returns the images of a chunk, rendered in one process. If it crashes, each half gets a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
             return list(process.map(render, svgs, chunksize=len(svgs)))

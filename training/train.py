@@ -1,9 +1,9 @@
-"""Trains the embedded checkpoint: `python -m training.train`. Resumes where it was interrupted.
+"""Trains the embedded checkpoint: `python -m training.train`. Resumes an interrupted run.
 
-The recipe, and why: from a cold start the pairwise sigmoid loss of a small batch sits on a plateau (every pair is
-answered "no"). A learnt prototype a concept, which both towers must find by a softmax, pulls them off it and fades
-out towards the end; the sigmoid loss is there from the start and alone at the end. Images grow harder until
-half-way.
+Why this recipe: from random weights, the pairwise sigmoid loss of small batches stays on a plateau (every pair gets the
+answer "no"). One learnt prototype per concept, which both towers must find by a softmax, moves them off the plateau and
+fades out towards the end. The sigmoid loss is used from the start, and alone at the end. The images get harder during
+the first half of the training.
 """
 
 import argparse
@@ -25,12 +25,12 @@ STEPS_PER_EPOCH = 100
 
 
 class PrototypeTraining(keras.Model):
-    """A SigLIP and one prototype a concept; trains with `fit` on `Batches`.
+    """A SigLIP and one prototype per concept. Trains with `fit` on `Batches`.
 
     Args:
         siglip: The model to train.
         num_concepts: C.
-        total_steps: When the prototypes have faded out, as a number of steps.
+        total_steps: The steps of the whole training; the prototypes fade out between 60 % and 95 % of them.
     """
 
     def __init__(self, siglip: SigLIP, num_concepts: int, total_steps: int):
@@ -52,7 +52,7 @@ class PrototypeTraining(keras.Model):
         return self.siglip(inputs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns pairwise sigmoid loss + fading weight * (image + text) cross-entropy against the prototypes."""
+        """Returns pairwise sigmoid loss + fading weight * (image + text) cross-entropy with the prototypes."""
         progress = ops.cast(self.optimizer.iterations, "float32") / self.total_steps
         directions = self.prototypes / ops.norm(self.prototypes, axis=-1, keepdims=True)
         scale = ops.exp(self.prototype_scale)
@@ -68,7 +68,7 @@ class PrototypeTraining(keras.Model):
 
 
 class Harder(keras.callbacks.Callback):
-    """Raises the difficulty of the images from 0.1 to 1 until half-way."""
+    """Raises the difficulty of the images from 0.1 to 1 in the first half of the training."""
 
     def __init__(self, batches: Batches, epochs: int):
         super().__init__()
@@ -113,17 +113,17 @@ def train(build: Path, output: Path, *, epochs: int, batch_size: int, learning_r
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, default=BUILD, help="what `python -m training.prepare` wrote")
+    parser.add_argument("--build", type=Path, default=BUILD, help="folder that `python -m training.prepare` wrote")
     parser.add_argument("--output", type=Path, default=EMBEDDED_DIRECTORY / EMBEDDED[1])
-    parser.add_argument("--epochs", type=int, default=80, help=f"of {STEPS_PER_EPOCH} steps")
+    parser.add_argument("--epochs", type=int, default=80, help=f"number of epochs, of {STEPS_PER_EPOCH} steps each")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args())
     if not (options["build"] / "concepts.json").is_file():
-        parser.error(f"{options['build']} holds no prepared data: run `python -m training.prepare` first")
+        parser.error(f"{options['build']} has no prepared data. Run `python -m training.prepare` first.")
     train(options.pop("build"), options.pop("output"), **options)
 
 

@@ -1,6 +1,6 @@
-"""The SentencePiece vocabulary of the embedded model: what it is trained on, and how.
+"""Trains the SentencePiece vocabulary of the embedded model.
 
-The special pieces sit where Hugging Face's SiglipTokenizer is told to look: pad 0, end 1, unknown 2, no beginning.
+The special pieces have the ids that Hugging Face's SiglipTokenizer uses: pad 0, end 1, unknown 2, no beginning.
 """
 
 import io
@@ -17,10 +17,10 @@ from model.text.tokenizer import canonicalize
 VOCAB_SIZE = 8192
 MAX_PIECE_LENGTH = 16
 WORD_START = "\u2581"  # SentencePiece's mark for a space
-MAX_TOKENS = 15  # the model reads 16, the last of which ends the text
+MAX_TOKENS = 15  # the model reads 16; the last one ends the text
 
-# Spoken about every concept, so that the usual prompts cost few pieces; English ones in every language, since the
-# service's default template is English.
+# Filled with the name of every concept, so that common prompts need few pieces. The English ones are used in every
+# language, because the service's default template is English.
 ENGLISH_TEMPLATES = ("this is a photo of {}", "a photo of a {}")
 TEMPLATES = {
     "en": (
@@ -50,7 +50,7 @@ TEMPLATES = {
 
 
 def corpus(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Returns the sentences the vocabulary is learnt from: every text, and every name in its language's templates."""
+    """Returns the sentences to train on: every keyword and name, and every name in its language's templates."""
     sentences = []
     for row in rows:
         for language, text in row["texts"].items():
@@ -61,10 +61,10 @@ def corpus(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def seeds(sentences: Iterable[str]) -> list[tuple[str, int]]:
-    """Returns the pieces that training starts from, with how often each occurs: all that occur twice.
+    """Returns the pieces that training starts from, with their counts: all that occur at least twice.
 
-    SentencePiece's own seeds are what different words share, so that a word which is part of no other ("elephant")
-    can never be a piece, however often it is said.
+    SentencePiece's default seeds are strings that different words share. A word that no other word contains
+    ("elephant") could then never become a piece, even if it is frequent.
     """
     words = Counter(WORD_START + word for sentence in sentences for word in sentence.split())
     pieces: Counter[str] = Counter()
@@ -103,12 +103,14 @@ def train(sentences: Sequence[str]) -> bytes:
             minloglevel=2,
         )
     proto = ModelProto.FromString(model.getvalue())
-    proto.trainer_spec.ClearField("seed_sentencepieces_file")  # the file is gone, and its name differs every time
+    proto.trainer_spec.ClearField(
+        "seed_sentencepieces_file"
+    )  # the file no longer exists, and its name differs in every run
     return proto.SerializeToString(deterministic=True)
 
 
 def share_of_long_texts(model: bytes, rows: Iterable[Mapping[str, Any]]) -> float:
-    """Returns the share of names and keywords that are cut: longer than `MAX_TOKENS` pieces."""
+    """Returns the share of names and keywords that are cut because they have more than `MAX_TOKENS` pieces."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    texts = [text for row in rows for spoken in row["texts"].values() for text in (spoken["name"], *spoken["keywords"])]
+    texts = [text for row in rows for words in row["texts"].values() for text in (words["name"], *words["keywords"])]
     return sum(len(ids) > MAX_TOKENS for ids in processor.encode([canonicalize(text) for text in texts])) / len(texts)

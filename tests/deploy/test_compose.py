@@ -1,4 +1,4 @@
-"""docker-compose.yml: valid by the Compose specification's schema, and true of the image and the settings."""
+"""docker-compose.yml: it is valid by the Compose schema, and agrees with the image and the settings."""
 
 import json
 import re
@@ -14,32 +14,32 @@ SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_tex
 
 
 def plain(value: Any) -> str:
-    """Returns a value with its variables at their defaults, as in a shell that sets none."""
+    """Returns a value with each ${NAME:-default} replaced by its default."""
     return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value))
 
 
 def seconds(duration: str) -> int:
-    """Returns 80 for 80s."""
+    """Returns a duration in seconds: 80 for "80s", 120 for "2m"."""
     return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
-def test_the_schema_takes_it() -> None:
+def test_the_file_is_valid() -> None:
     done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
     assert done.returncode == 0, done.stdout
 
 
-def test_the_schema_would_notice(tmp_path: Path) -> None:
+def test_the_schema_finds_a_typo(tmp_path: Path) -> None:
     (tmp_path / "compose.yml").write_text("services: {a: {image: b, read_onyl: true}}")
     done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yml", folder=tmp_path)
     assert done.returncode == 1
     assert "read_onyl" in done.stdout
 
 
-def test_cpu_is_the_default_and_gpu_takes_its_place() -> None:
+def test_cpu_is_the_default_profile_and_gpu_is_another() -> None:
     default = (ROOT / ".env").read_text(encoding="utf-8").splitlines()[-1]
     assert default == "COMPOSE_PROFILES=cpu"
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
-    # A service without a profile would start with every one.
+    # A service without a profile would start with every profile.
     assert profiles == {"cpu": ["cpu"], "gpu": ["gpu"], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
 
 
@@ -57,7 +57,7 @@ def test_every_service_is_hardened(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nothing_is_published_beyond_this_host_unless_asked(name: str) -> None:
+def test_ports_are_published_only_on_this_host_by_default(name: str) -> None:
     assert [plain(port).split(":")[0] for port in SERVICES[name]["ports"]] == ["127.0.0.1"]
 
 
@@ -79,13 +79,15 @@ def test_the_service_agrees_with_the_image(name: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_a_stop_leaves_time_for_the_drain_and_the_last_request(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stop_grace_period_is_long_enough_for_drain_and_last_request(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = SERVICES[name]
     settings = settings_of({key: plain(value) for key, value in service["environment"].items()}, monkeypatch)
     assert seconds(service["stop_grace_period"]) > settings.drain_s + settings.request_timeout_s
 
 
-def test_the_gpu_service_is_built_for_one_and_gets_one() -> None:
+def test_the_gpu_service_is_built_for_a_gpu_and_reserves_one() -> None:
     assert SERVICES["gpu"]["build"]["args"] == {"FLAVOUR": "gpu"}
     device, *others = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]

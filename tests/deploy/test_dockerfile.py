@@ -1,4 +1,4 @@
-"""The image's recipe: linted, and true of the service that it packs. `make image-check` builds and runs it."""
+"""The Dockerfile: it passes the linter, and agrees with the service. `make image-check` builds and runs the image."""
 
 import importlib.util
 import json
@@ -13,16 +13,16 @@ from tests.deploy.conftest import ROOT, final_stage, image_environment, instruct
 DOCKERFILE = ROOT / "Dockerfile"
 
 
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_linter_finds_nothing() -> None:
     done = tool("hadolint", "Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_linter_would_notice(tmp_path: Path) -> None:
+def test_the_linter_finds_deliberate_errors(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN pip install numpy\nCMD python -m app\n")
     done = tool("hadolint", "Dockerfile", folder=tmp_path)
     assert done.returncode == 1
-    for rule in ("DL3007", "DL3013", "DL3025"):  # a moving tag, no version, no exec form
+    for rule in ("DL3007", "DL3013", "DL3025"):  # the tag `latest`, no pinned version, no exec form
         assert rule in done.stdout
 
 
@@ -37,13 +37,13 @@ def test_the_user_is_a_number_and_not_root() -> None:
     assert int(group) > 0
 
 
-def test_the_health_check_is_our_module_without_a_shell() -> None:
+def test_the_health_check_runs_our_module_without_a_shell() -> None:
     _, _, command = final_stage()["HEALTHCHECK"].partition(" CMD ")
     assert json.loads(command)[:2] == ["python", "-m"]
     assert importlib.util.find_spec(json.loads(command)[2]) is not None
 
 
-def test_its_variables_are_settings_that_the_service_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_variables_are_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of({}, monkeypatch)
     assert settings.host == "0.0.0.0"
     assert str(settings.port) == final_stage()["EXPOSE"]
@@ -51,13 +51,13 @@ def test_its_variables_are_settings_that_the_service_takes(monkeypatch: pytest.M
     assert (settings.model, settings.weights) == (None, None)
 
 
-def test_baked_weights_are_served_and_never_asked_for() -> None:
+def test_baked_weights_are_served_without_network() -> None:
     environment = final_stage()["ENV"]
     for pair in ("SIGLIP_MODEL=${BAKE_MODEL}", "SIGLIP_WEIGHTS=${BAKE_WEIGHTS}", "HF_HUB_OFFLINE=${BAKE_WEIGHTS:+1}"):
         assert pair in environment.split()
 
 
-def test_the_folders_that_are_written_belong_to_the_user() -> None:
+def test_the_folders_that_the_service_writes_belong_to_the_user() -> None:
     owned = [
         rest.split()[-1]
         for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8"))
@@ -67,14 +67,14 @@ def test_the_folders_that_are_written_belong_to_the_user() -> None:
     assert sorted(owned) == sorted([environment["SIGLIP_DATA_DIR"], environment["HF_HOME"]])
 
 
-def test_what_the_page_is_made_of_is_inside() -> None:
+def test_the_files_of_the_page_are_in_the_image() -> None:
     copied = [rest.split()[-1] for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8")) if word == "COPY"]
     places = [place for place in copied if place.startswith(final_stage()["WORKDIR"])]
     for folder in FOLDERS.values():
         assert f"{final_stage()['WORKDIR']}/{folder.relative_to(ROOT).parts[0]}" in places
 
 
-def test_what_is_copied_gets_past_the_ignore_file_and_nothing_else_does() -> None:
+def test_dockerignore_allows_exactly_the_copied_files() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     copied = {

@@ -1,4 +1,4 @@
-"""`make image-check` on a stand-in: a tool whose containers are plain processes, and a server of a few lines."""
+"""`make image-check` with fakes: a container tool whose containers are plain processes, and a small server."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ import pytest
 
 from tests.deploy.conftest import ROOT, tool
 
-# What the script asks of a tool. It keeps what it was asked to build; "the image" is a file beside it.
+# A fake container tool. It records the arguments of `build`. Next to it, image.json is the configuration of the image.
 TOOL = """
 import json, os, pathlib, sys
 folder = pathlib.Path(__file__).parent
@@ -29,14 +29,14 @@ import http.server, json, os, signal, sys
 label, status = sys.argv[1], int(sys.argv[2])
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def answer(self, body, status=200):
+    def respond(self, body, status=200):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
-    do_GET = lambda self: self.answer({"status": "ready"}, 404 if self.path.startswith(f"/{label}") else 200)
-    do_POST = lambda self: self.answer({"scores": [{"label": label}]})
+    do_GET = lambda self: self.respond({"status": "ready"}, 404 if self.path.startswith(f"/{label}") else 200)
+    do_POST = lambda self: self.respond({"scores": [{"label": label}]})
     log_message = lambda *_: None
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(status))
@@ -47,7 +47,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["SIGLIP_PORT"])), Handler).s
 
 
 def image(label: str = "cat", status: int = 0, **changes: Any) -> dict[str, Any]:
-    """Returns the configuration of an image whose server puts this label first and ends with this status."""
+    """Returns an image's configuration. Its server ranks `label` first, and exits with `status`."""
     return {
         "User": "10001:10001",
         "Entrypoint": [sys.executable, "-c"],
@@ -57,7 +57,7 @@ def image(label: str = "cat", status: int = 0, **changes: Any) -> dict[str, Any]
 
 
 def image_check(folder: Path, configuration: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Runs the script as make does."""
+    """Runs the script as `make image-check` does."""
     (folder / "tool.py").write_text(TOOL)
     (folder / "image.json").write_text(json.dumps(configuration))
     command = [
@@ -70,10 +70,10 @@ def image_check(folder: Path, configuration: dict[str, Any]) -> subprocess.Compl
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_an_image_that_does_all_of_it_passes(tmp_path: Path) -> None:
+def test_a_correct_image_passes(tmp_path: Path) -> None:
     done = image_check(tmp_path, image())
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("seen: ") == 8
+    assert done.stdout.count("passed: ") == 8
     assert json.loads((tmp_path / "built.json").read_text()) == [
         "siglip-check:cpu",
         "--build-arg",
@@ -90,39 +90,37 @@ def test_an_image_that_does_all_of_it_passes(tmp_path: Path) -> None:
         (image(Entrypoint=["/bin/sh", "-c"]), "no shell"),
         (image(Healthcheck={"Test": ["CMD-SHELL", "true"]}), "no shell"),
         (image(label="nothing"), "ended with 7"),
-        (image(label="dog"), "is a cat"),
-        (image(label="page"), "the page and its samples are inside: [200, 404]"),
-        (image(status=3), "SIGTERM ends it with 0: 3"),
-        (image(Healthcheck={"Test": ["CMD", "false"]}), "ends with 0 beside it: 1"),
-        (image(Healthcheck={"Test": ["CMD", "true"]}), "ends with 1 once it is gone: 0"),
+        (image(label="dog"), "is classified as a cat"),
+        (image(label="page"), "the page and its samples are in the image: [200, 404]"),
+        (image(status=3), "exits with 0 after SIGTERM: 3"),
+        (image(Healthcheck={"Test": ["CMD", "false"]}), "exits with 0 while the service runs: 1"),
+        (image(Healthcheck={"Test": ["CMD", "true"]}), "exits with 1 after the service has ended: 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_image_that_does_not_fails_with_the_reason(
-    tmp_path: Path, configuration: dict[str, Any], reason: str
-) -> None:
+def test_an_incorrect_image_fails_with_the_reason(tmp_path: Path, configuration: dict[str, Any], reason: str) -> None:
     done = image_check(tmp_path, configuration)
     assert done.returncode == 1
     assert done.stderr.startswith("FAILED: cpu: ")
     assert reason in done.stderr
 
 
-def test_an_engine_is_asked_in_its_own_words(tmp_path: Path) -> None:
-    """Docker's client is a process without children, which hands on SIGTERM and the status."""
+def test_a_container_engine_gets_its_own_arguments(tmp_path: Path) -> None:
+    """The fake engine replaces itself by the command, so SIGTERM and the exit status are passed on as by Docker."""
     engine = tmp_path / "docker"
     engine.write_text(
         f"#!{sys.executable}\n"
         """
 import json, os, pathlib, sys
 folder = pathlib.Path(__file__).parent
-asked = sys.argv[1:]
-with (folder / "asked").open("a") as file:
-    file.write(json.dumps(asked) + "\\n")
-if asked[:2] == ["image", "inspect"]:
+arguments = sys.argv[1:]
+with (folder / "calls").open("a") as file:
+    file.write(json.dumps(arguments) + "\\n")
+if arguments[:2] == ["image", "inspect"]:
     print(json.dumps([{"Config": json.loads((folder / "image.json").read_text())}]))
-elif asked[0] == "run":
-    entrypoint = asked.index("--entrypoint")
-    command = [asked[entrypoint + 1], *asked[entrypoint + 3 :]]
+elif arguments[0] == "run":
+    entrypoint = arguments.index("--entrypoint")
+    command = [arguments[entrypoint + 1], *arguments[entrypoint + 3 :]]
     os.execvp(command[0], command)
 """
     )
@@ -131,7 +129,7 @@ elif asked[0] == "run":
     command = [sys.executable, "deploy/image_check.py", "--tool", str(engine), "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    build, inspect, start, *probes = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
+    build, inspect, start, *probes = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
     assert build == ["build", "-t", "siglip-check:cpu", "--build-arg", "FLAVOUR=cpu", "."]
     assert inspect == ["image", "inspect", "siglip-check:cpu"]
     assert shlex.join(start).startswith("run --rm --network host --user 10001:10001 --read-only ")
@@ -139,9 +137,9 @@ elif asked[0] == "run":
     assert [shlex.join(probe).endswith("-m app.healthcheck") for probe in probes] == [True, True]
 
 
-def test_make_hands_over_tool_and_arguments() -> None:
-    # Without the remarks that a make inside of make adds, for `make check` runs this.
+def test_make_passes_tool_and_arguments() -> None:
+    # `make check` may run this test: --no-print-directory hides the messages of a nested make.
     arguments = ["IMAGE_TOOL=sudo podman", "BUILD=--build-arg TRACING=true", "FLAVOURS=cpu"]
     done = tool("make", "--no-print-directory", "-n", "image-check", *arguments)
-    asked = ["--tool=sudo podman", "--build=--build-arg TRACING=true", "cpu"]
-    assert shlex.split(done.stdout.splitlines()[-1])[1:] == ["deploy/image_check.py", *asked]
+    expected = ["--tool=sudo podman", "--build=--build-arg TRACING=true", "cpu"]
+    assert shlex.split(done.stdout.splitlines()[-1])[1:] == ["deploy/image_check.py", *expected]

@@ -1,4 +1,4 @@
-"""The manifests: rendered by kustomize, valid by Kubernetes' own schemas, and true of the service."""
+"""The Kubernetes manifests: they render, are valid by Kubernetes' schemas, and agree with the service."""
 
 import functools
 from typing import Any
@@ -14,14 +14,14 @@ from tests.fakes import FakeEncoder
 
 FOLDER = ROOT / "deploy/kubernetes"
 OVERLAYS = ["cpu", "gpu"]
-# The oldest that knows `preStop: sleep`, and the newest that the schemas are there for.
+# The oldest version with `preStop: sleep`, and the newest version with published schemas.
 VERSIONS = ["1.30", "1.37"]
 LABELS = {"app.kubernetes.io/name": "siglip"}
 
 
 @functools.cache
 def rendered(overlay: str) -> dict[str, Any]:
-    """Returns what `kubectl apply -k` would send, by kind."""
+    """Returns the manifests that `kubectl apply -k` would send, by kind."""
     done = tool("kubectl", "kustomize", str(FOLDER / "overlays" / overlay))
     assert done.returncode == 0, done.stderr
     return {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
@@ -41,7 +41,7 @@ def container(overlay: str) -> dict[str, Any]:
 
 
 def settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Returns the settings of the pod, its secrets left out."""
+    """Returns the settings of the pod, without secrets."""
     return settings_of(
         {pair["name"]: pair["value"] for pair in container(overlay)["env"] if "value" in pair}, monkeypatch
     )
@@ -49,7 +49,7 @@ def settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_take_every_manifest(overlay: str, version: str) -> None:
+def test_every_manifest_is_valid(overlay: str, version: str) -> None:
     documents = rendered(overlay)
     assert set(documents) == {
         *("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy")
@@ -58,7 +58,7 @@ def test_the_schemas_take_every_manifest(overlay: str, version: str) -> None:
         kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_the_schemas_would_notice() -> None:
+def test_the_schemas_find_a_typo() -> None:
     document = yaml.safe_load((FOLDER / "base/deployment.yaml").read_text(encoding="utf-8"))
     document["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="readynessProbe"):
@@ -66,10 +66,10 @@ def test_the_schemas_would_notice() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_selector_finds_these_pods_and_no_others(overlay: str) -> None:
+def test_every_selector_matches_only_these_pods(overlay: str) -> None:
     documents = rendered(overlay)
     assert documents["Deployment"]["spec"]["template"]["metadata"]["labels"] == LABELS
-    # An empty selector would be every pod of the namespace.
+    # An empty selector would match every pod of the namespace.
     assert documents["Service"]["spec"]["selector"] == LABELS
     for kind, name in (
         ("Deployment", "selector"),
@@ -81,20 +81,20 @@ def test_every_selector_finds_these_pods_and_no_others(overlay: str) -> None:
         documents["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
         == (documents["Deployment"]["metadata"]["name"])
     )
-    assert "replicas" not in documents["Deployment"]["spec"], "the autoscaler has them"
+    assert "replicas" not in documents["Deployment"]["spec"], "the autoscaler sets the number of replicas"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_variables_are_settings_that_the_service_takes(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_are_valid_settings(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(overlay, monkeypatch).device == overlay
     secret = {pair["name"] for pair in container(overlay)["env"] if "valueFrom" in pair}
     assert secret == {"SIGLIP_API_KEYS", "HF_TOKEN"}
-    # Else a Service named siglip becomes SIGLIP_PORT=tcp://... in the pods beside it.
+    # Otherwise a Service named siglip sets SIGLIP_PORT=tcp://... in the pods of its namespace.
     assert pod(overlay)["enableServiceLinks"] is False
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_ports_are_one(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ports_are_the_same(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (port,) = container(overlay)["ports"]
     assert port == {"name": "http", "containerPort": settings(overlay, monkeypatch).port}
     (service,) = rendered(overlay)["Service"]["spec"]["ports"]
@@ -105,7 +105,7 @@ def test_the_ports_are_one(overlay: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_each_probe_asks_its_own_question(overlay: str) -> None:
+def test_each_probe_has_its_endpoint(overlay: str) -> None:
     for name in ("startup", "liveness", "readiness"):
         path = {"startup": "startup", "liveness": "live", "readiness": "ready"}[name]
         assert container(overlay)[f"{name}Probe"]["httpGet"] == {"path": f"/health/{path}", "port": "http"}
@@ -113,17 +113,19 @@ def test_each_probe_asks_its_own_question(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_grace_period_adds_up(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grace_period_is_long_enough(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings(overlay, monkeypatch)
     before = container(overlay)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = pod(overlay)["terminationGracePeriodSeconds"]
     assert grace > before + chosen.drain_s + chosen.request_timeout_s
     probe = container(overlay)["readinessProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] <= before + chosen.drain_s, "seen before it stops serving"
+    assert probe["periodSeconds"] * probe["failureThreshold"] <= before + chosen.drain_s, (
+        "the pod must become unready before it stops serving"
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_pod_passes_the_restricted_standard(overlay: str) -> None:
+def test_the_pod_meets_the_restricted_standard(overlay: str) -> None:
     assert pod(overlay)["securityContext"]["runAsNonRoot"] is True
     assert pod(overlay)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod(overlay)["automountServiceAccountToken"] is False
@@ -136,14 +138,14 @@ def test_the_pod_passes_the_restricted_standard(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_the_image_writes_is_mounted(overlay: str) -> None:
+def test_the_folders_that_the_image_writes_are_mounted(overlay: str) -> None:
     environment = image_environment()
     mounted = {mount["mountPath"]: mount["name"] for mount in container(overlay)["volumeMounts"]}
     assert set(mounted) == {environment["HF_HOME"], environment["SIGLIP_DATA_DIR"], environment["HOME"]}
     assert set(mounted.values()) == {volume["name"] for volume in pod(overlay)["volumes"]}
 
 
-def test_only_the_gpu_overlay_asks_for_a_gpu_and_a_node_that_has_one() -> None:
+def test_only_the_gpu_overlay_requests_a_gpu_and_a_gpu_node() -> None:
     assert container("gpu")["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container("gpu")["image"] == "siglip:gpu"
     assert pod("gpu")["nodeSelector"] == {"nvidia.com/gpu.present": "true"}

@@ -1,4 +1,4 @@
-"""Dashboard, alerts and autoscaler: every expression parses, and asks for metrics that the service has."""
+"""Dashboard, alerts and autoscaler: every expression parses, and uses only metrics that the service has."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,16 +16,16 @@ DEPLOY = ROOT / "deploy"
 
 
 def service_metrics() -> list[Metric]:
-    """Returns our own metrics, with a series of each."""
+    """Returns the service's metrics, with at least one series each."""
     metrics = Metrics()
     metrics.request("/classify", "POST", 200, 0.1)
     metrics.model(dict.fromkeys(MODEL, "x"))
     return [family for family in metrics.registry.collect() if family.name.startswith("siglip_")]
 
 
-OPEN = {"route", "method", "status", "le", *MODEL}  # labels whose values are not a short list
+OPEN = {"route", "method", "status", "le", *MODEL}  # labels that may have any value
 FAMILIES = service_metrics()
-# Series -> its labels, each with the values that it may have, where these are known.
+# Series name -> its labels -> the values that a label may have, or () if any value is possible.
 SERIES: dict[str, Mapping[str, tuple[str, ...]]] = {}
 for sample in (sample for family in FAMILIES for sample in family.samples):
     labels = SERIES.setdefault(sample.name, {})
@@ -34,7 +34,7 @@ for sample in (sample for family in FAMILIES for sample in family.samples):
     }
 PROCESS = ("process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total")
 SERIES |= {name: {} for name in ("up", *PROCESS)}
-OF_THE_SCRAPE = {"job", "instance", "namespace", "pod"}
+SCRAPE_LABELS = {"job", "instance", "namespace", "pod"}
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/siglip.json").read_text(encoding="utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -49,32 +49,32 @@ EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | {
 
 
 def parsed(expression: str) -> promql_parser.Expr:
-    """Returns the tree of an expression, Grafana's variables replaced as Grafana would."""
+    """Returns the syntax tree of an expression, with Grafana's variables replaced."""
     return promql_parser.parse(expression.replace("$__rate_interval", "5m").replace("$instance", ".*"))
 
 
 def nodes(tree: promql_parser.Expr) -> list[promql_parser.Expr]:
-    """Returns every part of an expression."""
+    """Returns all nodes of a syntax tree."""
     found: list[promql_parser.Expr] = []
     promql_parser.walk(tree, found.append)
     return found
 
 
-def strangers(expression: str) -> Iterator[str]:
-    """Yields the metrics, their labels, and values of labels that the service does not have."""
+def unknown_names(expression: str) -> Iterator[str]:
+    """Yields the metrics, labels and label values of an expression that the service does not have."""
     everything = nodes(parsed(expression))
     selectors = [node for node in everything if isinstance(node, promql_parser.VectorSelector)]
-    labels = set(OF_THE_SCRAPE)
+    labels = set(SCRAPE_LABELS)
     for selector in selectors:
         if selector.name not in SERIES:
             yield selector.name
             continue
-        own = SERIES[selector.name]
-        labels |= own.keys()
+        known_labels = SERIES[selector.name]
+        labels |= known_labels.keys()
         for matcher in selector.matchers.matchers:
-            if matcher.name not in own.keys() | OF_THE_SCRAPE:
+            if matcher.name not in known_labels.keys() | SCRAPE_LABELS:
                 yield f"{selector.name}{{{matcher.name}}}"
-            if values := own.get(matcher.name):
+            if values := known_labels.get(matcher.name):
                 yield from set(matcher.value.split("|")) - set(values)
     for node in everything:
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
@@ -82,8 +82,8 @@ def strangers(expression: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_every_expression_asks_for_what_there_is(name: str) -> None:
-    assert list(strangers(EXPRESSIONS[name])) == []
+def test_every_expression_uses_existing_metrics_and_labels(name: str) -> None:
+    assert list(unknown_names(EXPRESSIONS[name])) == []
 
 
 @pytest.mark.parametrize(
@@ -96,21 +96,21 @@ def test_every_expression_asks_for_what_there_is(name: str) -> None:
         ('siglip_rejected_total{reason=~"overloaded|busy"}', ["busy"]),
     ],
 )
-def test_a_typo_would_be_noticed(expression: str, unknown: list[str]) -> None:
-    assert list(strangers(expression)) == unknown
+def test_a_typo_is_found(expression: str, unknown: list[str]) -> None:
+    assert list(unknown_names(expression)) == unknown
 
 
-def test_every_metric_of_ours_is_looked_at() -> None:
-    asked = {
+def test_every_metric_of_the_service_is_used() -> None:
+    used = {
         node.name
         for expression in EXPRESSIONS.values()
         for node in nodes(parsed(expression))
         if isinstance(node, promql_parser.VectorSelector)
     }
-    assert [family.name for family in FAMILIES if not asked & {sample.name for sample in family.samples}] == []
+    assert [family.name for family in FAMILIES if not used & {sample.name for sample in family.samples}] == []
 
 
-def test_the_autoscaler_counts_by_a_gauge_that_the_adapter_hands_on() -> None:
+def test_the_autoscaler_uses_a_gauge_that_the_adapter_exports() -> None:
     autoscalers = [
         yaml.safe_load((DEPLOY / "kubernetes" / path).read_text(encoding="utf-8"))
         for path in ("base/autoscaler.yaml", "overlays/gpu/autoscaler.yaml")
@@ -123,23 +123,23 @@ def test_the_autoscaler_counts_by_a_gauge_that_the_adapter_hands_on() -> None:
     assert metrics <= {family.name for family in FAMILIES if family.type == "gauge"}
 
 
-def test_panels_have_their_own_ids_and_places_and_the_provisioned_source() -> None:
+def test_panels_have_unique_ids_and_positions_and_the_provisioned_source() -> None:
     sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))
     uids = {panel["datasource"]["uid"] for panel in PANELS}
     assert uids == {source["uid"] for source in sources["datasources"]}
-    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+    positions = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(positions)
     cells = [
         (x, y)
-        for place in places
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
+        for position in positions
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
     ]
     assert len(set(cells)) == len(cells), "two panels overlap"
     assert max(x for x, _ in cells) < 24
 
 
-def test_compose_mounts_the_dashboard_where_grafana_is_told_to_look() -> None:
+def test_compose_mounts_the_dashboard_in_the_folder_that_grafana_reads() -> None:
     grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["grafana"]
     mounted = {inside: outside for outside, inside, *_ in (volume.split(":") for volume in grafana["volumes"])}
     providers = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/siglip.yml").read_text(encoding="utf-8"))
@@ -148,13 +148,13 @@ def test_compose_mounts_the_dashboard_where_grafana_is_told_to_look() -> None:
     assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{folder}/siglip.json"
 
 
-def test_prometheus_takes_its_files_and_the_alerts_fire_when_they_should() -> None:
+def test_the_prometheus_files_are_valid_and_the_alerts_fire_as_expected() -> None:
     for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
         done = tool("promtool", *arguments, folder=DEPLOY / "prometheus")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_its_cases() -> None:
+def test_every_alert_has_test_cases() -> None:
     healthy, idle, trouble = yaml.safe_load((DEPLOY / "prometheus/alerts_test.yml").read_text(encoding="utf-8"))[
         "tests"
     ]

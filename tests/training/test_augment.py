@@ -1,4 +1,4 @@
-"""Images that are varied stay images: same shape, reproducible, and plain at first."""
+"""Augmented images: their shape, reproducibility, and no change except size at difficulty 0."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def square() -> np.ndarray:
     return rgba
 
 
-def test_without_difficulty_the_image_is_only_made_smaller_and_laid_on_white(square: np.ndarray) -> None:
+def test_at_difficulty_0_the_image_is_only_resized_and_put_on_white(square: np.ndarray) -> None:
     images = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0))
     assert images.shape == (4, 64, 64, 3)
     assert images.dtype == np.uint8
@@ -22,13 +22,13 @@ def test_without_difficulty_the_image_is_only_made_smaller_and_laid_on_white(squ
     np.testing.assert_array_equal(images[:, 4, 4], [[255, 255, 255]] * 4)
 
 
-def test_transparent_colour_does_not_bleed_into_the_edges(square: np.ndarray) -> None:
+def test_colours_of_transparent_pixels_do_not_change_the_edges(square: np.ndarray) -> None:
     square[:, :24] = (0, 255, 0, 0)  # invisible green above the square
     images = augment(square, np.zeros(4, bool), 0.0, np.random.default_rng(0)).astype(int)
     assert (images[..., 1] - images[..., 2]).max() <= 1, "no pixel is greener than it is blue"
 
 
-def test_at_full_difficulty_the_same_chance_gives_the_same_images_and_another_gives_others(
+def test_at_full_difficulty_equal_seeds_give_equal_images_and_other_seeds_do_not(
     square: np.ndarray,
 ) -> None:
     first, same, other = (augment(square, np.ones(4, bool), 1.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -36,7 +36,7 @@ def test_at_full_difficulty_the_same_chance_gives_the_same_images_and_another_gi
     assert (first != other).any()
 
 
-def test_a_sketch_is_dark_where_colours_meet_and_white_elsewhere() -> None:
+def test_a_sketch_is_dark_at_colour_edges_and_white_elsewhere() -> None:
     image = np.ones((1, 64, 64, 3), np.float32)
     image[:, 20:40, 20:40] = (1, 0, 0)
     lines = sketch(image)

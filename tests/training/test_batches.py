@@ -1,4 +1,4 @@
-"""What belongs together in a batch, on a corpus of three concepts of which two share a keyword."""
+"""The positive pairs of a batch, with a corpus of three concepts. Two of the concepts share a keyword."""
 
 import json
 from pathlib import Path
@@ -27,13 +27,13 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def numbered(texts: list[str]) -> np.ndarray:
-    """Stands for the tokenizer: [K, 1], which of the words a text has."""
+    """A fake tokenizer: returns for each text the index of its word, [K, 1]."""
     return np.array(
         [[next(i for i, word in enumerate(("cat", "dog", "car", "pet")) if word in t.lower())] for t in texts]
     )
 
 
-def test_a_text_belongs_to_every_concept_that_it_may_name(corpus: Corpus) -> None:
+def test_a_text_belongs_to_every_concept_that_has_it_as_a_name_or_keyword(corpus: Corpus) -> None:
     belongs = {text: corpus.belongs[i].tolist() for i, text in enumerate(corpus.strings)}
     assert belongs == {
         "cat": [True, False, False],
@@ -44,7 +44,7 @@ def test_a_text_belongs_to_every_concept_that_it_may_name(corpus: Corpus) -> Non
     }
 
 
-def test_every_image_and_text_that_belong_together_are_a_positive_pair(corpus: Corpus) -> None:
+def test_every_image_and_text_of_the_same_concept_are_a_positive_pair(corpus: Corpus) -> None:
     batches = Batches(corpus, numbered, batch_size=3, steps=20, seed=0)
     members = {0: {0}, 1: {1}, 2: {2}, 3: {0, 1}}
     seen = set()
@@ -58,4 +58,4 @@ def test_every_image_and_text_that_belong_together_are_a_positive_pair(corpus: C
             assert set(np.flatnonzero(targets["text_concepts"][j])) == members[int(word)]
         np.testing.assert_allclose(targets["text_concepts"].sum(axis=1), 1.0)
         assert inputs["images"].shape == (3, 64, 64, 3)
-    assert seen == {0, 1, 2, 3}, "names and keywords were all drawn"
+    assert seen == {0, 1, 2, 3}, "all names and keywords were drawn"

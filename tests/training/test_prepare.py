@@ -1,4 +1,4 @@
-"""The data preparation on small tables and hand-made art: no network, no package but those that render."""
+"""The data preparation, with small tables and hand-made art. It needs no network and only the rendering packages."""
 
 import xml.etree.ElementTree as ET
 
@@ -41,7 +41,7 @@ def test_code_points_are_compared_without_case_zeros_and_variation_selectors(hex
     assert concepts.normalise_hexcode(hexcode) == expected
 
 
-def test_a_whole_subgroup_is_taken_but_for_its_exceptions_and_others_only_as_named():
+def test_candidates_are_whole_subgroups_without_exceptions_and_single_chosen_emoji():
     table = [
         row("🐶", "1F436", 3, 34),
         row("🦮", "1F9AE", 3, 34),
@@ -59,35 +59,35 @@ def test_a_whole_subgroup_is_taken_but_for_its_exceptions_and_others_only_as_nam
 
 def test_a_concept_without_a_name_in_one_of_the_languages_is_refused():
     dog = concepts.Concept("🐕️", "1f415", "animals-nature", "animal-mammal")
-    named = {language: {"🐕": {"tts": ["dog"], "default": ["pet"]}} for language in concepts.LANGUAGES}
-    assert concepts.texts_of(dog, named)["ko"] == {"name": "dog", "keywords": ["pet"]}
-    assert concepts.texts_of(dog, named | {"ko": {}}) is None
+    annotations = {language: {"🐕": {"tts": ["dog"], "default": ["pet"]}} for language in concepts.LANGUAGES}
+    assert concepts.texts_of(dog, annotations)["ko"] == {"name": "dog", "keywords": ["pet"]}
+    assert concepts.texts_of(dog, annotations | {"ko": {}}) is None
 
 
-def test_a_keyword_that_too_many_concepts_share_is_dropped():
-    crowd = texts(*((f"beast {number}", ["animal", f"word {number}"]) for number in range(9)))
-    assert keywords_of(concepts.drop_useless_keywords(crowd)) == [[f"word {number}"] for number in range(9)]
-    assert "animal" in keywords_of(concepts.drop_useless_keywords(crowd[:8]))[0]
+def test_a_keyword_shared_by_too_many_concepts_is_dropped():
+    many = texts(*((f"beast {number}", ["animal", f"word {number}"]) for number in range(9)))
+    assert keywords_of(concepts.drop_useless_keywords(many)) == [[f"word {number}"] for number in range(9)]
+    assert "animal" in keywords_of(concepts.drop_useless_keywords(many[:8]))[0]
 
 
-def test_a_shared_keyword_stays_where_the_name_says_it():
-    crowd = texts(("red heart", ["heart"]), *((f"face {number}", ["heart"]) for number in range(9)))
-    assert keywords_of(concepts.drop_useless_keywords(crowd)) == [["heart"], *[[]] * 9]
+def test_a_shared_keyword_is_kept_if_the_name_contains_it():
+    many = texts(("red heart", ["heart"]), *((f"face {number}", ["heart"]) for number in range(9)))
+    assert keywords_of(concepts.drop_useless_keywords(many)) == [["heart"], *[[]] * 9]
 
 
-def test_keywords_that_repeat_the_name_or_each_other_or_say_nothing_are_dropped():
+def test_duplicate_and_meaningless_keywords_are_dropped():
     pruned = concepts.drop_useless_keywords(texts(("T-shirt", ["tshirt", "Top", "top", "x", "!!", "衣"])))
     assert keywords_of(pruned) == [["Top", "衣"]]
 
 
-def test_everyday_words_come_first_and_chatter_and_misleading_halves_go():
+def test_everyday_words_come_first_and_slang_and_misleading_words_are_removed():
     hot_dog = concepts.Concept("🌭", "1f32d", "food-drink", "food-prepared")
     car = concepts.Concept("🚗", "1f697", "travel-places", "transport-ground")
     assert concepts.everyday(hot_dog, ["dog", "sausage", "yolo"]) == ["sausage"]
     assert concepts.everyday(car, ["vehicle", "car"]) == ["car", "vehicle"]
 
 
-def test_every_english_table_is_about_an_emoji_that_the_rules_can_take():
+def test_english_tables_contain_only_emoji_that_the_rules_can_choose():
     named = set(" ".join([*concepts.CHOSEN_CONCEPTS.values()]).split())
     left_out = set(" ".join([*concepts.WHOLE_SUBGROUPS.values()]).split())
     assert not named & left_out
@@ -95,9 +95,9 @@ def test_every_english_table_is_about_an_emoji_that_the_rules_can_take():
 
 
 @pytest.mark.parametrize("transform", [art.outlined, art.line_art])
-def test_line_art_is_valid_svg_that_looks_different_from_the_flat_art(transform):
+def test_line_art_is_valid_svg_and_differs_from_the_flat_art(transform):
     flat, lined = TWO_SHAPES.svg(), transform(TWO_SHAPES).svg()
-    ET.fromstring(lined)  # noqa: S314 - our own
+    ET.fromstring(lined)  # noqa: S314 - our own SVG
     assert not np.array_equal(render.render(flat), render.render(lined))
 
 
@@ -109,7 +109,7 @@ def test_an_outline_is_black_outside_and_keeps_the_colour_inside():
     assert image[middle, edge + 8].tolist() == [255, 204, 0, 255]
 
 
-def test_line_art_is_black_and_white_with_dark_shapes_left_dark():
+def test_line_art_is_black_and_white_and_dark_shapes_stay_dark():
     image = render.render(art.line_art(TWO_SHAPES).svg())
     middle = render.IMAGE_SIZE // 2
     edge = np.flatnonzero(image[middle, :, 3])[0]
@@ -117,7 +117,7 @@ def test_line_art_is_black_and_white_with_dark_shapes_left_dark():
     assert image[middle, middle].tolist() == [0, 0, 0, 255]
 
 
-def test_what_clips_masks_shades_or_is_not_painted_gets_no_outline():
+def test_clips_masks_shadows_and_unpainted_shapes_get_no_outline():
     body = (
         '<defs><clipPath id="a"><path d="M0 0h9v9H0z"/></clipPath></defs><mask id="b"><path d="M0 0h9v9H0z"/></mask>'
         '<path opacity=".2" d="M0 0h9v9H0z"/><path fill="none" d="M0 0h9v9H0z"/><g fill="#111"><path d="M0 0h9"/></g>'
@@ -125,14 +125,14 @@ def test_what_clips_masks_shades_or_is_not_painted_gets_no_outline():
     assert "stroke" not in art.outlined(art.Icon(body, (0, 0, 32, 32))).body
 
 
-def test_an_outline_is_as_wide_inside_an_enlarged_group():
+def test_an_outline_has_the_same_width_inside_a_scaled_group():
     body = '<g transform="scale(4)"><path fill="#fc0" d="M0 0h9v9H0z"/></g>'
-    outlined = ET.fromstring(art.outlined(art.Icon(body, (0, 0, 100, 100)), 0.04).body)  # noqa: S314 - our own
+    outlined = ET.fromstring(art.outlined(art.Icon(body, (0, 0, 100, 100)), 0.04).body)  # noqa: S314 - our own SVG
     (path,) = (element for element in outlined.iter() if element.tag.endswith("path"))
     assert path.get("stroke-width") == "1"
 
 
-def test_art_is_centred_and_fills_nine_tenths_of_the_image():
+def test_art_is_centred_and_fills_90_percent_of_the_image():
     image = render.render('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M1 1h4v2H1z"/></svg>')
     rows, columns = (np.flatnonzero(image[..., 3].any(axis=axis)) for axis in (1, 0))
     assert (image.shape, image.dtype) == ((96, 96, 4), np.uint8)
@@ -141,14 +141,14 @@ def test_art_is_centred_and_fills_nine_tenths_of_the_image():
 
 
 @pytest.mark.parametrize("svg", ["<svg", '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'])
-def test_invalid_and_blank_art_is_no_image(svg):
+def test_invalid_and_blank_art_gives_none(svg):
     assert render.render(svg) is None
 
 
-def test_art_that_kills_its_process_costs_no_other_image():
+def test_art_that_crashes_its_process_does_not_lose_other_images():
     nested = "<g clip-path='none'>" * 1000 + "<path d='M0 0h9v9H0z' opacity='.5'/>" + "</g>" * 1000
-    killer = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{nested}</svg>'
-    first, second = render.render_all([TWO_SHAPES.svg(), killer])
+    crashing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{nested}</svg>'
+    first, second = render.render_all([TWO_SHAPES.svg(), crashing])
     assert np.array_equal(first, render.render(TWO_SHAPES.svg()))
     assert second is None
 
@@ -161,12 +161,12 @@ def test_icons_are_matched_without_hyphens_and_a_mirrored_alias_is_mirrored(tmp_
     icons = art.IconSet(tmp_path)
     assert art.match_names(icons, ["dog", "dog-face"]) == "dogface"
     assert art.match_names(icons, ["cat"]) is None
-    mirrored, straight = (render.render(icons[name].svg()).astype(int) for name in ("godface", "dogface"))
-    assert np.abs(mirrored - straight[:, ::-1]).mean() < 1  # but for the rounding of edges
-    assert np.abs(mirrored - straight).mean() > 10
+    mirrored, original = (render.render(icons[name].svg()).astype(int) for name in ("godface", "dogface"))
+    assert np.abs(mirrored - original[:, ::-1]).mean() < 1  # only edges differ, by rounding
+    assert np.abs(mirrored - original).mean() > 10
 
 
-def test_a_sheet_has_a_row_a_concept_and_a_column_a_variant():
+def test_a_contact_sheet_has_a_row_per_concept_and_a_column_per_variant():
     images = np.full((2, 4, 4, 4), 255, np.uint8)
     rows = [{"concept": 7, "set": "a", "variant": "original"}, {"concept": 9, "set": "a", "variant": "line"}]
     sheet = np.asarray(contact_sheet.contact_sheet(images, rows, [7, 9]))
@@ -176,13 +176,13 @@ def test_a_sheet_has_a_row_a_concept_and_a_column_a_variant():
     assert (sheet[:4, 4:] == contact_sheet.BACKGROUND).all()
 
 
-def test_a_word_that_is_part_of_no_other_is_still_a_seed():
+def test_a_word_that_is_not_part_of_another_word_is_a_seed():
     seeds = dict(vocabulary.seeds(["a photo of elephant", "an elephant"]))
     assert seeds["▁elephant"] == 2
     assert "▁photo" not in seeds
 
 
-def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
+def test_a_file_gets_its_name_only_when_it_is_complete(tmp_path):
     def fail():
         with prepare.whole(tmp_path / "a.json") as path:
             path.write_text("half")
