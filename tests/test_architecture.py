@@ -1,6 +1,6 @@
-"""The architecture, read from the source: who may import whom, and what no file may do. CONTRIBUTING.md draws it.
+"""The architecture: which module may import which, and rules for every file. CONTRIBUTING.md describes it.
 
-Imports are read from the syntax tree, also those inside functions.
+Imports are read from the syntax tree of the source, including those inside functions.
 """
 
 import ast
@@ -18,7 +18,7 @@ FILES = sorted(
 )
 MODULES = {file.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in FILES}
 
-# From the lowest floor to the highest: a file imports its own folder and the floors below it.
+# From the lowest layer to the highest. A file may import its own folder and lower layers.
 APP = [
     ["app.errors", "app.settings", "app.healthcheck", "app"],
     ["app.labels", "app.schemas", "app.validation"],
@@ -38,7 +38,7 @@ MODEL = [
     ["model.verify", "model.engines"],
     ["model"],
 ]
-# Package -> the folders and files that alone may import it.
+# Package -> the only folders and files that may import it.
 ONLY = {
     "tensorflow": ["model.engines.tensorflow_encoder"],
     "openvino": ["model.engines.openvino_encoder", "model.engines.openvino_convert"],
@@ -60,7 +60,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "manager", "han
 
 
 def imports(file: str) -> set[str]:
-    """Returns the full names of the modules that a file imports, and of what it imports from them."""
+    """Returns the full names of the modules and of the names that a file imports."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -81,31 +81,31 @@ def within(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def place(module: str, floors: list[list[str]]) -> tuple[int, str]:
-    """Returns a module's floor, and its entry there: the longest that it belongs to."""
-    fitting = [(floor, entry) for floor, entries in enumerate(floors) for entry in entries if within(module, entry)]
-    return max(fitting, key=lambda found: len(found[1]))
+def layer_of(module: str, layers: list[list[str]]) -> tuple[int, str]:
+    """Returns the index of a module's layer, and the longest entry of that layer that contains the module."""
+    candidates = [(layer, entry) for layer, entries in enumerate(layers) for entry in entries if within(module, entry)]
+    return max(candidates, key=lambda found: len(found[1]))
 
 
-@pytest.mark.parametrize(("package", "floors"), [("app", APP), ("model", MODEL)])
-def test_a_file_imports_its_own_folder_and_the_floors_below(package, floors):
+@pytest.mark.parametrize(("package", "layers"), [("app", APP), ("model", MODEL)])
+def test_a_file_imports_only_its_own_folder_and_lower_layers(package, layers):
     wrong = []
     for module in (module for module in MODULES if within(module, package)):
-        floor, entry = place(module, floors)
+        layer, entry = layer_of(module, layers)
         for imported in (name for name in GRAPH[module] if within(name, package)):
-            other_floor, other_entry = place(imported, floors)
+            other_layer, other_entry = layer_of(imported, layers)
             same_files = entry in MODULES and not (ROOT / entry.replace(".", "/")).is_dir()
-            if other_floor > floor or (other_floor == floor and other_entry != entry and not same_files):
+            if other_layer > layer or (other_layer == layer and other_entry != entry and not same_files):
                 wrong.append(f"{module} imports {imported}")
     assert wrong == []
 
 
-def test_no_imports_form_a_circle():
+def test_there_are_no_circular_imports():
     TopologicalSorter(GRAPH).prepare()  # raises CycleError
 
 
 @pytest.mark.parametrize("package", ONLY)
-def test_a_package_is_imported_only_where_it_belongs(package):
+def test_a_package_is_imported_only_where_it_is_allowed(package):
     wrong = [
         module
         for module, imported in IMPORTS.items()
@@ -115,21 +115,21 @@ def test_a_package_is_imported_only_where_it_belongs(package):
     assert wrong == []
 
 
-def test_every_rule_is_about_something_that_exists():
-    named = {name for floors in (APP, MODEL) for floor in floors for name in floor}
+def test_every_rule_names_existing_modules():
+    named = {name for layers in (APP, MODEL) for layer in layers for name in layer}
     named |= {name for allowed in ONLY.values() for name in allowed}
     assert {name for name in named if not any(within(module, name) for module in MODULES)} == set()
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_says_what_it_is_for_and_is_not_too_long(file):
+def test_a_file_has_a_docstring_and_is_not_too_long(file):
     text = (ROOT / file).read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), "a module's docstring says what the file is for"
-    assert len(text.splitlines()) <= 260, "a file past about 250 lines is two files"
+    assert ast.get_docstring(ast.parse(text)), "the module has no docstring"
+    assert len(text.splitlines()) <= 260, "a file with more than about 250 lines must be split"
     assert Path(file).stem not in FORBIDDEN_NAMES
 
 
-def test_every_file_of_app_and_model_has_its_tests_in_the_same_folder():
+def test_every_file_of_app_and_model_has_a_test_file_in_the_matching_folder():
     untested = {"__init__", "__main__", "schemas", "record"}
     missing = []
     for file in (Path(file) for file in FILES if not file.startswith("training/")):

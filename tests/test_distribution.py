@@ -1,4 +1,4 @@
-"""The distribution: what `pip install` gets, and whether it works from an empty environment."""
+"""The distribution: its dependencies, and a wheel installed in an empty environment."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ def pinned() -> dict[str, Version]:
 @pytest.mark.parametrize(
     "requirement", [*PROJECT["dependencies"], *(one for extra in EXTRAS.values() for one in extra)]
 )
-def test_the_pins_satisfy_the_ranges(requirement):
+def test_the_pinned_versions_are_in_the_declared_ranges(requirement):
     range_ = Requirement(requirement)
     assert pinned()[range_.name] in range_.specifier
 
@@ -58,14 +58,14 @@ def test_every_import_is_a_declared_dependency():
 
 
 @pytest.mark.slow
-def test_a_wheel_serves_classifies_and_shows_the_page_from_an_empty_environment(tmp_path):
+def test_a_wheel_in_an_empty_environment_serves_classifies_and_has_the_page(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv/bin/python"
-    made = Path(sys.prefix) / "requirements.txt"  # by `make`, with the TensorFlow of this machine
-    pins = made if made.is_file() else ROOT / "requirements.txt"
+    generated = Path(sys.prefix) / "requirements.txt"  # written by `make`, with the TensorFlow package for this machine
+    pins = generated if generated.is_file() else ROOT / "requirements.txt"
     subprocess.run([*pip, "--python", python, "install", "-q", "-r", pins], check=True)
     subprocess.run([*pip, "--python", python, "install", "-q", "--no-deps", wheel], check=True)
     siglip, image = str(tmp_path / "venv/bin/siglip"), str(ROOT / "samples/cat.png")
@@ -100,10 +100,10 @@ def test_a_wheel_serves_classifies_and_shows_the_page_from_an_empty_environment(
         assert found, lines
         for path in ("/", "/page/style.css", "/page/samples/cat.png"):
             assert httpx.get(found[1] + path).status_code == 200
-        answer = httpx.post(
+        response = httpx.post(
             f"{found[1]}/classify", files={"image": Path(image).read_bytes()}, data={"labels": ["cat", "dog"]}
         )
-        assert answer.json()["scores"][0]["label"] == "cat"
+        assert response.json()["scores"][0]["label"] == "cat"
         service.send_signal(signal.SIGTERM)
         service.stderr.read()
         assert service.wait(60) == 0

@@ -1,8 +1,8 @@
-"""README and guides say what the code does: their tables, their commands and the answers that they show.
+"""README and guides are correct: their tables, commands, shown responses and links.
 
-Every fenced block is run, in its document's order, in a folder that looks like a checkout, with the service at
-localhost:8000; a block that starts the service takes that place for the rest of the document. A block is left out
-below `<!-- not run: REASON -->`, and compared with what the block before it has printed below `<!-- answer -->`.
+Every fenced block is run, in order, in a folder that looks like a checkout, with the service at localhost:8000. A block
+that starts the service replaces that service for the rest of the document. A block below `<!-- not run: REASON -->` is
+not run; only its syntax is checked. A block below `<!-- answer -->` is compared with the output of the block before it.
 """
 
 import ast
@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from benchmarks.documents import DOCUMENTS, ROOT, TABLES, filled
-from tests.documents import Block, blocks, same
+from tests.documents import Block, blocks, shows
 
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 REASONS = ("needs real weights", "needs Docker", "needs a cluster", "needs SageMaker", "needs Vertex AI", "sets up")
@@ -47,7 +47,7 @@ class Service:
             if " ready: " in line:
                 break
         else:
-            pytest.fail(f"the service has ended with status {self.process.wait()}")
+            pytest.fail(f"the service ended with status {self.process.wait()}")
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
@@ -55,7 +55,7 @@ class Service:
 
 
 class Reader:
-    """Somebody who types a document's blocks."""
+    """Runs the blocks of a document in order, as a reader would type them."""
 
     def __init__(self, folder: Path, service: Service) -> None:
         self.folder = folder
@@ -66,13 +66,13 @@ class Reader:
         self.printed = ""
 
     def follow(self, block: Block) -> None:
-        """Runs a block, or checks it for what it is."""
+        """Runs a block, compares it with the last output, or checks its syntax."""
         if block.mark.startswith("not run: "):
             assert block.mark.removeprefix("not run: ").startswith(REASONS), block
             check_syntax(block)
         elif block.mark == "answer":
-            assert same(block, self.printed), f"line {block.line} shows another answer than:\n{self.printed}"
-        elif block.language == "sh" and " -m app serve" in block.content:
+            assert shows(block, self.printed), f"line {block.line} shows another output than:\n{self.printed}"
+        elif block.language == "sh" and re.search(r"(-m app|siglip) serve\b", block.content):
             self.close()
             self.service = Service(self.folder, self.folder / "data", block.content)
         elif block.language in ("sh", "python"):
@@ -92,7 +92,7 @@ class Reader:
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, f"line {block.line} has failed:\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"line {block.line} failed:\n{done.stdout}{done.stderr}"
         self.printed = done.stdout
 
     def close(self) -> None:
@@ -102,14 +102,14 @@ class Reader:
 
 
 def environment() -> dict[str, str]:
-    """Returns this process's environment without settings of ours, and with its Python first."""
+    """Returns this process's environment without the service's settings, and with this Python first in PATH."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SIGLIP_", "AIP_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     return kept | {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def check_syntax(block: Block) -> None:
-    """Fails unless a block is what it says that it is."""
+    """Fails if a block is not valid in its language."""
     match block.language:
         case "sh":
             subprocess.run(["bash", "-n"], input=block.content, text=True, check=True)
@@ -120,7 +120,7 @@ def check_syntax(block: Block) -> None:
         case "yaml":
             list(yaml.safe_load_all(block.content))
         case other:
-            pytest.fail(f"line {block.line}: nothing says whether this {other or 'block'} is true")
+            pytest.fail(f"line {block.line}: no rule checks a block of language {other!r}")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
-def test_every_block_works_and_gets_the_answer_that_is_shown(document: Path, service: Service, tmp_path: Path) -> None:
+def test_every_block_runs_and_prints_the_shown_output(document: Path, service: Service, tmp_path: Path) -> None:
     reader = Reader(tmp_path, service)
     try:
         for block in blocks(document):
@@ -142,7 +142,7 @@ def test_every_block_works_and_gets_the_answer_that_is_shown(document: Path, ser
 
 
 @pytest.mark.parametrize(
-    ("language", "shown", "came", "equal"),
+    ("language", "shown", "actual", "equal"),
     [
         ("json", '{"a": [1.0, "x"]}', '{"a": [1.0001, "x"]}', True),
         ("json", '{"a": [1.0, "x"]}', '{"a": [1.1, "x"]}', False),
@@ -152,17 +152,17 @@ def test_every_block_works_and_gets_the_answer_that_is_shown(document: Path, ser
         ("text", "cat  0.4953", "dog 0.4953", False),
     ],
 )
-def test_an_answer_that_differs_is_noticed(language: str, shown: str, came: str, equal: bool) -> None:
-    assert same(Block(1, "answer", language, shown), came) is equal
+def test_a_different_output_is_found(language: str, shown: str, actual: str, equal: bool) -> None:
+    assert shows(Block(1, "answer", language, shown), actual) is equal
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
-def test_the_tables_are_those_of_the_code(document: Path) -> None:
+def test_the_tables_are_up_to_date(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert filled(text) == text, "run: python -m benchmarks.documents"
 
 
-def test_every_table_stands_in_one_document() -> None:
+def test_every_table_is_in_exactly_one_document() -> None:
     marks = re.findall(
         r"<!-- table: (\w+) -->", "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
     )
@@ -170,7 +170,7 @@ def test_every_table_stands_in_one_document() -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md", "CHANGELOG.md", "app/static/samples/README.md"])
-def test_every_relative_link_leads_somewhere(name: str) -> None:
+def test_every_relative_link_has_a_target(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for file, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", text):
         target = (ROOT / name).parent / file if file else ROOT / name
@@ -181,13 +181,15 @@ def test_every_relative_link_leads_somewhere(name: str) -> None:
 
 
 def anchor(title: str) -> str:
-    """Returns the address of a heading within its page."""
+    """Returns the anchor of a heading, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def test_the_house_in_contributing_is_the_house() -> None:
-    drawing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for room in ("app", "model"):
-        drawn = drawing.split(f"\n{room}/ ")[1].split("\n\n")[0]
-        for path in sorted((ROOT / room).glob("*.py")):
-            assert path.name in ("__init__.py",) or path.name in drawn, f"{room}/{path.name} is not in the drawing"
+def test_contributing_lists_every_top_level_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for package in ("app", "model"):
+        listed = text.split(f"\n{package}/ ")[1].split("\n\n")[0]
+        for path in sorted((ROOT / package).glob("*.py")):
+            assert path.name in ("__init__.py",) or path.name in listed, (
+                f"CONTRIBUTING.md does not list {package}/{path.name}"
+            )

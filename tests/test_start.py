@@ -1,4 +1,4 @@
-"""The whole start in a process of its own: a hub, a download, a self-test, an answer; or a reason."""
+"""The complete start, as a process: download from a hub, self-test and a response, or an error with a reason."""
 
 import io
 import json
@@ -42,7 +42,7 @@ EMBEDDED_CHECKPOINT = EMBEDDED_DIRECTORY / EMBEDDED[1]
 
 @contextmanager
 def served(log: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """Runs `python -m app serve`, its standard error going to `log`, and yields a client once it listens."""
+    """Runs `python -m app serve` with stderr in the file `log`, and yields a client when the port is open."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -68,15 +68,15 @@ def listens(port: int) -> bool:
 
 
 def becomes_true(condition: Callable[[], object]) -> bool:
-    """Returns whether a condition holds now or within a minute."""
+    """Returns whether a condition is true now or becomes true within a minute."""
     return any(condition() or time.sleep(0.05) for _ in range(1200))
 
 
 def startup(client: httpx.Client) -> tuple[int, str]:
-    """Returns status and detail of the startup probe, after a pause in which the server has the processor."""
+    """Returns status and detail of the startup probe, after a pause that leaves the CPU to the server."""
     time.sleep(0.1)
-    answer = client.get("/health/startup")
-    return answer.status_code, answer.json().get("detail", "")
+    response = client.get("/health/startup")
+    return response.status_code, response.json().get("detail", "")
 
 
 def test_a_checkpoint_from_the_hub_is_downloaded_tested_and_served(tmp_path):
@@ -92,19 +92,21 @@ def test_a_checkpoint_from_the_hub_is_downloaded_tested_and_served(tmp_path):
                 pass
             assert probe == (200, "")
             image = (ROOT / "samples/cat.png").read_bytes()
-            answer = client.post("/classify", files={"image": image}, data={"labels": ["dog", "cat", "car"]}).json()
-    assert answer["model"]["weights"] == HUB_ID
-    assert [score["label"] for score in answer["scores"]] == ["cat", "dog", "car"]
+            result = client.post("/classify", files={"image": image}, data={"labels": ["dog", "cat", "car"]}).json()
+    assert result["model"]["weights"] == HUB_ID
+    assert [score["label"] for score in result["scores"]] == ["cat", "dog", "car"]
     lines = (tmp_path / "log").read_text().splitlines()
-    # TensorFlow's own first words are no JSON; nothing else may be none, such as a progress bar.
+    # TensorFlow's first messages are not JSON. All other lines must be JSON, so a progress bar would fail.
     messages = [json.loads(line)["message"] for line in lines if not re.match("WARNING: All log|[IW]0000 ", line)]
     assert [message for message in messages if hub.url in message or hub.cdn_url in message] == []
     ready = f"ready: SigLIPTinyP16 {HUB_ID} on CPU, tensorflow, float32"
-    told = [message for message in messages if message in ("downloading 0 %", "downloading 100 %", "loading", ready)]
-    assert told == ["downloading 0 %", "downloading 100 %", "loading", ready]
+    progress = [
+        message for message in messages if message in ("downloading 0 %", "downloading 100 %", "loading", ready)
+    ]
+    assert progress == ["downloading 0 %", "downloading 100 %", "loading", ready]
 
 
-def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tmp_path):
+def test_a_checkpoint_that_fails_the_self_test_ends_the_process_with_one_line(tmp_path):
     directory = shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "broken")
     tensors = load_file(directory / "model.safetensors")
     tensors["text_model.head.weight"][1, 2] = float("nan")
@@ -128,15 +130,15 @@ def test_a_checkpoint_that_fails_its_self_test_ends_the_process_with_one_line(tm
     )
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
-    assert line.endswith("cannot start: self-test: not all numbers are finite in text_model.head.weight")
+    assert line.endswith("cannot start: self-test: NaN or infinity in text_model.head.weight")
     assert "Traceback" not in done.stderr
 
 
-def test_what_other_programs_want_of_keras_uvicorn_and_prometheus_changes_nothing(tmp_path):
+def test_settings_of_keras_uvicorn_and_prometheus_for_other_programs_have_no_effect(tmp_path):
     keras_home = tmp_path / "keras"
     keras_home.mkdir()
-    other = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
-    (keras_home / "keras.json").write_text(json.dumps(other))
+    keras_config = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
+    (keras_home / "keras.json").write_text(json.dumps(keras_config))
     hostile = {
         "KERAS_HOME": str(keras_home),
         "KERAS_BACKEND": "jax",
@@ -146,17 +148,17 @@ def test_what_other_programs_want_of_keras_uvicorn_and_prometheus_changes_nothin
         "HOME": str(tmp_path),
     }
     (tmp_path / "mine").symlink_to(EMBEDDED_CHECKPOINT)
-    answers = []
+    results = []
     for name, variables in (("plain", {}), ("hostile", hostile)):
         clean = {key: value for key, value in os.environ.items() if not key.startswith("SIGLIP_")}
         with served(tmp_path / name, clean | variables) as client:
             while startup(client)[0] == 503:
                 pass
             image = (ROOT / "samples/cat.png").read_bytes()
-            answers.append(client.post("/classify", files={"image": image}, data={"labels": ["cat", "dog"]}).json())
+            results.append(client.post("/classify", files={"image": image}, data={"labels": ["cat", "dog"]}).json())
             assert "siglip_ready 1.0" in client.get("/metrics").text
             info = client.get("/info").json()
-    assert answers[0]["scores"] == answers[1]["scores"]
+    assert results[0]["scores"] == results[1]["scores"]
     assert (info["weights"], info["dtype"]) == ("mine", "float32")
 
 
@@ -168,7 +170,7 @@ PATCH_14 = SigLIPConfig(
 )
 
 
-def test_openvino_in_int8_converts_once_answers_and_starts_again_without_converting(tmp_path):
+def test_openvino_in_int8_converts_once_and_the_second_start_uses_the_cache(tmp_path):
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -177,7 +179,7 @@ def test_openvino_in_int8_converts_once_answers_and_starts_again_without_convert
         "SIGLIP_ENGINE_CACHE": "~/engine",
         "SIGLIP_LOG_FORMAT": "text",
     }
-    made = []
+    caches = []
     for start in ("first", "second"):
         with served(tmp_path / start, environment) as client:
             while startup(client)[0] != 200:
@@ -185,16 +187,16 @@ def test_openvino_in_int8_converts_once_answers_and_starts_again_without_convert
             info = client.get("/info").json()
             assert (info["engine"], info["dtype"], info["device"]) == ("openvino", "int8", "CPU")
             with (ROOT / "samples" / "cat.png").open("rb") as photo:
-                answer = client.post("/classify", files={"image": photo}, data={"labels": ["cat", "dog", "car"]})
-            assert answer.json()["scores"][0]["label"] == "cat"
-        made.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
+                response = client.post("/classify", files={"image": photo}, data={"labels": ["cat", "dog", "car"]})
+            assert response.json()["scores"][0]["label"] == "cat"
+        caches.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
         assert " on CPU, openvino, int8" in (tmp_path / start).read_text()
         assert ("int8 takes more time than float32" in (tmp_path / start).read_text()) is not has_int8_dot_product()
-    assert made[0] == made[1]
-    assert len([path for path, _ in made[0] if path.is_dir()]) == 1
+    assert caches[0] == caches[1]
+    assert len([path for path, _ in caches[0] if path.is_dir()]) == 1
 
 
-def test_a_start_that_is_ended_while_it_converts_leaves_nothing_half_made(tmp_path):
+def test_a_start_that_is_ended_during_conversion_leaves_no_partial_files(tmp_path):
     environment = {
         "PATH": os.environ["PATH"],
         "SIGLIP_ENGINE": "openvino",
@@ -204,11 +206,13 @@ def test_a_start_that_is_ended_while_it_converts_leaves_nothing_half_made(tmp_pa
     cache = tmp_path / "engine"
     with served(tmp_path / "log", environment):
         assert becomes_true(lambda: list(cache.glob("partial-*")))
-    assert becomes_true(lambda: not list(cache.iterdir())), "the other process notices that this one has ended"
+    assert becomes_true(lambda: not list(cache.iterdir())), (
+        "the child process must delete its files when its parent has ended"
+    )
 
 
 def first_generation(directory: Path) -> Path:
-    """Writes a fine-tune as transformers 4 saves it: another vocabulary, and images whose last pixels fill no patch."""
+    """Writes a fine-tune as transformers 4 saves it: another vocabulary, and patches that do not fill the image."""
     config = replace(PATCH_14, vision=replace(PATCH_14.vision, image_size=(100, 100)))
     write_checkpoint(directory, config)
     train_vocabulary(directory / "spiece.model", vocab_size=310)
@@ -216,7 +220,7 @@ def first_generation(directory: Path) -> Path:
 
 
 def second_generation(directory: Path) -> Path:
-    """Writes a SigLIP 2 as transformers 5 saves it: bfloat16 shards, no SentencePiece, a nested image processor."""
+    """Writes a SigLIP 2 as transformers 5 saves it: bfloat16 shards, no SentencePiece file, nested image processor."""
     write_checkpoint(directory, PATCH_14, rules=SIGLIP_2)
     split_into_shards(directory, ml_dtypes.bfloat16)
     (directory / "tokenizer.model").unlink()
@@ -228,7 +232,7 @@ def second_generation(directory: Path) -> Path:
 
 
 def expected_logits(directory: Path, photo: Image.Image, prompts: list[str]) -> np.ndarray:
-    """Returns the logits by the plain recipe of a generation, with pixels and pieces made here."""
+    """Returns the logits by the simple rules of a generation. Pixels and token ids are computed here."""
     model = load_model(None, directory)
     side, length = model.config.vision.image_size[0], model.config.text.context_length
     if (directory / "spiece.model").exists():
@@ -246,11 +250,15 @@ def expected_logits(directory: Path, photo: Image.Image, prompts: list[str]) -> 
 @pytest.mark.parametrize(
     ("write", "side", "rules"),
     [
-        (first_generation, 100, ("bicubic", "pieces of spiece.model; </s>; padded with </s>")),
-        (second_generation, 448, ("bilinear", "lower case; pieces of tokenizer.json; <eos>; padded with <pad>")),
+        (first_generation, 100, ("bicubic", "pieces of spiece.model; ends with </s>; padded with </s>")),
+        (
+            second_generation,
+            448,
+            ("bilinear", "lower case; pieces of tokenizer.json; ends with <eos>; padded with <pad>"),
+        ),
     ],
 )
-def test_a_fine_tune_serves_by_its_directory_alone(write, side, rules, tmp_path):
+def test_a_fine_tune_is_served_from_its_directory(write, side, rules, tmp_path):
     directory = write(tmp_path / "tuned")
     photo, labels = Image.fromarray(photos()["noise 480 x 640"]), ["Cat", "red Car", "tortoise"]
     file = io.BytesIO()
@@ -259,12 +267,12 @@ def test_a_fine_tune_serves_by_its_directory_alone(write, side, rules, tmp_path)
     with served(tmp_path / "log", environment | {"SIGLIP_WEIGHTS": str(directory)}) as client:
         while startup(client)[0] == 503:
             pass
-        answer = client.post("/classify", files={"image": file.getvalue()}, data={"labels": labels}).json()
+        result = client.post("/classify", files={"image": file.getvalue()}, data={"labels": labels}).json()
         info = client.get("/info").json()
-    found = {score["label"]: score["logit"] for score in answer["scores"]}
+    found = {score["label"]: score["logit"] for score in result["scores"]}
     expected = expected_logits(directory, photo, [f"This is a photo of {label}." for label in labels])
     np.testing.assert_allclose([found[label] for label in labels], expected, rtol=0, atol=1e-3)
-    assert answer["model"] == {"variant": "custom", "weights": "tuned"}
+    assert result["model"] == {"variant": "custom", "weights": "tuned"}
     assert f"squashed to {side} x {side} by Pillow's antialiased {rules[0]} " in info["preprocessing"]
     assert info["canonicalisation"].endswith(rules[1])
     assert info["context_length"] == 24
