@@ -1,4 +1,4 @@
-# Every target installs what it needs. Only Python 3.11 and make must be installed before.
+# Every target installs what it needs. Only Python 3.11 or 3.12 and make must be installed before.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 # tensorflow-cpu is half the download, but exists only for Linux and Windows on x86.
