@@ -5,6 +5,8 @@ antialiased filter on uint8: bicubic for SigLIP 1, bilinear for SigLIP 2. Filter
 give other pixels. The tower itself scales the pixels to [-1, 1].
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -40,10 +42,37 @@ def as_image(rgb: ImageLike) -> Image.Image:
     return rgb
 
 
-def preprocessing(image_size: tuple[int, int], resample: int) -> str:
-    """Returns a description of the preprocessing, for `/info`."""
-    height, width = image_size
-    return (
-        f"whole image squashed to {height} x {width} by Pillow's antialiased {FILTERS[resample]} on uint8, "
-        "then x / 127.5 - 1"
-    )
+@dataclass(frozen=True)
+class Preprocessor:
+    """Prepares images for one checkpoint's image tower. It can be pickled, and needs neither Keras nor the checkpoint.
+
+    Attributes:
+        image_size: (H, W) of the tower's input in pixels.
+        resample: The filter, by Pillow's number.
+    """
+
+    image_size: tuple[int, int]
+    resample: int = BICUBIC
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a prepared image, which is uint8."""
+        return (*self.image_size, 3)
+
+    @property
+    def longest_side(self) -> int:
+        """The longest side of the tower's input in pixels."""
+        return max(self.image_size)
+
+    @property
+    def description(self) -> str:
+        """What is done to an image, in words."""
+        height, width = self.image_size
+        return (
+            f"whole image squashed to {height} x {width} by Pillow's antialiased {FILTERS[self.resample]} on uint8, "
+            "then x / 127.5 - 1"
+        )
+
+    def __call__(self, rgb: ImageLike) -> np.ndarray:
+        """Returns an image, [H, W, 3] uint8 or Pillow's, at the tower's size, [S, S, 3] uint8; see `resize`."""
+        return resize(rgb, self.image_size, self.resample)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from model.checkpoint.hf_config import read_config, read_tokenizer_rules
 from model.checkpoint.hf_image_processor import read_resample
 from model.checkpoint.hub import checkpoint_directory
-from model.preprocess import ImageLike, preprocessing, resize
+from model.preprocess import ImageLike, Preprocessor
 from model.text.tokenizer import SigLIPTokenizer
 
 
@@ -47,16 +47,11 @@ class SigLIPProcessor:
         name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
         directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
         config, rules = read_config(directory), read_tokenizer_rules(directory)
-        self.resample = read_resample(directory, config.vision.image_size, rules)
-        self.image_size = image_size or config.vision.image_size
+        resample = read_resample(directory, config.vision.image_size, rules)
+        self.preprocessor = Preprocessor(image_size or config.vision.image_size, resample)
         self.tokenizer = SigLIPTokenizer(
             rules.vocabulary(directory), config.text.context_length, config.text.vocab_size, rules
         )
-
-    @property
-    def preprocessing(self) -> str:
-        """A description of the preprocessing, for `/info`."""
-        return preprocessing(self.image_size, self.resample)
 
     def __call__(
         self,
@@ -93,8 +88,8 @@ class SigLIPProcessor:
 
     def pixels(self, rgb: Iterable[ImageLike]) -> np.ndarray:
         """Returns the images resized to the tower's input size, [B, H, W, 3] uint8."""
-        resized = [resize(image, self.image_size, self.resample) for image in rgb]
-        return np.stack(resized) if resized else np.empty((0, *self.image_size, 3), np.uint8)
+        resized = [self.preprocessor(image) for image in rgb]
+        return np.stack(resized) if resized else np.empty((0, *self.preprocessor.shape), np.uint8)
 
 
 def as_batch(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:

@@ -158,7 +158,7 @@ def logits(fact: Fact, model: SigLIP, processor: SigLIPProcessor, images: Mappin
     rgb: ImageLike = read_image(images[fact["image"]])
     if fact.get("resize") == "bilinear":
         # The processor does not change an image that has the right size already.
-        rgb = bilinear(np.asarray(rgb), processor.image_size)
+        rgb = bilinear(np.asarray(rgb), processor.preprocessor.image_size)
     inputs = processor(text=fact["texts"], images=rgb)
     (row,) = np.asarray(model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"])
     return np.asarray(row)

@@ -142,7 +142,7 @@ def save_checkpoint(
         dtype: The type of the tensors in the file, "float32" or "float16".
         tokenizer: If given, its vocabulary and the text and image settings are written too: the model does not contain
             them, and `SigLIPProcessor` and the service need them.
-        resample: The filter for resizing images, as `SigLIPProcessor.resample`; None is the default of the tokenizer's
+        resample: The filter for resizing images, as in `Preprocessor`; None is the default of the tokenizer's
             generation. Ignored without a tokenizer.
 
     Raises:

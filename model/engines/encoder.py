@@ -13,7 +13,7 @@ import numpy as np
 from model.checkpoint.hf_config import read_config_of
 from model.checkpoint.safetensors_files import fingerprint
 from model.config import CheckpointError, EncoderInfo
-from model.preprocess import ImageLike, resize
+from model.preprocess import Preprocessor
 from model.processor import SigLIPProcessor
 from model.published import EMBEDDED, choose_weights, variant_of
 
@@ -88,9 +88,10 @@ class Encoder(ABC):
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""
 
-    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
-        """Returns an image, [H, W, 3] uint8 or Pillow's, at the tower's size, [S, S, 3] uint8."""
-        return resize(rgb, self.info.image_size, self.processor.resample)
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """Converts an image, [H, W, 3] uint8 or Pillow's, to the tower's input, [S, S, 3] uint8."""
+        return self.processor.preprocessor
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """Returns token ids, [K, L] int32."""
@@ -147,7 +148,7 @@ def checkpoint_info(
         dtype=dtype,
         device=device,
         engine=engine,
-        preprocessing=processor.preprocessing,
+        preprocessing=processor.preprocessor.description,
         canonicalisation=processor.tokenizer.canonicalisation,
     )
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from model.config import CheckpointError, EncoderInfo
 from model.engines import self_test
-from model.engines.cpu import available_cpus, has_avx2_only
 from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, in_parts, rows_at_once
+from model.engines.machine import available_cpus, has_avx2_only
 from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
 

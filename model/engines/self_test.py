@@ -66,7 +66,7 @@ def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> 
 
 def test_inputs(encoder: Encoder) -> dict[str, np.ndarray]:
     """Returns prepared `images` [3, S, S, 3], three so that their batch is padded to four, and `token_ids` [K, L]."""
-    pixels = encoder.prepare_image(test_image())
+    pixels = encoder.preprocessor(test_image())
     return {"images": np.stack([pixels, pixels[::-1], 255 - pixels]), "token_ids": encoder.prepare_text(TEXTS)}
 
 
@@ -134,7 +134,7 @@ def compare(encoder: Encoder, both: str, found: np.ndarray, expected: np.ndarray
 
 def answers(encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
     """Returns the results of every stage for the test image and texts, as JSON values."""
-    pixels, token_ids = encoder.prepare_image(test_image()), encoder.prepare_text(texts)
+    pixels, token_ids = encoder.preprocessor(test_image()), encoder.prepare_text(texts)
     text_embeddings = np.concatenate([encoder.encode_texts(row[None]) for row in token_ids])
     return {
         "sha256": encoder.info.sha256,

@@ -18,8 +18,8 @@ from model.checkpoint.tensor_table import tensor_table
 from model.checkpoint.weights import model_from_checkpoint
 from model.config import EncoderInfo
 from model.engines import self_test
-from model.engines.cpu import available_cpus
 from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, in_parts, rows_at_once
+from model.engines.machine import available_cpus
 from model.network.siglip import SigLIP
 from model.processor import SigLIPProcessor
 

@@ -1,10 +1,12 @@
 """Preprocessed pixels, bit-equal to the stored reference."""
 
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from model.preprocess import BICUBIC, BILINEAR, preprocessing, resize
+from model.preprocess import BICUBIC, BILINEAR, Preprocessor, resize
 from tests.golden.cases import HERE, photos
 
 STORED = {BICUBIC: np.load(HERE / "pixels.npz"), BILINEAR: np.load(HERE / "pixels_bilinear.npz")}
@@ -30,7 +32,9 @@ def test_a_pillow_image_that_is_not_rgb_is_refused(mode):
 
 @pytest.mark.parametrize(("resample", "words"), [(BICUBIC, "antialiased bicubic"), (BILINEAR, "antialiased bilinear")])
 def test_preprocessing_describes_the_resize_in_words(resample, words):
-    assert preprocessing((24, 32), resample).startswith(f"whole image squashed to 24 x 32 by Pillow's {words} on uint8")
+    preprocessor = pickle.loads(pickle.dumps(Preprocessor((24, 32), resample)))  # noqa: S301 (our own, as for a worker process)
+    assert (preprocessor.shape, preprocessor.longest_side) == ((24, 32, 3), 32)
+    assert preprocessor.description.startswith(f"whole image squashed to 24 x 32 by Pillow's {words} on uint8")
 
 
 def test_the_whole_image_is_resized_even_to_a_size_that_is_not_square():

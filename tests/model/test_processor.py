@@ -18,7 +18,7 @@ def processor(checkpoint) -> SigLIPProcessor:
 
 
 def test_image_size_and_context_length_come_from_the_checkpoint(processor, checkpoint):
-    assert processor.image_size == (32, 32)
+    assert processor.preprocessor.image_size == (32, 32)
     assert processor(text="a cat")["input_ids"].shape == (1, 16)
     assert SigLIPProcessor(weights=str(checkpoint), image_size=(8, 24))(images=RGB)["images"].shape == (1, 8, 24, 3)
 

@@ -58,7 +58,7 @@ def test_a_siglip_2_name_is_loaded_from_the_files_of_its_hub_id(checkpoint_2, tm
     answer = offline(
         "from model import SigLIPProcessor\n"
         "processor = SigLIPProcessor('SigLIP2GiantOptP16')\n"
-        "print(processor.resample, processor(text='A CAT')['input_ids'][0, -2:])",
+        "print(processor.preprocessor.resample, processor(text='A CAT')['input_ids'][0, -2:])",
         tmp_path,
     )
     assert answer.stdout == "2 [0 0]\n", answer.stderr

@@ -86,9 +86,9 @@ def test_a_saved_siglip_2_keeps_its_tokenizer_and_filter(checkpoint_2, tmp_path)
     save_checkpoint(model, tmp_path / "saved", tokenizer=processor.tokenizer)
     assert {path.name for path in (tmp_path / "saved").iterdir()} == {path.name for path in checkpoint_2.iterdir()}
     again = SigLIPProcessor(weights=tmp_path / "saved")
-    assert (again.tokenizer.rules, again.resample) == (processor.tokenizer.rules, BILINEAR)
+    assert (again.tokenizer.rules, again.preprocessor.resample) == (processor.tokenizer.rules, BILINEAR)
     save_checkpoint(model, tmp_path / "saved", tokenizer=processor.tokenizer, resample=BICUBIC)
-    assert SigLIPProcessor(weights=tmp_path / "saved").resample == BICUBIC
+    assert SigLIPProcessor(weights=tmp_path / "saved").preprocessor.resample == BICUBIC
 
 
 def test_without_a_tokenizer_only_config_and_tensors_are_written(tmp_path):

@@ -51,7 +51,7 @@ def test_max_batch_0_is_refused(checkpoint):
 
 
 def test_prepared_images_and_texts_have_the_shapes_of_the_checkpoint(any_encoder):
-    assert any_encoder.prepare_image(np.zeros((7, 9, 3), np.uint8)).shape == (32, 32, 3)
+    assert any_encoder.preprocessor(np.zeros((7, 9, 3), np.uint8)).shape == (32, 32, 3)
     assert any_encoder.prepare_text(["a cat", ""]).shape == (2, 16)
 
 

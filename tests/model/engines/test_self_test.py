@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from model.checkpoint.tensor_table import tensor_table
 from model.checkpoint.variants import load_model
@@ -15,6 +14,7 @@ from model.engines.encoder import Encoder
 from model.engines.load import load_encoder
 from model.engines.self_test import GOLDEN, SelfTestFailed
 from model.engines.tensorflow_encoder import TensorFlowEncoder
+from model.preprocess import BILINEAR, Preprocessor
 from model.published import EMBEDDED
 from tests.model.conftest import VOCABULARY, small_weights
 
@@ -35,9 +35,9 @@ class FaultyEncoder:
 
 
 class OtherFilter(FaultyEncoder):
-    def prepare_image(self, rgb):
-        height, width = self.info.image_size
-        return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+    @property
+    def preprocessor(self):
+        return Preprocessor(self.info.image_size, BILINEAR)
 
 
 class CaseSensitive(FaultyEncoder):

@@ -1,10 +1,10 @@
-"""The number of CPUs that a container may use, and their instruction sets."""
+"""The CPUs and the memory that a container may use, and the instruction sets."""
 
 import os
 
 import pytest
 
-from model.engines.cpu import available_cpus, has_avx2_only, has_int8_dot_product, quota
+from model.engines.machine import available_cpus, has_avx2_only, has_int8_dot_product, memory_limit_bytes, quota
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -32,6 +32,29 @@ def test_the_quota_of_a_container_is_rounded_up_to_whole_cpus(files, expected, t
 def test_available_cpus_is_limited_by_quota_and_affinity(given, expected, tmp_path):
     (tmp_path / "cpu.max").write_text(given)
     assert available_cpus(tmp_path) == expected
+
+
+MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"memory.max": "4294967296\n", "meminfo": MEMINFO}, 4_294_967_296),
+        ({"memory.max": "max\n", "meminfo": MEMINFO}, 16_384_000_000),
+        ({"memory/memory.limit_in_bytes": "2147483648\n", "meminfo": MEMINFO}, 2_147_483_648),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n", "meminfo": MEMINFO}, 16_384_000_000),
+        ({"meminfo": MEMINFO}, 16_384_000_000),
+        ({"memory.max": "4294967296\n"}, 4_294_967_296),
+        ({"memory.max": "no number", "meminfo": "no memory"}, None),
+        ({}, None),
+    ],
+)
+def test_the_memory_limit_is_the_containers_or_the_machines(files, expected, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert memory_limit_bytes(tmp_path, tmp_path / "meminfo") == expected
 
 
 def test_a_process_pinned_to_one_cpu_has_one(tmp_path):

@@ -1,9 +1,10 @@
-"""How many CPUs this process may use, which in a container may be fewer than the machine has, and what they support."""
+"""What this process may use of the machine, which in a container may be only a part: CPUs and memory."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-CGROUP, CPUINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo")
+CGROUP, CPUINFO, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo"), Path("/proc/meminfo")
 # Linux's names for int8 dot-product instructions: VNNI on x86, the dot product on Arm.
 INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
@@ -38,6 +39,29 @@ def quota(cgroup: Path) -> int | None:
         return -(-int(given) // int(period)) if given != "max" and int(given) > 0 else None
     except (OSError, ValueError):  # another operating system, or one that hides its limits
         return None
+
+
+def memory_limit_bytes(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int | None:
+    """Returns the container's memory limit, or the machine's memory if it is less, or None if neither is known.
+
+    | file                                            | content              | limit                   |
+    |-------------------------------------------------|----------------------|-------------------------|
+    | `memory.max`                                    | `4294967296`         | 4,294,967,296           |
+    | `memory.max`                                    | `max`                | the machine's memory    |
+    | `memory/memory.limit_in_bytes` (cgroup 1)       | `9223372036854771712` | the machine's memory   |
+
+    Args:
+        cgroup: The folder where the system shows the container's limits.
+        meminfo: The file where the system shows the machine's memory.
+    """
+    limits = []
+    for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limits.append(int(path.read_text(encoding="ascii")))
+    with suppress(OSError, ValueError):
+        _, kilobytes, *_ = meminfo.read_text(encoding="ascii").split()
+        limits.append(1024 * int(kilobytes))
+    return min(limits, default=None)
 
 
 def has_int8_dot_product(cpuinfo: Path = CPUINFO) -> bool:
