@@ -7,6 +7,11 @@ const NOTES = {
   alpha_composited_on_white: "transparency shown on white",
   reduced_from_16_bit: "reduced from 16 bits",
   converted_from_cmyk: "converted from CMYK",
+  converted_from_icc: "colours converted to sRGB",
+  converted_from_cicp: "colours converted to sRGB",
+  tone_mapped: "HDR: the brightest parts are white",
+  colour_profile_ignored: "unusable colour profile ignored",
+  blank_frame: "the frame is blank",
 };
 
 export class Card {

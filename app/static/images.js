@@ -40,6 +40,24 @@ export function enableImageInput(onImages, onProblem) {
     document.body.classList.remove("dragging");
     if (event.dataTransfer.files.length === 0) return;
     event.preventDefault();
-    take(event.dataTransfer.files);
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    if (entries.some(({ isDirectory }) => isDirectory)) {
+      Promise.all(entries.map(filesBelow)).then((files) => take(files.flat()), onProblem);
+    } else {
+      take(event.dataTransfer.files);
+    }
   });
+}
+
+/** Returns a dropped file, or all files below a dropped folder except hidden ones. */
+async function filesBelow(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const reader = entry.createReader();
+  const files = [];
+  for (;;) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // some at a time
+    if (entries.length === 0) return files;
+    const shown = entries.filter(({ name }) => !name.startsWith("."));
+    files.push(...(await Promise.all(shown.map(filesBelow))).flat());
+  }
 }

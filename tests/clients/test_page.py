@@ -392,6 +392,21 @@ def test_images_can_be_dropped_anywhere(page: Page) -> None:
     expect(page.locator(".dragging")).to_have_count(0)
 
 
+def test_a_dropped_folder_shows_every_file_in_it_and_says_which_is_not_an_image(page: Page, tmp_path: Path) -> None:
+    for name, content in {"cat.png": sample("cat"), "more/car.png": sample("car"), "more/notes.txt": b"hello"}.items():
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(content)
+    (tmp_path / "photos/.hidden.png").write_bytes(sample("dog"))
+    browser = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(tmp_path / "photos")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 200, "data": data})
+    wait_until_done(page)
+    assert sorted(page.locator(".card h3").all_text_contents()) == ["car.png", "cat.png", "notes.txt"]
+    expect(page.locator(".card", has_text="notes.txt")).to_contain_text("not an image in an accepted format")
+    expect(page.locator(".card", has_text="cat.png").locator("tbody tr")).to_have_count(6)
+
+
 def test_the_bytes_of_images_are_released_after_they_are_shown(visit: Visit, service: httpx.Client) -> None:
     page = visit(str(service.base_url), failures=["ERR_FILE_NOT_FOUND"])
     pick_sample(page, "cat")
