@@ -13,11 +13,13 @@ FROM ${PYTHON_IMAGE} AS build
 ARG FLAVOUR=cpu
 # true adds OpenTelemetry, which sends traces to the address in the OTEL_EXPORTER_OTLP_* variables
 ARG TRACING=false
+# true adds imagecodecs, for JPEG XL and rare compressions of TIFF
+ARG CODECS=false
 # true adds the engine OpenVINO, which SIGLIP_ENGINE=openvino selects
 ARG OPENVINO=false
 ENV PATH=/opt/siglip/bin:$PATH
 WORKDIR /build
-COPY requirements.txt requirements-gpu.txt requirements-otel.txt requirements-openvino.txt ./
+COPY requirements.txt requirements-gpu.txt requirements-codecs.txt requirements-otel.txt requirements-openvino.txt ./
 # pip stays outside the environment that is shipped. tensorflow-cpu is half the size, but exists only for x86_64.
 # TensorFlow's headers (287 MB) and libclang (62 MB) are removed: only compiling against it needs them.
 RUN set -eu; \
@@ -31,6 +33,11 @@ RUN set -eu; \
         true) echo '-r requirements-otel.txt' >> wanted.txt ;; \
         false) ;; \
         *) echo "TRACING is true or false. Received: $TRACING" >&2; exit 1 ;; \
+    esac; \
+    case "$CODECS" in \
+        true) echo '-r requirements-codecs.txt' >> wanted.txt ;; \
+        false) ;; \
+        *) echo "CODECS is true or false. Received: $CODECS" >&2; exit 1 ;; \
     esac; \
     case "$OPENVINO" in \
         true) echo '-r requirements-openvino.txt' >> wanted.txt ;; \

@@ -1,5 +1,6 @@
 """`python -m app`: makes the process ready, then runs the command line in `app.cli.command_line`."""
 
+import atexit
 import os
 import signal
 import sys
@@ -28,7 +29,9 @@ def run() -> None:
     if status := main():
         with suppress(OSError):
             sys.stdout.flush()
-        os._exit(status)  # the interpreter would wait for threads that still decode, or wait for a service
+        # The interpreter would wait for threads that wait for a service. The exit functions remove temporary files.
+        atexit._run_exitfuncs()
+        os._exit(status)
 
 
 if __name__ == "__main__":

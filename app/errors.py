@@ -12,6 +12,8 @@
     ├── ImageTooLarge          413 image_too_large
     ├── UnsupportedMediaType   415 unsupported_media_type
     ├── InvalidImage           422 invalid_image
+    ├── ImageTooExpensive      422 image_too_expensive
+    ├── DecoderFailed          422 decoder_failed
     ├── InvalidLabels          422 invalid_labels
     ├── InvalidTemplate        422 invalid_template
     ├── Overloaded             429 overloaded
@@ -122,6 +124,14 @@ class InvalidImage(ServiceError):
     code, status, title = "invalid_image", 422, "The image cannot be decoded"
 
 
+class ImageTooExpensive(ServiceError):
+    code, status, title = "image_too_expensive", 422, "The image takes too much memory or time to decode"
+
+
+class DecoderFailed(ServiceError):
+    code, status, title = "decoder_failed", 422, "The decoder has crashed on this image"
+
+
 class InvalidLabels(ServiceError):
     code, status, title = "invalid_labels", 422, "The labels cannot be used"
 
@@ -158,6 +168,9 @@ class Draining(ServiceError):
 class DeadlineExceeded(ServiceError):
     code, status, title = "deadline_exceeded", 504, "The request took too long"
 
+
+# What an image file may cause.
+IMAGE_ERRORS = (UnsupportedMediaType, ImageTooLarge, InvalidImage, ImageTooExpensive, DecoderFailed)
 
 # What every API that takes a body may answer.
 BODY_ERRORS = (

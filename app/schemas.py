@@ -32,6 +32,8 @@ SCORES = [
 Texts = Annotated[list[str], Field(fail_fast=True)]
 Base64 = Annotated[str, Field(description="The image file as standard base64, without a `data:` prefix.")]
 
+Frame = Annotated[int, Field(ge=0, description="The frame or page of each image file, counted from 0.")]
+
 
 def example(value: Any) -> ConfigDict:
     """Returns the configuration of a schema with an example."""
@@ -62,6 +64,7 @@ class ClassifyOptions(Sent):
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
     ] = None
     top_k: Annotated[int | None, Field(ge=1, description="Return only this many labels, the best first.")] = None
+    frame: Frame = 0
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="Return only labels whose sigmoid is at least this.")
     ] = None
@@ -110,7 +113,9 @@ class BatchForm(ClassifyOptions):
 
 
 class EmbedImageOptions(Sent):
-    """An image to embed has no options."""
+    """Everything in a request to embed an image except the image."""
+
+    frame: Frame = 0
 
 
 class EmbedImageBody(EmbedImageOptions):

@@ -99,6 +99,18 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
+    color_profiles: Literal["convert", "ignore"] = Field(
+        default="convert",
+        description="convert (colours as the file's profile describes them, as a viewer shows them), or ignore",
+    )
+    decode_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="processes that decode images; default: one per CPU, in at most half of the memory limit",
+    )
+    decode_memory_bytes: int = Field(
+        default=1_000_000_000, ge=50_000_000, description="memory that a decode process may use for an image, in bytes"
+    )
     reduce_jpegs: bool = Field(
         default=False,
         description="decode large JPEGs at a reduced size: faster, slightly different scores; see docs/speed.md",

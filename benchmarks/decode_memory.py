@@ -71,11 +71,12 @@ def write(name: str, path: str) -> None:
 
 def decode(path: str) -> None:
     """Decodes the file and prints the cost as JSON."""
-    from app import images
+    from app.images.decode import DecodeOptions
+    from app.images.decode import decode as decode_file
 
     data = Path(path).read_bytes()
     before_bytes, start_s = resident_bytes("VmRSS"), time.perf_counter()
-    image = images.decode(data, WIDTH * HEIGHT)
+    image = decode_file(data, DecodeOptions(WIDTH * HEIGHT))
     seconds = time.perf_counter() - start_s
     peak_bytes = resident_bytes("VmHWM") - before_bytes
     shape = [image.rgb.height, image.rgb.width, 3]

@@ -21,7 +21,7 @@ from app.errors import (
     ServiceError,
 )
 from app.http.connection import MAX_HEAD_BYTES
-from app.images import MAX_FRAMES, MAX_SIDE_PIXELS
+from app.images.raster import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.observability.metrics import MODEL, Metrics
@@ -45,7 +45,9 @@ WHEN = {
     "body_too_large": "the body has more than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
     "image_too_large": "too many pixels or frames, or a side is too long; read from the header before decoding",
     "unsupported_media_type": "the content type, a compressed body, or the image format is not supported",
-    "invalid_image": "the image is truncated, damaged, empty, or not base64",
+    "invalid_image": "the image is truncated, damaged, empty or not base64, lacks the frame, or its range is unknown",
+    "image_too_expensive": "decoding needs more than `SIGLIP_DECODE_MEMORY_BYTES`, 10 s of CPU time or 30 s",
+    "decoder_failed": "the decoder crashes on the image, also at a second attempt in a new process",
     "invalid_labels": "no labels, too many labels, or a label is empty or too long",
     "invalid_template": "no templates, too many templates, or a template is too long or has no `{}`",
     "overloaded": "the queue has too many images or bytes; `Retry-After` says when to try again",

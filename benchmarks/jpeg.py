@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from app import images
-from app.inference.image_input import OVERSAMPLING
+from app.images.decode import DecodeOptions, decode
+from app.images.prepare import OVERSAMPLING
 from benchmarks.machine import machine, versions
 from model.engines.encoder import Encoder
 from model.engines.load import load_encoder
@@ -74,12 +74,13 @@ def drawn(image: Image.Image) -> bytes:
 
 def full(data: bytes, side: int) -> np.ndarray:
     """Returns the tower's input, decoded at full scale."""
-    return resize(images.decode(data, MAX_PIXELS).rgb, (side, side))
+    return resize(decode(data, DecodeOptions(MAX_PIXELS)).rgb, (side, side))
 
 
 def reduced(data: bytes, side: int) -> np.ndarray:
     """Returns the tower's input, decoded at a reduced scale as the service does with SIGLIP_REDUCE_JPEGS."""
-    return resize(images.decode(data, MAX_PIXELS, least_side=OVERSAMPLING * side).rgb, (side, side))
+    options = DecodeOptions(MAX_PIXELS, least_side=OVERSAMPLING * side)
+    return resize(decode(data, options).rgb, (side, side))
 
 
 def plain(data: bytes, side: int) -> np.ndarray:

@@ -28,13 +28,13 @@ from keras import ops
 from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from app import images
+from app.images.decode import DecodeOptions, decode
 from benchmarks.bare_tower import Tower
 from benchmarks.clients import new_image
 from benchmarks.machine import machine, versions
 from benchmarks.service import environment
-from model.engines.cpu import available_cpus, has_avx2_only
 from model.engines.load import load_encoder
+from model.engines.machine import available_cpus, has_avx2_only
 from model.engines.openvino_cache import TOWERS
 from model.engines.openvino_encoder import SETTINGS, OpenVINOEncoder, unfuse_gelu
 from model.engines.tensorflow_encoder import TensorFlowEncoder
@@ -147,7 +147,7 @@ def decoders(size: tuple[int, int]) -> tuple[bytes, dict[str, Way]]:
     Image.open(BytesIO(new_image())).resize(size).save(file, "JPEG", quality=90)
     to = (224, 224)
     return file.getvalue(), {
-        PILLOW: lambda jpeg: resize(images.decode(jpeg, size[0] * size[1]).rgb, to),
+        PILLOW: lambda jpeg: resize(decode(jpeg, DecodeOptions(size[0] * size[1])).rgb, to),
         "simplejpeg": lambda jpeg: resize(simplejpeg.decode_jpeg(jpeg), to),
         "TensorFlow's decoder": lambda jpeg: resize(tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE").numpy(), to),
     }

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from model.engines.cpu import has_int8_dot_product
+from model.engines.machine import has_int8_dot_product
 
 RESULTS = Path(__file__).parent / "results"
 

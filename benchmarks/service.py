@@ -20,14 +20,14 @@ ENGINES = {  # name in tables -> argument of `engine_settings`
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Yields the service's process and its address once it is ready, and ends it after the block.
+def running(checkout: Path = ROOT, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yields the process and the address of a checkout's service once it is ready, and ends it after the block.
 
     Requests may take 900 s. The canary never runs, because it would compute while another process is measured.
     """
     with tempfile.TemporaryDirectory() as folder:
         defaults = {"DATA_DIR": folder, "DRAIN_S": "0", "CANARY_S": "86400", "REQUEST_TIMEOUT_S": "900"}
-        process, address = launch(["app", "serve"], environment(**defaults | settings), " ready: ")
+        process, address = launch(["app", "serve"], environment(**defaults | settings), " ready: ", folder=checkout)
         try:
             yield process, address
         finally:
@@ -48,7 +48,11 @@ def engine_settings(path: str) -> dict[str, str]:
 
 
 def launch(
-    module: list[str], environment: dict[str, str], ready: str, on_line: Callable[[str], None] = lambda line: None
+    module: list[str],
+    environment: dict[str, str],
+    ready: str,
+    on_line: Callable[[str], None] = lambda line: None,
+    folder: Path = ROOT,
 ) -> tuple[subprocess.Popen[str], str]:
     """Starts a server and returns its process and its address once it has logged a line that contains `ready`.
 
@@ -57,7 +61,7 @@ def launch(
     process = subprocess.Popen(
         [sys.executable, "-m", *module],
         env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=ROOT,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

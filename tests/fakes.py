@@ -1,9 +1,17 @@
 """A fake encoder. Tests can compute each embedding from its input, so they detect swapped results."""
 
+import ctypes
 import hashlib
+import logging
+import os
+import signal
 import threading
+import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +47,99 @@ def embed(row: np.ndarray) -> np.ndarray:
     return (values / np.linalg.norm(values)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class MeanColour:
+    """Prepares an image as its mean colour, [S, S, 3] uint8, in a worker process."""
+
+    shape: ClassVar[tuple[int, ...]] = (SIDE, SIDE, 3)
+    longest_side: ClassVar[int] = SIDE
+
+    def __call__(self, rgb: ImageLike) -> np.ndarray:
+        mean = np.asarray(rgb).reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+        return np.broadcast_to(mean, self.shape).copy()
+
+
+@dataclass(frozen=True)
+class Recorder(MeanColour):
+    """Records the size of each image as an empty file: a worker can tell nobody else, and may not write."""
+
+    folder: Path
+
+    def __call__(self, rgb: ImageLike) -> np.ndarray:
+        height, width = np.asarray(rgb).shape[:2]
+        (self.folder / f"{time.time_ns()}-{os.getpid()}-{width}x{height}").touch(exist_ok=False)
+        return super().__call__(rgb)
+
+    def sizes(self) -> list[str]:
+        """Returns the size of each image, in order."""
+        return [file.name.split("-")[-1] for file in sorted(self.folder.iterdir())]
+
+
+@dataclass(frozen=True)
+class Busy(MeanColour):
+    """Waits until a file exists."""
+
+    free: Path
+
+    def __call__(self, rgb: ImageLike) -> np.ndarray:
+        while not self.free.exists():
+            time.sleep(0.005)
+        return super().__call__(rgb)
+
+
+@dataclass(frozen=True)
+class Faulty(MeanColour):
+    """Calls a function when an image has a certain mean colour, as a decoder with a fault would do."""
+
+    fault: Callable[[], object]
+    colour: tuple[int, int, int]
+
+    def __call__(self, rgb: ImageLike) -> np.ndarray:
+        mean = super().__call__(rgb)
+        if tuple(mean[0, 0]) == self.colour:
+            self.fault()
+        return mean
+
+
+def segfault() -> None:
+    """Reads from address 0."""
+    ctypes.string_at(0)
+
+
+def sigkill() -> None:
+    """Ends the process, as the kernel does if the machine has no memory left."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def loop() -> None:
+    """Computes for ever."""
+    while True:
+        pass
+
+
+def sleep() -> None:
+    """Waits for ever."""
+    threading.Event().wait()
+
+
+def allocate() -> None:
+    """Takes ever more memory."""
+    taken = []
+    while True:
+        taken.append(bytes(10_000_000))
+
+
+def warn() -> None:
+    """Warns and logs, as libraries do about damaged files."""
+    warnings.warn("a damaged file", stacklevel=1)
+    logging.getLogger("tifffile").error("a damaged file")
+
+
+def raise_error() -> None:
+    """Raises an error that no reader of images raises."""
+    raise LookupError("a fault")
+
+
 @dataclass
 class FakeEncoder:
     """Records batch sizes and thread names. The `before_*` functions run first in a stage and may block or raise.
@@ -49,6 +150,7 @@ class FakeEncoder:
     before_batch: Callable[[], None] = lambda: None
     before_warm_up: Callable[[], None] = lambda: None
     before_self_test: Callable[[], None] = lambda: None
+    preprocessor: MeanColour = field(default_factory=MeanColour)
     info: EncoderInfo = INFO
     scale: float = SCALE
     bias: float = BIAS
@@ -63,11 +165,6 @@ class FakeEncoder:
     def self_test(self) -> None:
         self.threads.add(threading.current_thread().name)
         self.before_self_test()
-
-    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
-        """Returns the mean colour as [S, S, 3] uint8."""
-        mean = np.asarray(rgb).reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
-        return np.broadcast_to(mean, (SIDE, SIDE, 3)).copy()
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """Returns a digest of each text, [K, L] int32. Case is ignored, as in SigLIP."""
@@ -88,5 +185,5 @@ class FakeEncoder:
 
     def logit(self, rgb: ImageLike, prompt: str) -> float:
         """Returns the logit that the service must give for one image and one prompt."""
-        image = embed(self.prepare_image(rgb))
+        image = embed(self.preprocessor(rgb))
         return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias

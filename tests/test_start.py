@@ -26,7 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from model.checkpoint.variants import load_model
 from model.config import SigLIPConfig, TextConfig, VisionConfig
-from model.engines.cpu import has_int8_dot_product
+from model.engines.machine import has_int8_dot_product
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from model.text.tokenizer import SIGLIP_2
 from tests.golden.cases import HERE, photos

@@ -9,14 +9,13 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.client import Service
-from app.cli.files import NotAnImage, image_files
+from app.cli.files import image_files
 from app.cli.local import Result, embed_definition, results_of_model
 from app.cli.printing import CSV, JSON, TABLE, OutputFormat
 from app.cli.remote import results_of_service
 from app.cli.setting_flags import MODEL_FLAGS, add_setting_flags, given_flags
 from app.cli.silence import import_tensorflow
 from app.errors import ServiceError
-from app.images import FORMATS
 from app.inference.encoder import Encoder, load_encoder
 from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError, read_file
@@ -45,9 +44,9 @@ def make_parser() -> argparse.ArgumentParser:
         prog="siglip classify",
         allow_abbrev=False,
         usage="%(prog)s PATH... (--labels LABEL... | --labels-file FILE | --label-set NAME) [options]",
-        description="Scores labels for image files. Below a folder, every file counts whose content is an image; "
-        "hidden ones are skipped. Unreadable files are reported on stderr with the reason. The exit status is 1 if "
-        "there is such a file, and 2 if the command, a setting or a label is invalid.",
+        description="Scores labels for image files. For a folder, it scores all files below it; "
+        "hidden files are ignored. Files without scores are reported on stderr with the reason. The exit status is 1 "
+        "if there is such a file, and 2 if the command, a setting or a label is invalid.",
         epilog=f"The other settings of `siglip serve` apply too: {PREFIX}MAX_BATCH, {PREFIX}MAX_LABELS and so on. A "
         f"service that needs an API key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
     )
@@ -74,6 +73,9 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"only the N best labels of each image (default: {TOP_K_OF_TABLE} in the table, all in JSON and CSV)",
     )
     parser.add_argument("--threshold", type=float, metavar="P", help="only labels with a sigmoid of at least P")
+    parser.add_argument(
+        "--frame", type=int, default=0, metavar="N", help="the frame or page of each file, counted from 0 (default: 0)"
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object per image instead of a table")
     output.add_argument("--csv", action="store_true", help="print one CSV row per image and label instead of a table")
@@ -142,6 +144,7 @@ def classify_options(options: argparse.Namespace, definition: LabelSetDefinition
         "templates": definition.templates if definition else options.template,
         "top_k": top_k,
         "threshold": options.threshold,
+        "frame": options.frame,
     }
     return validated(ClassifyOptions, values, strict=True)
 
@@ -183,8 +186,8 @@ def loaded(load: Load, settings: Settings, on_stage: Callable[[str], None]) -> E
 
 
 def write(results: Iterable[Result], output: OutputFormat, bar: tqdm) -> int:
-    """Prints the result of each file. Returns 1 if an image has no scores, or if there is no image."""
-    scored = failed = skipped = 0
+    """Prints the result of each file. Returns 1 if a file has no scores."""
+    scored = failed = 0
     header = output.header
     for path, result in results:
         if isinstance(result, ScoredImage):
@@ -192,17 +195,12 @@ def write(results: Iterable[Result], output: OutputFormat, bar: tqdm) -> int:
             tqdm.write(header + output.rows(path, result), end="")
             header = ""
             sys.stdout.flush()  # for a program that reads along
-        elif isinstance(result, NotAnImage):
-            skipped += 1
         else:
             failed += 1
             tqdm.write(f"{printable(path)}: {result}", file=sys.stderr)
         bar.update()
     bar.close()
     sys.stdout.write(header)
-    if skipped:
-        accepted = ", ".join(form.name for form in FORMATS)
-        print(f"skipped, because they are not {accepted}: {skipped:,}", file=sys.stderr)
-    if failed or not scored:
+    if failed:
         print(f"without scores: {failed:,} of {scored + failed:,}", file=sys.stderr)
-    return FAILURE if failed or not scored else SUCCESS
+    return FAILURE if failed else SUCCESS

@@ -1,9 +1,10 @@
-"""Scores files without a service: decoded in threads ahead of the device, encoded in batches.
+"""Scores files without a service: decoded in worker processes ahead of the device, encoded in batches.
 
 It uses the service's own functions, so its scores are the service's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 
 import numpy as np
@@ -12,14 +13,14 @@ from app.cli import CommandError
 from app.cli.ahead import batches, map_ordered
 from app.cli.files import ImageFile, NotScored
 from app.errors import ServiceError
+from app.images.workers import PreparedImage
 from app.inference.encoder import Encoder
-from app.inference.image_input import PreparedImage, prepare_image
+from app.inference.image_input import make_workers
 from app.inference.scoring import prompt_means, scored_image
 from app.label_sets.definition import LabelSetDefinition
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
 from model import zero_shot
-from model.engines.cpu import available_cpus
 
 Result = tuple[str, ScoredImage | NotScored]
 
@@ -35,22 +36,23 @@ def results_of_model(
 
     def read(file: ImageFile) -> tuple[str, PreparedImage | NotScored]:
         try:
-            return file.path, prepare_image(file.read(), encoder, settings)
+            return file.path, workers.prepare(file.read(), options.frame)
         except NotScored as error:
             return file.path, error
         except ServiceError as error:
             return file.path, NotScored(error.detail)
 
-    images = map_ordered(read, files, threads=available_cpus(), ahead=2 * settings.max_batch)
-    for batch in batches(images, settings.max_batch):
-        pixels = [image.pixels for _, image in batch if isinstance(image, PreparedImage)]
-        embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())
-        for path, image in batch:
-            if isinstance(image, NotScored):
-                yield path, image
-                continue
-            scores = zero_shot.scores(next(embeddings), classes, encoder.scale, encoder.bias)
-            yield path, scored_image(image.facts, options.labels or [], scores, options)
+    with closing(make_workers(encoder.preprocessor, settings)) as workers:
+        images = map_ordered(read, files, threads=workers.processes, ahead=2 * settings.max_batch)
+        for batch in batches(images, settings.max_batch):
+            pixels = [image.pixels for _, image in batch if isinstance(image, PreparedImage)]
+            embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())
+            for path, image in batch:
+                if isinstance(image, NotScored):
+                    yield path, image
+                    continue
+                scores = zero_shot.scores(next(embeddings), classes, encoder.scale, encoder.bias)
+                yield path, scored_image(image.facts, options.labels or [], scores, options)
 
 
 def embed_definition(

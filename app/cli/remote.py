@@ -17,10 +17,8 @@ REQUESTS_AT_ONCE = 8
 IMAGE_ERRORS = {
     failure.code
     for failure in (
+        *errors.IMAGE_ERRORS,
         errors.BodyTooLarge,
-        errors.ImageTooLarge,
-        errors.UnsupportedMediaType,
-        errors.InvalidImage,
         errors.InternalError,
         errors.DeadlineExceeded,
     )
@@ -33,7 +31,7 @@ def results_of_service(service: Service, files: Iterable[ImageFile], options: Cl
     Raises:
         CommandError: The service does not respond, or refuses for a reason other than one image.
     """
-    fields = options.model_dump(exclude_none=True)
+    fields = options.model_dump(exclude_defaults=True)
     if options.labels is not None:
         fields["labels"] = json.dumps(options.labels)  # one field: 10,000 labels would be 10,000 parts
 

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.errors import Fault, ImageTooLarge, InternalError, InvalidImage, Overloaded, ServiceError, UnsupportedMediaType
+from app.errors import IMAGE_ERRORS, Fault, InternalError, Overloaded, ServiceError
+from app.images.workers import PreparedImage, Workers
 from app.inference.admission import Admission
 from app.inference.batcher import BatchFailed, QueueFull, Result
 from app.inference.cache import EmbeddingCache
 from app.inference.device import Queues
 from app.inference.encoder import Encoder
-from app.inference.image_input import EmbeddedImage, prepare_image, with_digest
+from app.inference.image_input import EmbeddedImage, file_bytes, with_digest
 from app.inference.scoring import prompt_means
 from app.inference.threads import Threads
 from app.observability.metrics import Metrics
@@ -45,6 +46,7 @@ class Embedder:
     Args:
         encoder: The encoder, warmed up and tested.
         queues: The queues in front of its towers.
+        workers: The processes that decode images.
         threads: The thread pools.
         settings: The service's settings.
         admission: Knows when a refused request should come again.
@@ -56,6 +58,7 @@ class Embedder:
         self,
         encoder: Encoder,
         queues: Queues,
+        workers: Workers,
         threads: Threads,
         settings: Settings,
         *,
@@ -65,6 +68,7 @@ class Embedder:
     ) -> None:
         self.encoder = encoder
         self._queues = queues
+        self._workers = workers
         self._threads = threads
         self._settings = settings
         self._admission = admission
@@ -79,21 +83,24 @@ class Embedder:
         metrics.text_cache.bytes.set_function(lambda: self._texts.bytes)
         metrics.image_cache.bytes.set_function(lambda: self._images.bytes)
 
-    async def embed_image(self, data: bytes | str, record: RequestRecord, pointer: str = "/image") -> EmbeddedImage:
+    async def embed_image(
+        self, data: bytes | str, record: RequestRecord, *, frame: int = 0, pointer: str = "/image"
+    ) -> EmbeddedImage:
         """Returns the embedding of an image file, given as its bytes or as base64.
 
         Args:
-            data: The file. A file that was embedded before is neither decoded nor computed again.
+            data: The file. A frame that was embedded before is neither decoded nor computed again.
             record: Gets the time of each stage.
+            frame: The frame or page, counted from 0.
             pointer: Where the file is in the request, for errors.
 
         Raises:
-            InvalidImage, ImageTooLarge, UnsupportedMediaType: It cannot be decoded.
+            ServiceError: It cannot be decoded; one of `IMAGE_ERRORS`.
             InternalError: The device failed.
         """
         try:
-            image = await self._find_image(data, record)
-        except (InvalidImage, ImageTooLarge, UnsupportedMediaType) as error:
+            image = await self._find_image(data, frame, record)
+        except IMAGE_ERRORS as error:
             self._metrics.decode_failures.labels(error.code).inc()
             # A new error: other requests may wait for the same file, and have it at another place.
             raise type(error)(error.detail, [Fault(pointer, error.detail)]) from error
@@ -101,13 +108,18 @@ class Embedder:
         return image
 
     async def embed_images(
-        self, files: Sequence[bytes | str], record: RequestRecord, pointer: str = "/images/{}"
+        self,
+        files: Sequence[bytes | str],
+        record: RequestRecord,
+        *,
+        frame: int = 0,
+        pointer: str = "/images/{}",
     ) -> list[EmbeddedImage | ServiceError]:
         """Returns the embedding of each image file, or the error of a file that cannot be used."""
 
         async def attempt(index: int) -> EmbeddedImage | ServiceError:
             try:
-                return await self.embed_image(files[index], record, pointer.format(index))
+                return await self.embed_image(files[index], record, frame=frame, pointer=pointer.format(index))
             except ServiceError as error:
                 return error
 
@@ -115,21 +127,25 @@ class Embedder:
             tasks = [group.create_task(attempt(index)) for index in range(len(files))]
         return [task.result() for task in tasks]
 
-    async def _find_image(self, data: bytes | str, record: RequestRecord) -> EmbeddedImage:
+    async def _find_image(self, data: bytes | str, frame: int, record: RequestRecord) -> EmbeddedImage:
         if not self._settings.image_cache_bytes:
-            return await self._compute_image(data)
+            return await self._compute_image(data, frame)
         on_loop = len(data) <= MAX_BYTES_ON_LOOP
         content, digest = with_digest(data) if on_loop else await self._threads.compute.run(with_digest, data)
 
         def compute(files: list[bytes]) -> list[asyncio.Future[EmbeddedImage]]:
-            return [asyncio.ensure_future(self._compute_image(one)) for one in files]
+            return [asyncio.ensure_future(self._compute_image(one, frame)) for one in files]
 
-        found = await self._images.get({digest: content}, compute)
+        key = b"%b %d %b" % (digest, frame, self._settings.color_profiles.encode())
+        found = await self._images.get({key: content}, compute)
         record.count(image_cache_hits=found.hits)
-        return found.results[digest]
+        return found.results[key]
 
-    async def _compute_image(self, data: bytes | str) -> EmbeddedImage:
-        image = await self._threads.decode.run(prepare_image, data, self.encoder, self._settings)
+    async def _compute_image(self, data: bytes | str, frame: int) -> EmbeddedImage:
+        def prepare() -> PreparedImage:
+            return self._workers.prepare(file_bytes(data), frame)
+
+        image = await self._threads.decode.run(prepare)
         self._metrics.preprocess_s.observe(image.decode_s)
         (future,) = self._queues.images.submit([image.pixels])
         try:

@@ -6,16 +6,16 @@ from typing import Protocol
 
 import numpy as np
 
+from app.images.prepare import Preprocessor
 from app.settings import Settings
 from model.config import EncoderInfo
-from model.engines.cpu import has_int8_dot_product
-from model.preprocess import ImageLike
+from model.engines.machine import has_int8_dot_product
 
 log = logging.getLogger("app")
 
 
 class Encoder(Protocol):
-    """The two towers on their device. `prepare_*` may run on any thread, everything else on the device thread only."""
+    """The two towers on their device. `prepare_text` may run on any thread, the others on the device thread only."""
 
     @property
     def info(self) -> EncoderInfo: ...
@@ -26,20 +26,21 @@ class Encoder(Protocol):
     @property
     def bias(self) -> float: ...
 
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """Converts images to rows of `encode_images`, in another process."""
+
     def warm_up(self) -> None:
         """Does what the first request would otherwise wait for, such as compiling every batch size."""
 
     def self_test(self) -> None:
         """Raises if known inputs do not give the expected embeddings."""
 
-    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
-        """[H, W, 3] uint8, or a Pillow image in RGB, to [S, S, 3] uint8."""
-
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """K texts to [K, L] int32."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
-        """[B, S, S, 3] uint8 to [B, E] float32, L2-normalised."""
+        """[B, *preprocessor.shape] uint8 to [B, E] float32, L2-normalised."""
 
     def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
         """[B, L] int32 to [B, E] float32, L2-normalised."""

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 from app.errors import Draining, NotReady
+from app.images.workers import Workers
 from app.inference.admission import Admission
 from app.inference.device import Device
 from app.inference.embedder import Embedder
 from app.inference.encoder import Encoder
+from app.inference.image_input import decode_workers, make_workers
 from app.inference.threads import Threads
 from app.observability.metrics import MODEL, Metrics
 from app.settings import Settings
@@ -19,7 +21,7 @@ READY, FAILED = "ready", "failed"
 
 
 class Engine:
-    """The device, the thread pools and, once it is loaded, the model.
+    """The device, the thread pools, the decode workers and, once it is loaded, the model.
 
     Args:
         settings: The service's settings.
@@ -37,7 +39,8 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._device = Device(metrics, settings.max_batch, settings.canary_s, on_death)
-        self._threads = Threads()
+        self._threads = Threads(decode_workers(settings))
+        self._workers: Workers | None = None
         self._embedder: Embedder | None = None
         metrics.queue_depth.set_function(lambda: admission.items)
         metrics.queue_bytes.set_function(lambda: admission.bytes)
@@ -59,9 +62,13 @@ class Engine:
             await self._device.call(encoder.warm_up)
             self.stage = "self-test"
             await self._device.call(encoder.self_test)
+            self.stage = "starting decode workers"
+            self._workers = workers = make_workers(encoder.preprocessor, self._settings, self._metrics.worker_exit)
+            await self._threads.compute.run(workers.start)
             embedder = Embedder(
                 encoder,
                 self._device.open(encoder),
+                workers,
                 self._threads,
                 self._settings,
                 admission=self.admission,
@@ -129,6 +136,8 @@ class Engine:
         return await self._threads.compute.run(function, *args, **kwargs)
 
     async def close(self) -> None:
-        """Ends the threads. It waits neither for a load in progress nor for a device that hangs."""
+        """Ends the threads and the workers. It waits neither for a load in progress nor for a device that hangs."""
         await self._device.close()
         self._threads.close()
+        if self._workers:
+            self._workers.close()

@@ -1,29 +1,19 @@
-"""One image, from the bytes of its file to what the image tower takes. For the service and the command line."""
+"""Image files as requests contain them, and the worker processes that prepare them for the image tower."""
 
 import binascii
 import hashlib
-import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from app import images
 from app.errors import InvalidImage
-from app.inference.encoder import Encoder
+from app.images.prepare import Preparation, Preprocessor
+from app.images.worker_process import Limits
+from app.images.workers import Workers
 from app.schemas import ImageFacts
 from app.settings import Settings
-
-# A JPEG that may be reduced is decoded at the smallest scale whose sides are at least this many times the tower's:
-# benchmarks/jpeg.py measures what that saves, and how close the embeddings stay.
-OVERSAMPLING = 2
-
-
-class PreparedImage(NamedTuple):
-    """The tower's input, [S, S, 3] uint8, and the facts for the response."""
-
-    pixels: np.ndarray
-    facts: ImageFacts
-    decode_s: float
+from model.engines.machine import available_cpus, memory_limit_bytes
 
 
 class EmbeddedImage(NamedTuple):
@@ -61,14 +51,21 @@ def with_digest(data: bytes | str) -> tuple[bytes, bytes]:
     return content, hashlib.sha256(content).digest()
 
 
-def prepare_image(data: bytes | str, encoder: Encoder, settings: Settings) -> PreparedImage:
-    """Returns a decoded and resized image. Call it in a thread.
+def decode_workers(settings: Settings) -> int:
+    """Returns the number of worker processes: what is set, or one per CPU, limited to half of the memory."""
+    if settings.decode_workers:
+        return settings.decode_workers
+    memory_bytes = memory_limit_bytes()
+    fit = available_cpus() if memory_bytes is None else memory_bytes // 2 // settings.decode_memory_bytes
+    return max(1, min(available_cpus(), fit))
 
-    Raises:
-        InvalidImage, ImageTooLarge, UnsupportedMediaType: It cannot be decoded.
-    """
-    started_s = time.perf_counter()
-    least_side = OVERSAMPLING * max(encoder.info.image_size) if settings.reduce_jpegs else None
-    decoded = images.decode(file_bytes(data), settings.max_image_pixels, least_side=least_side)
-    facts = ImageFacts(width=decoded.width, height=decoded.height, format=decoded.format, notes=decoded.notes)
-    return PreparedImage(encoder.prepare_image(decoded.rgb), facts, time.perf_counter() - started_s)
+
+def make_workers(
+    preprocessor: Preprocessor, settings: Settings, on_exit: Callable[[str], None] = lambda reason: None
+) -> Workers:
+    """Returns the worker processes, not yet started; see `Workers`."""
+    preparation = Preparation(
+        preprocessor, settings.max_image_pixels, settings.color_profiles == "convert", settings.reduce_jpegs
+    )
+    limits = Limits(settings.decode_memory_bytes)
+    return Workers(preparation, processes=decode_workers(settings), limits=limits, on_exit=on_exit)

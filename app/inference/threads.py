@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from model.engines.cpu import available_cpus
+from model.engines.machine import available_cpus
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,11 +67,12 @@ class ThreadPool:
 class Threads:
     """One pool for each kind of work, so that a short task, such as tokenising, does not wait for large images.
 
-    Each thread of `decode` may hold a decoded image, and more threads than CPUs would not be faster.
+    Args:
+        decodes: The number of images that are decoded at once. Each thread waits for one worker process.
     """
 
-    def __init__(self) -> None:
-        self.decode = ThreadPool(available_cpus(), "decode")
+    def __init__(self, decodes: int) -> None:
+        self.decode = ThreadPool(decodes, "decode")
         self.compute = ThreadPool(available_cpus(), "compute")
 
     def close(self) -> None:

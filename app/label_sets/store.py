@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound
+from app.images.decode import PIXEL_PIPELINE
 from app.inference.embedder import Embedder
 from app.inference.threads import ThreadPool
 from app.label_sets.definition import LabelSetDefinition
@@ -174,8 +175,8 @@ class LabelSets:
 
 
 def fingerprint(info: EncoderInfo) -> str:
-    """Returns a hash of everything that text embeddings depend on: the tensors, and how texts are tokenised."""
-    facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length))
+    """Returns a hash of what stored embeddings depend on: tensors, tokenising, and how images become pixels."""
+    facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length), str(PIXEL_PIPELINE))
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import warnings
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -56,6 +55,3 @@ def configure_logging(log_format: Literal["text", "json"] | None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
     # huggingface_hub's HTTP client logs every request at INFO, with the signed URLs of its storage.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    # Pillow's warnings about damaged files contain numbers of the file, and Python keeps each different text for ever.
-    # The filter is set once, here, and not for each decode: filters are global, and several threads decode at once.
-    warnings.filterwarnings("ignore", module=r"PIL\.")

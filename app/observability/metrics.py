@@ -14,13 +14,14 @@ from prometheus_client import disable_created_metrics as disable_created
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from app.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedMediaType
+from app.errors import IMAGE_ERRORS, ServiceError
 
 # Errors by which the service refuses a request, as opposed to errors in the request's content.
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
 DEPARTED = "departed"  # the client disconnected before its response
 OTHER = "other"
-UNDECODABLE = (InvalidImage.code, ImageTooLarge.code, UnsupportedMediaType.code)
+UNDECODABLE = tuple(error.code for error in IMAGE_ERRORS)
+WORKER_EXITS = ("crashed", "out_of_time")
 TOWERS = ("image", "text")
 MODEL = ("variant", "weights", "revision", "sha256", "dtype", "device", "engine")
 # The same as OpenTelemetry's http.server.request.duration.
@@ -61,6 +62,10 @@ class Metrics:
         self.decode_failures = started(
             Counter("siglip_image_decode_failures_total", "by `error_type`", ["reason"], registry=r), UNDECODABLE
         )
+        ended = "decode workers that crashed, or were ended because an image took too much time"
+        self.worker_exits = started(
+            Counter("siglip_decode_worker_exits_total", ended, ["reason"], registry=r), WORKER_EXITS
+        )
         self.batch_size = started(
             Histogram("siglip_batch_size", "rows computed together", ["tower"], buckets=ROWS, registry=r), TOWERS
         )
@@ -95,6 +100,10 @@ class Metrics:
         """Counts a response. `route` is a template and `method` a known one: both are labels."""
         self.requests.labels(route, method, status).inc()
         self.request_s.labels(route, method).observe(seconds)
+
+    def worker_exit(self, reason: str) -> None:
+        """Counts a decode worker that has ended, by a reason of `WORKER_EXITS`."""
+        self.worker_exits.labels(reason).inc()
 
     def model(self, facts: Mapping[str, str | None]) -> None:
         """Reports the loaded model, by the names in `MODEL`."""

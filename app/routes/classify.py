@@ -30,7 +30,7 @@ FAILURES = (*errors.BODY_ERRORS, errors.LabelSetNotFound, errors.InvalidLabels, 
 @router.post(
     "/classify",
     response_model=ClassifyResponse,
-    responses=problem_responses(*FAILURES, errors.ImageTooLarge, errors.InvalidImage),
+    responses=problem_responses(*FAILURES, *errors.IMAGE_ERRORS),
     openapi_extra=ONE_IMAGE.openapi(),
 )
 async def classify(request: Request) -> Response:
@@ -72,7 +72,8 @@ async def classify_batch(request: Request) -> Response:
 
     with scoring.engine.admission.permit(len(images)):
         classes, embedded = await together(
-            scoring.embed_classes(options), scoring.embedder.embed_images(images, scoring.record)
+            scoring.embed_classes(options),
+            scoring.embedder.embed_images(images, scoring.record, frame=options.frame),
         )
         text = await scoring.engine.in_thread(content)
     failed = sum(isinstance(image, ServiceError) for image in embedded)

@@ -25,7 +25,7 @@ IMAGE = Bodies(EmbedImageOptions, EmbedImageForm, EmbedImageBody)
 @router.post(
     "/image",
     response_model=EmbedResponse,
-    responses=problem_responses(*errors.BODY_ERRORS, errors.ImageTooLarge, errors.InvalidImage),
+    responses=problem_responses(*errors.BODY_ERRORS, *errors.IMAGE_ERRORS),
     openapi_extra=IMAGE.openapi(),
 )
 async def embed_image(request: Request) -> Response:
@@ -34,9 +34,9 @@ async def embed_image(request: Request) -> Response:
     Send a form, JSON with the image as base64, or the image itself.
     """
     scoring = Scoring(request)
-    (image,), _ = await read_request(request, IMAGE)
+    (image,), options = await read_request(request, IMAGE)
     with scoring.engine.admission.permit():
-        embedded = await scoring.embedder.embed_image(image, scoring.record)
+        embedded = await scoring.embedder.embed_image(image, scoring.record, frame=options.frame)
     return await embeddings_response(scoring, embedded.row[None])
 
 

@@ -21,7 +21,7 @@ from app.errors import InvalidRequest, NotReady
 from app.http.bodies import json_body, read_json
 from app.http.problems import problem_responses
 from app.routes.scoring import Scoring, remap_pointers
-from app.schemas import LABELS, PNG, SCORES, ClassifyOptions, ScoredImage, Sent, Texts, example
+from app.schemas import LABELS, PNG, SCORES, ClassifyOptions, Frame, ScoredImage, Sent, Texts, example
 
 router = APIRouter()
 
@@ -48,9 +48,10 @@ Base64 = Annotated[str, Field(description="The image file as standard base64.")]
 
 
 class Parameters(Sent):
-    """The labels and the template."""
+    """The labels, the template and, of our own, the frame."""
 
     candidate_labels: Labels = None
+    frame: Frame = 0
     hypothesis_template: Annotated[
         str | None, Field(description="A sentence with `{}` for the label. Default: `This is a photo of {}.`")
     ] = None
@@ -106,6 +107,7 @@ class HuggingFaceBody(Sent):
         return ClassifyOptions(
             labels=self._in_parameters if self._in_inputs is None else self._in_inputs,
             templates=None if template is None else [template],
+            frame=self.parameters.frame if self.parameters else 0,
         )
 
     @property
@@ -137,7 +139,7 @@ class HuggingFaceResponse(RootModel[list[LabelScore]]):
 ROUTE: dict[str, Any] = {
     "response_model": HuggingFaceResponse,
     "responses": problem_responses(
-        *errors.BODY_ERRORS, errors.InvalidLabels, errors.InvalidTemplate, errors.ImageTooLarge, errors.InvalidImage
+        *errors.BODY_ERRORS, errors.InvalidLabels, errors.InvalidTemplate, *errors.IMAGE_ERRORS
     ),
     "openapi_extra": json_body(HuggingFaceBody),
 }

@@ -7,9 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from app import __version__, images, labels
+from app import __version__, labels
 from app.errors import NotReady
 from app.http.problems import problem_responses
+from app.images.decode import PIXEL_PIPELINE
+from app.images.identify import ACCEPTED
+from app.images.raster import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.inference.engine import Engine
 from app.label_sets.store import MAX_LABEL_SETS
 from app.schemas import MODEL, example
@@ -59,6 +62,8 @@ class Info(EncoderInfo):
             "</s>; padded with </s>",
             "scale": 117.3308,
             "bias": -12.93244,
+            "pixel_pipeline": 2,
+            "color_profiles": "convert",
             "limits": {
                 "max_body_bytes": 20_000_000,
                 "max_image_pixels": 50_000_000,
@@ -79,6 +84,10 @@ class Info(EncoderInfo):
 
     scale: float
     bias: float
+    pixel_pipeline: Annotated[
+        int, Field(description="How files become pixels. It grows whenever the pixels of some file change.")
+    ]
+    color_profiles: Annotated[str, Field(description="convert, or ignore: what is done with colour profiles.")]
     limits: Limits
     version: str
 
@@ -92,8 +101,8 @@ async def info(request: Request) -> Info:
     limits = Limits(
         max_body_bytes=settings.max_body_bytes,
         max_image_pixels=settings.max_image_pixels,
-        max_side_pixels=images.MAX_SIDE_PIXELS,
-        max_frames=images.MAX_FRAMES,
+        max_side_pixels=MAX_SIDE_PIXELS,
+        max_frames=MAX_FRAMES,
         max_images=settings.max_images,
         max_labels=settings.max_labels,
         max_label_characters=labels.MAX_TEXT_CHARACTERS,
@@ -101,6 +110,14 @@ async def info(request: Request) -> Info:
         max_label_sets=MAX_LABEL_SETS,
         request_timeout_s=None if math.isinf(settings.request_timeout_s) else settings.request_timeout_s,
         max_templates=labels.MAX_TEMPLATES,
-        image_formats=[form.name for form in images.FORMATS],
+        image_formats=ACCEPTED,
     )
-    return Info(**asdict(encoder.info), scale=encoder.scale, bias=encoder.bias, limits=limits, version=__version__)
+    return Info(
+        **asdict(encoder.info),
+        scale=encoder.scale,
+        bias=encoder.bias,
+        pixel_pipeline=PIXEL_PIPELINE,
+        color_profiles=settings.color_profiles,
+        limits=limits,
+        version=__version__,
+    )

@@ -175,8 +175,7 @@ INFER: dict[str, Any] = {
             errors.NotFound,
             errors.InvalidLabels,
             errors.InvalidTemplate,
-            errors.ImageTooLarge,
-            errors.InvalidImage,
+            *errors.IMAGE_ERRORS,
         ),
     },
     "openapi_extra": INFER_BODY,
@@ -203,7 +202,12 @@ async def infer(request: Request, model: str) -> Response:
     with remap_pointers(places), scoring.engine.admission.permit(len(inference.images)):
         classes, images = await together(
             scoring.embed_classes(inference.options),
-            scoring.embedder.embed_images(inference.images, scoring.record, inference.pointer("image") + "/{}"),
+            scoring.embedder.embed_images(
+                inference.images,
+                scoring.record,
+                frame=inference.options.frame,
+                pointer=inference.pointer("image") + "/{}",
+            ),
         )
         scores = await in_thread(score_all, scoring, images, classes)
         content, json_bytes = await in_thread(write_response, inference.body, model, VERSION, scores)

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field
 
 from app.errors import InvalidRequest
-from app.schemas import LABELS, PNG, ClassifyOptions, Sent, Texts, example
+from app.schemas import LABELS, PNG, ClassifyOptions, Frame, Sent, Texts, example
 from app.validation import parse_json, validated
 
 HEADER = "Inference-Header-Content-Length"
@@ -64,8 +64,9 @@ class RequestedOutput(Sent):
 
 
 class RequestParameters(Sent):
-    """The form of outputs that do not have their own."""
+    """The form of outputs that do not have their own, and the frame of each image file."""
 
+    frame: Frame = 0
     binary_data_output: bool = False
 
 
@@ -172,7 +173,8 @@ def read_inference(content: bytes, header_bytes: int, max_elements: int) -> Infe
     if missing := [name for name in ("image", "labels") if name not in elements]:
         raise InvalidRequest.at("/inputs", f"inputs must have {missing[0]}")
     texts = {name: as_texts(elements[name], f"/inputs/{indices[name]}") for name in elements if name != "image"}
-    options = ClassifyOptions(labels=texts["labels"], templates=texts.get("templates"))
+    frame = body.parameters.frame if body.parameters else 0
+    options = ClassifyOptions(labels=texts["labels"], templates=texts.get("templates"), frame=frame)
     return Inference(list(elements["image"]), options, body, indices)
 
 

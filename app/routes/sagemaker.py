@@ -31,7 +31,7 @@ def either_body() -> dict[str, Any]:
 @router.post(
     "/invocations",
     response_model=ClassifyResponse | HuggingFaceResponse,
-    responses=problem_responses(*classify.FAILURES, errors.ImageTooLarge, errors.InvalidImage),
+    responses=problem_responses(*classify.FAILURES, *errors.IMAGE_ERRORS),
     openapi_extra=either_body(),
 )
 async def invocations(request: Request) -> Response:

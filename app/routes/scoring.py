@@ -67,7 +67,7 @@ class Scoring:
         """
         with self.engine.admission.permit():
             classes, embedded = await together(
-                self.embed_classes(options), self.embedder.embed_image(image, self.record)
+                self.embed_classes(options), self.embedder.embed_image(image, self.record, frame=options.frame)
             )
             scored = await self.engine.in_thread(self.score, embedded, classes, options)
             text = await self.engine.in_thread(content, scored)

@@ -120,7 +120,9 @@ async def predict(request: Request) -> Response:
         images = [instance.image for instance in instances]
         classes, embedded = await together(
             embed_each(scoring, instances, options),
-            scoring.embedder.embed_images(images, scoring.record, "/instances/{}/image"),
+            scoring.embedder.embed_images(
+                images, scoring.record, frame=parameters.frame, pointer="/instances/{}/image"
+            ),
         )
         text = await scoring.engine.in_thread(content)
     scoring.record.facts.update(images=len(instances))

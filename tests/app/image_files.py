@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.images import DecodedImage
+from app.images.decode import DecodedImage
 
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 180, 60), (10, 40, 220), (255, 255, 255)
 

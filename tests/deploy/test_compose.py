@@ -76,6 +76,8 @@ def test_the_service_agrees_with_the_image(name: str, monkeypatch: pytest.Monkey
     assert mounted == [environment["HF_HOME"], environment["SIGLIP_DATA_DIR"]]
     assert service["networks"]["default"]["aliases"] == ["siglip"]
     assert service["image"].split(":")[1] == name
+    memory_bytes = int(plain(service["mem_limit"]).removesuffix("g")) << 30
+    assert memory_bytes // 2 // settings.decode_memory_bytes == 2  # decode workers
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

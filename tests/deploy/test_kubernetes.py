@@ -145,6 +145,12 @@ def test_the_folders_that_the_image_writes_are_mounted(overlay: str) -> None:
     assert set(mounted.values()) == {volume["name"] for volume in pod(overlay)["volumes"]}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_memory_limit_is_enough_for_two_decode_workers_in_half_of_it(overlay: str) -> None:
+    gibibytes = int(container(overlay)["resources"]["limits"]["memory"].removesuffix("Gi"))
+    assert (gibibytes << 30) // 2 // Settings.model_fields["decode_memory_bytes"].default >= 2
+
+
 def test_only_the_gpu_overlay_requests_a_gpu_and_a_gpu_node() -> None:
     assert container("gpu")["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container("gpu")["image"] == "siglip:gpu"

@@ -73,7 +73,7 @@ def assert_logits_agree(directory: Path, rules: TokenizerRules) -> None:
     logits = reference(input_ids=theirs["input_ids"], pixel_values=theirs["pixel_values"]).logits_per_image
     np.testing.assert_allclose(ours["image_logits"], logits.numpy(), rtol=0, atol=LOGIT)
     encoder = load_encoder(weights=str(directory), device="cpu", max_batch=1)
-    image = encoder.encode_images(encoder.prepare_image(photo)[None])
+    image = encoder.encode_images(encoder.preprocessor(photo)[None])
     texts = np.concatenate([encoder.encode_texts(encoder.prepare_text([text])) for text in TEXTS])
     np.testing.assert_allclose(encoder.scale * image @ texts.T + encoder.bias, logits.numpy(), rtol=0, atol=LOGIT)
 

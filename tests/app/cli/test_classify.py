@@ -22,11 +22,15 @@ import pytest
 
 from app.cli import CommandError
 from app.cli.classify import main
+from app.images.identify import ACCEPTED
 from app.settings import Settings
 from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import INFO, FakeEncoder
 
 ROOT = Path(__file__).parents[3]
+
+
+NOT_AN_IMAGE = f"The file is not an image in an accepted format. Send one of {', '.join(ACCEPTED)}."
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +74,8 @@ def test_a_folder_gives_a_table_and_a_bad_file_is_reported_and_the_status_is_1(f
     assert sorted(line.split()[-1] for line in lines[2:4]) == ["cat", "dog"]
     assert stderr.splitlines() == [
         f"{folder}/more/bad.png: The PNG is truncated: the file ends before the image does.",
-        "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
-        "without scores: 1 of 3",
+        f"{folder}/notes.txt: {NOT_AN_IMAGE}",
+        "without scores: 2 of 4",
     ]
 
 
@@ -231,7 +235,7 @@ def test_a_terminal_shows_a_progress_bar_that_disappears_at_the_end(folder):
     os.close(primary)
     output, _ = process.communicate()
     assert b"/4 [" in shown
-    assert shown.splitlines()[-1] == b"without scores: 1 of 3"
+    assert shown.splitlines()[-1] == b"without scores: 2 of 4"
     assert len(output.splitlines()) == 2
 
 
@@ -250,7 +254,7 @@ def test_the_real_model_scores_the_samples_as_the_service_does(tmp_path):
     assert server.stderr
     command = [sys.executable, "-m", "app", "classify", "samples", "--labels", "cat", "dog", "car", "--json"]
     local = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert local.returncode == 0, local.stderr
+    assert local.returncode == 1, local.stderr  # because of the README, which is named
     url = ""
     for line in server.stderr:
         url = line.rpartition("listening on ")[2].split()[0] if "listening on" in line else url
@@ -260,7 +264,7 @@ def test_the_real_model_scores_the_samples_as_the_service_does(tmp_path):
     remote = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     server.terminate()
     server.communicate(timeout=60)
-    assert remote.returncode == 0, remote.stderr
+    assert remote.returncode == 1, remote.stderr
     results, expected = json_lines(local.stdout), json_lines(remote.stdout)
     assert [result["path"] for result in results] == sorted(
         f"samples/{path.name}" for path in ROOT.glob("samples/*.png")
@@ -277,5 +281,6 @@ def test_the_real_model_scores_the_samples_as_the_service_does(tmp_path):
         assert result == wanted
     assert local.stderr.splitlines() == [
         "note: this is the embedded demonstration model for pictograms, not for photos",
-        "skipped, because they are not JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF: 1",
+        f"samples/README.md: {NOT_AN_IMAGE}",
+        "without scores: 1 of 7",
     ]

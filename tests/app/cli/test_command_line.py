@@ -98,7 +98,7 @@ def test_an_interrupt_while_waiting_for_a_service_gives_130_and_no_traceback():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        process = start("classify", "samples", "--labels", "cat", "--server", url)
+        process = start("classify", "samples/cat.png", "--labels", "cat", "--server", url)
         connection, _ = listener.accept()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)

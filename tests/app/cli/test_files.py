@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotAnImage, NotScored, files_below, image_files
+from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotScored, files_below, image_files
 from tests.app.image_files import encoded, plain_image
 
 
@@ -26,14 +26,20 @@ def test_named_files_come_in_the_order_given_even_if_hidden_or_repeated(tmp_path
     assert found(*paths) == [str(path) for path in paths]
 
 
-def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path):
+def test_links_to_files_are_followed_and_everything_that_is_not_a_file_has_a_fault(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here/a.png").touch()
     (tmp_path / "link.png").symlink_to("here/a.png")
     (tmp_path / "here/loop").symlink_to("..")
     (tmp_path / "gone.png").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.png")
-    assert found(tmp_path) == [str(tmp_path / "here/a.png"), str(tmp_path / "link.png")]
+    assert {os.path.relpath(file.path, tmp_path): file.fault for file in image_files([str(tmp_path)])} == {
+        "gone.png": "No such file or directory",
+        "here/a.png": "",
+        "here/loop": "This is a link to a folder, which is not followed.",
+        "link.png": "",
+        "pipe.png": "This is not a regular file.",
+    }
 
 
 def test_a_link_to_itself_is_a_file_with_a_fault_and_the_other_files_are_read(tmp_path):
@@ -62,16 +68,13 @@ def test_an_image_is_recognised_by_its_content(tmp_path):
     [
         (b"hello", "The file is not an image in an accepted format"),
         (b"", "The image is empty: it has 0 bytes."),
-        (b"\0\0\0\x18ftypheic", "HEIC is not accepted"),
+        (b"8BPS\0\1", "PSD"),
     ],
 )
-def test_a_named_file_that_is_not_an_image_is_an_error_and_a_found_one_is_skipped(tmp_path, content, reason):
+def test_a_file_that_is_not_an_image_is_reported_with_the_reason(tmp_path, content, reason):
     path = tmp_path / "cat.png"
     path.write_bytes(content)
-    with pytest.raises(NotScored, match=re.escape(reason)) as exc_info:
-        ImageFile(str(path), named=True).read()
-    assert not isinstance(exc_info.value, NotAnImage)
-    with pytest.raises(NotAnImage):
+    with pytest.raises(NotScored, match=re.escape(reason)):
         ImageFile(str(path)).read()
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.cli import CommandError
-from app.cli.files import ImageFile, NotAnImage, NotScored
+from app.cli.files import ImageFile, NotScored
 from app.cli.local import embed_definition, encode, results_of_model
 from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
 from app.schemas import ClassifyOptions, ScoredImage
@@ -40,7 +40,7 @@ def test_every_image_gets_its_own_scores_in_order_even_next_to_bad_files(files):
         if number == 3:
             assert str(result) == "The PNG is truncated: the file ends before the image does."
         elif number == 9:
-            assert isinstance(result, NotAnImage)
+            assert str(result).startswith("The file is not an image in an accepted format.")
         else:
             assert isinstance(result, ScoredImage)
             expected = encoder.logit(plain_image(COLOURS[number]), "a cat")

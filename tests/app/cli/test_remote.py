@@ -18,7 +18,7 @@ def files(tmp_path) -> list[ImageFile]:
     contents[1] = contents[1][:60]
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.png").write_bytes(content)
-    return [ImageFile(str(tmp_path / f"{number}.png"), named=True) for number in range(4)]
+    return [ImageFile(str(tmp_path / f"{number}.png")) for number in range(4)]
 
 
 def test_each_file_gets_its_own_result_in_order_and_only_a_bad_file_fails(files, client, encoder):

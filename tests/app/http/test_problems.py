@@ -49,6 +49,8 @@ TESTED_SEPARATELY = {
     "not_ready",
     "draining",
     "deadline_exceeded",
+    "decoder_failed",  # and image_too_expensive: in routes/test_decode_faults.py
+    "image_too_expensive",
 }
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from app.images.colours import UPRIGHT
-from app.images.formats import FORMATS
+from app.images.colours.convert import UPRIGHT
+from app.images.identify import FORMATS
 from model.engines.load import load_encoder
 from tests.app.conftest import serve
 from tests.app.image_files import encoded

@@ -1,25 +1,19 @@
 import base64
-from typing import ClassVar
+from contextlib import closing
 
-import numpy as np
 import pytest
 
 from app.errors import InvalidImage
-from app.inference.image_input import file_bytes, prepare_image
+from app.inference.image_input import decode_workers, file_bytes, make_workers
 from app.settings import Settings
-from tests.app.image_files import GREEN, encoded, plain_image, quarters
-from tests.fakes import FakeEncoder
+from model.engines.machine import available_cpus, memory_limit_bytes
+from tests.app.image_files import GREEN, encoded, plain_image
+from tests.fakes import Recorder
 
-SETTINGS = Settings()
 
-
-@pytest.mark.parametrize("data", [encoded(quarters()), base64.b64encode(encoded(quarters())).decode()])
-def test_an_image_is_read_from_bytes_or_base64(data):
-    encoder = FakeEncoder()
-    read = prepare_image(data, encoder, SETTINGS)
-    assert (read.pixels == encoder.prepare_image(quarters())).all()
-    assert read.facts.model_dump() == {"width": 32, "height": 16, "format": "PNG", "notes": []}
-    assert read.decode_s > 0
+@pytest.mark.parametrize("data", [b"\0\xff", base64.b64encode(b"\0\xff").decode()])
+def test_a_file_is_given_as_bytes_or_base64(data):
+    assert file_bytes(data) == b"\0\xff"
 
 
 @pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A\nAAA", "é"])
@@ -28,19 +22,22 @@ def test_urls_and_other_text_that_is_not_base64_are_refused(text):
         file_bytes(text)
 
 
-class ShapeRecorder(FakeEncoder):
-    """An encoder that records the shapes of the images it prepares."""
+def test_reduce_jpegs_decodes_a_large_jpeg_smaller_and_reports_the_size_of_the_file(tmp_path):
+    data, recorder = encoded(plain_image(GREEN, 400), "JPEG"), Recorder(tmp_path)
+    for reduce_jpegs in (False, True):
+        with closing(make_workers(recorder, Settings(reduce_jpegs=reduce_jpegs, decode_workers=1))) as workers:
+            facts = workers.prepare(data).facts
+        assert (facts.width, facts.height, facts.notes) == (400, 400, [])
+    assert recorder.sizes() == ["400x400", "50x50"]
 
-    shapes: ClassVar[list[tuple[int, ...]]] = []
 
-    def prepare_image(self, rgb):
-        self.shapes.append(np.asarray(rgb).shape)
-        return super().prepare_image(rgb)
-
-
-def test_reduce_jpegs_decodes_a_large_jpeg_smaller_and_reports_the_size_of_the_file():
-    data, encoder = encoded(plain_image(GREEN, 400), "JPEG"), ShapeRecorder()
-    images = [prepare_image(data, encoder, Settings(reduce_jpegs=on)) for on in (False, True)]
-    assert encoder.shapes == [(400, 400, 3), (50, 50, 3)]
-    for read in images:
-        assert (read.facts.width, read.facts.height, read.facts.notes) == (400, 400, [])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"decode_workers": 7}, 7),
+        ({"decode_memory_bytes": 50_000_000}, available_cpus()),
+        ({"decode_memory_bytes": memory_limit_bytes()}, 1),
+    ],
+)
+def test_there_is_a_worker_per_cpu_as_far_as_half_of_the_memory_allows(settings, expected):
+    assert decode_workers(Settings(**settings)) == expected

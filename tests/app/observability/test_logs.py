@@ -2,7 +2,6 @@ import io
 import json
 import logging
 import re
-import subprocess
 import sys
 
 import pytest
@@ -93,23 +92,3 @@ def test_the_default_log_format_is_text_on_a_terminal_and_json_elsewhere(
     monkeypatch.setattr(root, "handlers", [])
     configure_logging(log_format)
     assert [type(handler.formatter) for handler in root.handlers] == [expected]
-
-
-KEPT_WARNINGS = """
-import sys
-from app.images import decode
-from app.observability.logs import configure_logging
-from tests.app.images.hostile import grey_tiff
-
-{before}
-decode(grey_tiff(t277=[1, 2]), 1000)
-modules = [module for name, module in sys.modules.items() if name.startswith("PIL")]
-print(sum(text != "version" for module in modules for text in getattr(module, "__warningregistry__", {{}})))
-"""
-
-
-@pytest.mark.parametrize(("before", "kept"), [("pass", 1), ("configure_logging('json')", 0)])
-def test_the_warnings_of_pillow_about_clients_files_are_not_kept(before, kept):
-    command = [sys.executable, "-W", "default", "-c", KEPT_WARNINGS.format(before=before)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (int(done.stdout), bool(done.stderr)) == (kept, bool(kept))

@@ -21,7 +21,7 @@ def test_an_image_gives_one_normalised_row(client, encoder, body):
     response = client.post("/embed/image", **body)
     assert response.json()["model"] == {"variant": "FakeSigLIP", "weights": "fake_8"}
     (row,) = response.json()["embeddings"]
-    assert row == pytest.approx(embed(encoder.prepare_image(plain_image(RED))).tolist(), abs=1e-6)
+    assert row == pytest.approx(embed(encoder.preprocessor(plain_image(RED))).tolist(), abs=1e-6)
     assert np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
 
 

@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 
+from app.images.identify import ACCEPTED
 from tests.app.image_files import RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
@@ -171,7 +172,7 @@ def shown(url: str, image: bytes = RED_PNG, labels=("cat", "dog"), template=None
         ),
         (
             {"image": b"no image"},
-            "The file is not an image in an accepted format. Send one of JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF.",
+            f"The file is not an image in an accepted format. Send one of {', '.join(ACCEPTED)}.",
         ),
         (
             {"image": RED_PNG[:50]},

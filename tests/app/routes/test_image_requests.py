@@ -14,33 +14,12 @@ import httpx
 import numpy as np
 import pytest
 
-from model.preprocess import ImageLike
 from tests.app.image_files import BLUE, GREEN, RED, encoded, plain_image, quarters
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, Recorder
 
 TURNED = encoded(quarters(), "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
 PROMPT = "This is a photo of cat."
 LARGE = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))  # 120 kB: hashed in a thread
-
-
-@dataclass
-class CountingEncoder(FakeEncoder):
-    """Counts the decoded images, and the largest number that were resized to the model's input size at once."""
-
-    lock: Any = field(default_factory=threading.Lock)
-    decoded: int = 0
-    now: int = 0
-    most: int = 0
-
-    def prepare_image(self, rgb: ImageLike) -> np.ndarray:
-        with self.lock:
-            self.decoded += 1
-            self.now += 1
-            self.most = max(self.most, self.now)
-        prepared = super().prepare_image(rgb)
-        with self.lock:
-            self.now -= 1
-        return prepared
 
 
 def as_file(image: bytes, *labels: str, **headers: str) -> dict[str, Any]:
@@ -67,25 +46,27 @@ def cache(client: httpx.Client) -> tuple[float, ...]:
     return tuple(float(re.search(rf"^siglip_image_cache_{name} (\S+)$", text, re.MULTILINE)[1]) for name in names)  # type: ignore[index]
 
 
-def test_at_most_one_decoded_image_per_cpu_is_in_memory(running):
-    encoder = CountingEncoder()
+def test_images_are_decoded_by_as_many_processes_as_the_settings_say(running, tmp_path):
+    encoder = FakeEncoder(preprocessor=Recorder(tmp_path))
     requests = [[encoded(plain_image(RED, side)) for side in range(start, 260, 8)] for start in range(100, 108)]
 
     def send(files: list[bytes]) -> int:
         form = [("images", image) for image in files]
         return client.post("/classify/batch", files=form, data={"labels": "cat"}).status_code
 
-    with running(encoder) as client, ThreadPoolExecutor(8) as others:
+    with running(encoder, decode_workers=3) as client, ThreadPoolExecutor(8) as others:
         assert set(others.map(send, requests)) == {200}
-    assert encoder.most <= (os.cpu_count() or 1)
+    processes = {file.name.split("-")[1] for file in tmp_path.iterdir()}
+    assert 1 < len(processes) <= 3
+    assert str(os.getpid()) not in processes
 
 
-def test_a_cached_image_with_other_labels_is_neither_decoded_nor_computed_again(running):
-    encoder = CountingEncoder()
+def test_a_cached_image_with_other_labels_is_neither_decoded_nor_computed_again(running, tmp_path):
+    encoder = FakeEncoder(preprocessor=Recorder(tmp_path))
     with running(encoder) as client:
         label_lists = [("cat",), ("dog", "tree"), ("dog", "cat")]
         responses = [client.post("/classify", **as_file(encoded(plain_image(RED)), *labels)) for labels in label_lists]
-        assert (encoder.decoded, encoder.image_batches) == (1, [1])
+        assert (len(encoder.preprocessor.sizes()), encoder.image_batches) == (1, [1])
         assert cache(client)[:3] == (2, 1, 0)
     for labels, response in zip(label_lists, responses, strict=True):
         expected = {label: encoder.logit(plain_image(RED), f"This is a photo of {label}.") for label in labels}
@@ -93,15 +74,15 @@ def test_a_cached_image_with_other_labels_is_neither_decoded_nor_computed_again(
 
 
 @pytest.mark.parametrize("image", [TURNED, LARGE], ids=["small", "large"])
-def test_the_response_for_a_cached_image_is_identical_for_every_kind_of_body(running, image):
-    encoder = CountingEncoder()
+def test_the_response_for_a_cached_image_is_identical_for_every_kind_of_body(running, image, tmp_path):
+    encoder = FakeEncoder(preprocessor=Recorder(tmp_path))
     with running(encoder) as client:
         bodies = {
             client.post("/classify", **as_body(image, "cat")).text for as_body in (as_file, as_form, as_json, as_file)
         }
         batch = client.post("/classify/batch", files=[("images", image)] * 3, data={"labels": "cat"}).json()
     (body,) = bodies
-    assert (encoder.decoded, encoder.image_batches) == (1, [1])
+    assert (len(encoder.preprocessor.sizes()), encoder.image_batches) == (1, [1])
     assert ("exif_orientation_applied" in body) == (image is TURNED)
     assert [{"model": batch["model"]} | result for result in batch["results"]] == [json.loads(body)] * 3
 

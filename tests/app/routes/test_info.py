@@ -23,6 +23,8 @@ def test_info_lists_the_model_and_the_limits(client):
         "canonicalisation": "lower case",
         "scale": 10.0,
         "bias": -5.0,
+        "pixel_pipeline": 2,
+        "color_profiles": "convert",
         "limits": {
             "max_body_bytes": 20_000_000,
             "max_image_pixels": 50_000_000,

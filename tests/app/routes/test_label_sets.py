@@ -103,7 +103,7 @@ def test_a_set_is_used_by_name_in_all_bodies_without_encoding_texts(client, enco
     response = client.post("/classify", **request_)
     assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # all of them by the PUT request
     dog = encoder.encode_texts(encoder.prepare_text(["a dog", "ein Hund", "un chien"])).mean(axis=0)
-    cosine = embed(encoder.prepare_image(plain_image(RED))) @ dog / np.linalg.norm(dog)
+    cosine = embed(encoder.preprocessor(plain_image(RED))) @ dog / np.linalg.norm(dog)
     expected = sorted(
         [("cat", encoder.logit(plain_image(RED), "a cat"))] * 2 + [("dog", encoder.scale * cosine + encoder.bias)],
         key=lambda score: -score[1],

@@ -1,0 +1,1 @@
+"""Samples as a file stores them to upright, opaque sRGB."""

@@ -1,0 +1,1 @@
+"""One file for each image format, and what several of them share. A reader returns a `Raster`."""
