@@ -167,6 +167,8 @@ TABLES = {
     "label_sets": measured_costs.label_sets_table,
     "label_sets_without_vnni": partial(measured_costs.label_sets_table, "label_sets_without_vnni"),
     "costs": measured_costs.costs_table,
+    "decode_workers": measured_costs.decode_workers_table,
+    "colours": measured_costs.colours_table,
     "levers": measured_costs.levers_table,
     "engine_fidelity": measured_costs.engine_fidelity_table,
     "fidelity": measured.fidelity_table,

@@ -94,3 +94,39 @@ def levers_table() -> str:
     rows = [f"| {way} | {over} | {' | '.join(cells)} |" for (way, over), cells in ways.items()]
     head = f"| `benchmarks/levers.py`, {measured['machine']} | compared with | {' | '.join(whats)} |"
     return "\n".join([head, "|---" * (len(whats) + 2) + "|", *rows])
+
+
+def decode_workers_table() -> str:
+    """Returns what decoding in processes costs and protects, measured by `benchmarks/decode_workers.py`."""
+    measured = read("decode_workers")
+    thread, worker = (measured["prepare_quartiles_ms"][way] for way in ("thread", "worker"))
+    before, now = (measured["services"][way] for way in ("threads", "workers"))
+    rows = [
+        ("decoding and resizing a JPEG of 640x480, median", f"{thread[1]:.1f} ms", f"{worker[1]:.1f} ms"),
+        *(
+            (what, form.format(before[name] / unit), form.format(now[name] / unit))
+            for what, name, form, unit in (
+                ("requests per second, 16 clients", "requests_per_s", "{:.0f}", 1),
+                ("CPU time of the event loop per request", "event_loop_ms", "{:.1f} ms", 1),
+                ("embedding a text, p99, alone", "text_p99_ms", "{:.0f} ms", 1),
+                (
+                    "embedding a text, p99, next to 12 clients with 12 megapixels",
+                    "text_p99_beside_decodes_ms",
+                    "{:.0f} ms",
+                    1,
+                ),
+                ("memory of all processes, idle", "idle_bytes", "{:.2f} GB", 1e9),
+                ("memory of all processes, 8 images of 50 megapixels at once", "peak_bytes", "{:.2f} GB", 1e9),
+            )
+        ),
+    ]
+    head = f"| `benchmarks/decode_workers.py`, {measured['machine']} | in threads, before | in two worker processes |"
+    return "\n".join([head, "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def colours_table() -> str:
+    """Returns the time of converting colours, measured by `benchmarks/colours.py`."""
+    measured = read("colours")
+    rows = [f"| {row['what']} | {row['quartiles_ms'][1]:.1f} ms |" for row in measured["rows"]]
+    head = f"| CPU time at 640x480 (`benchmarks/colours.py`, {measured['machine']}) | median |"
+    return "\n".join([head, "|---|---|", *rows])

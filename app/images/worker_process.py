@@ -120,7 +120,7 @@ def limit_process(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    os.nice(1)
+    os.nice(10)  # the service goes first: next to 12 decodes, embedding a text took 27 ms instead of 38 (two cores)
 
 
 def limit_cpu(seconds: int) -> None:
