@@ -1,6 +1,6 @@
 """Measures the cost of decoding one large image in each file format: seconds, and peak memory above the imports.
 
-    python benchmarks/decode_memory.py      writes benchmarks/results/decode_memory.json; needs 2 GB of memory
+    python -m benchmarks.decode_memory      writes benchmarks/results/decode_memory.json; needs 2 GB of memory
 
 One process writes each 50-megapixel image and another one decodes it; the kernel reports the peak memory of the second.
 The file itself is not counted, because the request's body already holds it. The limit is the decoded image in Pillow,

@@ -46,7 +46,7 @@ WHEN = {
     "image_too_large": "too many pixels or frames, or a side is too long; read from the header before decoding",
     "unsupported_media_type": "the content type, a compressed body, or the image format is not supported",
     "invalid_image": "the image is truncated, damaged, empty or not base64, lacks the frame, or its range is unknown",
-    "image_too_expensive": "decoding needs more than `SIGLIP_DECODE_MEMORY_BYTES`, 10 s of CPU time or 30 s",
+    "image_too_expensive": "decoding needs more than `SIGLIP_DECODE_MEMORY_BYTES`, 20 s of CPU time or 40 s",
     "decoder_failed": "the decoder crashes on the image, also at a second attempt in a new process",
     "invalid_labels": "no labels, too many labels, or a label is empty or too long",
     "invalid_template": "no templates, too many templates, or a template is too long or has no `{}`",

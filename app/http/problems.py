@@ -33,7 +33,7 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
         ),
         errors.UnsupportedMediaType("A compressed body is not accepted. Send it without Content-Encoding."),
         errors.InvalidImage.at("/image", "The JPEG is truncated"),
-        errors.ImageTooExpensive.at("/image", "Decoding the image takes more than 10 s of CPU time."),
+        errors.ImageTooExpensive.at("/image", "Decoding the image takes more than 20 s of CPU time."),
         errors.DecoderFailed.at("/image", "The decoder crashes on this image. Save it again, as a PNG or JPEG."),
         errors.InvalidLabels.at("/labels/1", "Label 2 has 0 characters; it must have 1 to 256"),
         errors.InvalidTemplate.at("/templates/0", "Template 1 must contain {} for the label, at most 4 times"),

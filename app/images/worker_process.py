@@ -35,11 +35,14 @@ T = TypeVar("T", bytes, bytearray)
 
 
 class Limits(NamedTuple):
-    """What one image may cost: bytes of memory, seconds of CPU time, and seconds."""
+    """What one image may cost: bytes of memory, seconds of CPU time, and seconds.
+
+    50 megapixels take up to 1.5 s (benchmarks/decode_memory.py), and converting their colours up to 9 s (Lab).
+    """
 
     memory_bytes: int
-    cpu_s: int = 10
-    wall_s: float = 30.0
+    cpu_s: int = 20
+    wall_s: float = 40.0
 
 
 def send(connection: socket.socket, facts: dict[str, Any], content: bytes | memoryview = b"") -> None:
