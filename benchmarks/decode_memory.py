@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, str, dict, float]] = {
     "PNG, grey and alpha": ("LA", "PNG", {}, 8.5),
     "PNG": ("RGB", "PNG", {}, 4.5),
     "PNG, alpha": ("RGBA", "PNG", {}, 8.5),
-    "BMP": ("RGB", "BMP", {}, 4.5),
+    "BMP": ("RGB", "BMP", {}, 7.5),  # the rows from top to bottom, in addition to the image
     "GIF": ("P", "GIF", {}, 5.5),
     "TIFF, LZW": ("RGB", "TIFF", {"compression": "tiff_lzw"}, 4.5),
     "TIFF, turned by EXIF": ("RGB", "TIFF", {"orientation": 6}, 8.5),  # Pillow rotates into a second image: 2 x 4 bytes

@@ -107,8 +107,8 @@ def read(data: bytes, options: ReadOptions) -> Raster:
     elif header.bits == 24:
         if read_masks(data, header) != DEFAULT_MASKS[24]:
             raise UnsupportedMediaType("A BMP with bit masks for 24 bits per pixel is not supported. Save it as PNG.")
-        colours = rows_of(data, header, start)[:, : 3 * width].reshape(height, width, 3)
-        image = Image.fromarray(upright(colours, header)[..., ::-1].copy())
+        rows = upright(rows_of(data, header, start), header)[:, : 3 * width]
+        image = Image.frombytes("RGB", (width, height), np.ascontiguousarray(rows), "raw", "BGR")
     else:
         masks = read_masks(data, header)
         rows = rows_of(data, header, start)[:, : width * header.bits // 8]
@@ -134,8 +134,9 @@ def rows_of(data: bytes, header: BMPHeader, start: int) -> np.ndarray:
     stride, height = -(-row_bytes // 4) * 4, abs(header.height)
     if len(data) < start + stride * (height - 1) + row_bytes:
         raise InvalidImage("The BMP is truncated: the file ends before the image does.")
-    samples = np.frombuffer(data[start : start + stride * height].ljust(stride * height, b"\0"), np.uint8)
-    return samples.reshape(height, stride)
+    if len(data) < start + stride * height:
+        data = data.ljust(start + stride * height, b"\0")
+    return np.frombuffer(data, np.uint8, stride * height, start).reshape(height, stride)
 
 
 def read_palette(data: bytes, header: BMPHeader) -> tuple[bytes, int]:
