@@ -82,7 +82,7 @@ def check(tool: Tool, tag: str) -> None:
     port = free_port()
     environment = ["env", f"SIGLIP_PORT={port}", "SIGLIP_DRAIN_S=1"]
     health = tool.run(tag, user, [*environment, *probe[1:]])
-    with started(tool.run(tag, user, [*environment, *command])) as container:
+    with started(tool.run(tag, user, [*environment, *command]), command) as container:
         wait_until_ready(container, port)
         expect(True, "the entrypoint runs as that user and becomes ready")
         found = [request(port, "GET", path)[0] for path in ("/", "/page/samples/cat.png")]
@@ -91,7 +91,7 @@ def check(tool: Tool, tag: str) -> None:
         expect(status == 200 and first_label(body) == "cat", f"samples/cat.png is classified as a cat: {body!r}")
         healthy = subprocess.run(health, check=False).returncode
         expect(healthy == 0, f"HEALTHCHECK {shlex.join(probe[1:])} exits with 0 while the service runs: {healthy}")
-        os.kill(innermost(container.pid), signal.SIGTERM)
+        os.kill(find_server(container.pid, command), signal.SIGTERM)
         status = container.wait(STOP_S)
         expect(status == 0, f"the service exits with 0 after SIGTERM: {status}")
     unhealthy = subprocess.run(health, check=False).returncode
@@ -114,26 +114,32 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a container, and kills it after the block if it still runs."""
-    container = subprocess.Popen(command)
+def started(run: list[str], command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a container, and kills it after the block if it still runs. `command` is the server's."""
+    container = subprocess.Popen(run)
     try:
         yield container
     finally:
         while container.poll() is None:
             # The tool ends with the server. Killing the tool instead would leave the server running.
             with suppress(ProcessLookupError):
-                os.kill(innermost(container.pid), signal.SIGKILL)
+                os.kill(find_server(container.pid, command), signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 container.wait(1)
 
 
-def innermost(pid: int) -> int:
-    """Returns the last process of a chain: the server if the tool is its parent, or an engine's client."""
+def find_server(pid: int, command: list[str]) -> int:
+    """Returns the server, which may be far below the tool, or the tool itself, such as an engine's client.
+
+    The server is the last process with this command: it starts others, the decode workers, with another one.
+    """
+    words = "\0".join(command).encode()
     # Every thread has its own list of children, and a tool written in Go starts them from any thread.
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            return innermost(int(child))
+        for child in map(int, (task / "children").read_text(encoding="ascii").split()):
+            server = find_server(child, command)
+            if server != child or words in Path(f"/proc/{child}/cmdline").read_bytes():
+                return server
     return pid
 
 
