@@ -59,7 +59,7 @@ $(VENV)/.run: requirements.txt pyproject.toml
 	touch $@
 
 # The tests also render pictograms, so they need the packages for preparing the training data, which are small.
-$(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-codecs.txt requirements-otel.txt requirements-openvino.txt
+$(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-codecs.txt requirements-otel.txt requirements-parquet.txt requirements-openvino.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

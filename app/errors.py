@@ -7,6 +7,7 @@
     ├── LabelSetNotFound       404 label_set_not_found
     ├── MethodNotAllowed       405 method_not_allowed
     ├── BodyTimeout            408 body_timeout
+    ├── OtherEncoder           409 other_encoder
     ├── PreconditionFailed     412 precondition_failed
     ├── BodyTooLarge           413 body_too_large
     ├── ImageTooLarge          413 image_too_large
@@ -102,6 +103,17 @@ class MethodNotAllowed(ServiceError):
 
 class BodyTimeout(ServiceError):
     code, status, title = "body_timeout", 408, "The request body did not arrive in time"
+
+
+class OtherEncoder(ServiceError):
+    code, status, title = "other_encoder", 409, "The embeddings are of another encoder"
+
+    def __init__(self) -> None:
+        detail = (
+            "The embeddings were computed by another encoder: their model_fingerprint is not the one in GET /info. "
+            "Embed the images again with this service."
+        )
+        super().__init__(detail, [Fault("/model_fingerprint", detail)])
 
 
 class PreconditionFailed(ServiceError):

@@ -23,6 +23,7 @@ from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
 from app.routes import (
     classify,
+    classify_embeddings,
     embed,
     health,
     hugging_face,
@@ -83,9 +84,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = engine = Engine(settings, admission, app.state.metrics, on_failure)
-        app.state.label_sets = sets = LabelSets(
-            data_dir=settings.data_dir, preload_dir=settings.label_sets_dir, max_labels=settings.max_labels
-        )
+        app.state.label_sets = sets = LabelSets(settings)
         app.state.metrics.label_sets.set_function(lambda: len(sets.all()))
         app.state.loading = asyncio.create_task(load(engine, sets))
         yield
@@ -124,7 +123,8 @@ def create_app(
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing, probe=settings.aip_health_route)
     problems.install(app)
     app.include_router(vertex.router(settings))
-    for api in (classify, label_sets, embed, hugging_face, open_inference, sagemaker, health, info, metrics, page):
+    ours = (classify, classify_embeddings, label_sets, embed, health, info, metrics, page)
+    for api in (*ours, hugging_face, open_inference, sagemaker):
         app.include_router(api.router)
     app.openapi = openapi.completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
     return app

@@ -27,6 +27,7 @@ SCORES = [
     {"label": "2 cats", "logit": -0.7567, "sigmoid": 0.3194, "softmax": 0.9999},
     {"label": "2 dogs", "logit": -10.3354, "sigmoid": 0.0000325, "softmax": 0.0001},
 ]
+FAILED = {"error": InvalidImage.at("/images/1", "The JPEG is truncated").problem(REQUEST_ID)}
 
 # Only the first wrong element is reported: Pydantic would make gigabytes of errors for a list of millions.
 Texts = Annotated[list[str], Field(fail_fast=True)]
@@ -52,8 +53,8 @@ class Sent(BaseModel):
         return with_few_unknown(cls, values) if isinstance(values, dict) else values
 
 
-class ClassifyOptions(Sent):
-    """Everything in a request except its image."""
+class LabelOptions(Sent):
+    """The labels of a request, and which scores it returns."""
 
     labels: Annotated[
         Texts | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
@@ -64,7 +65,6 @@ class ClassifyOptions(Sent):
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
     ] = None
     top_k: Annotated[int | None, Field(ge=1, description="Return only this many labels, the best first.")] = None
-    frame: Frame = 0
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="Return only labels whose sigmoid is at least this.")
     ] = None
@@ -78,6 +78,12 @@ class ClassifyOptions(Sent):
         if self.label_set is not None and (self.labels, self.templates) != (None, None):
             raise InvalidRequest.at("/label_set", "label_set replaces labels and templates. Send one or the other.")
         return self
+
+
+class ClassifyOptions(LabelOptions):
+    """Everything in a request except its image."""
+
+    frame: Frame = 0
 
 
 class ClassifyBody(ClassifyOptions):
@@ -174,14 +180,23 @@ class ScoredImage(BaseModel):
     scores: list[Score]
 
 
+class ResponseWarning(BaseModel):
+    """Something that a reader of the scores must know. `labels` are indices; left out if it is about all."""
+
+    code: str
+    message: str
+    labels: Annotated[list[int] | None, Field(exclude_if=lambda value: value is None)] = None
+
+
 class ClassifyResponse(BaseModel):
     """One image, and the model that scored it."""
 
-    model_config = example({"model": MODEL, "image": IMAGE, "scores": SCORES})
+    model_config = example({"model": MODEL, "image": IMAGE, "scores": SCORES, "warnings": []})
 
     model: ModelName
     image: ImageFacts
     scores: list[Score]
+    warnings: list[ResponseWarning]
 
 
 class EmbedResponse(BaseModel):
@@ -215,18 +230,11 @@ class FailedImage(BaseModel):
 class BatchResponse(BaseModel):
     """One result for each image, in the order of the request."""
 
-    model_config = example(
-        {
-            "model": MODEL,
-            "results": [
-                {"image": IMAGE, "scores": SCORES},
-                {"error": InvalidImage.at("/images/1", "The JPEG is truncated").problem(REQUEST_ID)},
-            ],
-        }
-    )
+    model_config = example({"model": MODEL, "results": [{"image": IMAGE, "scores": SCORES}, FAILED], "warnings": []})
 
     model: ModelName
     results: list[ScoredImage | FailedImage]
+    warnings: list[ResponseWarning]
 
 
 def rounded(value: np.floating[Any]) -> float:

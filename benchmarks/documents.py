@@ -28,6 +28,7 @@ from app.observability.metrics import MODEL, Metrics
 from app.settings import PREFIX, Settings, default_text, variable
 from benchmarks import measured, measured_costs
 from benchmarks.checkpoint_choice import choice_table
+from benchmarks.embeddings import embeddings_table
 from model.published import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +42,7 @@ WHEN = {
     "label_set_not_found": "no label set with this name is stored",
     "method_not_allowed": "the path does not support this method",
     "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
+    "other_encoder": "the `model_fingerprint` of the embeddings is not the one in `/info`",
     "precondition_failed": "`If-Match` does not match the stored label set, or `If-None-Match` matches it",
     "body_too_large": "the body has more than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
     "image_too_large": "too many pixels or frames, or a side is too long; read from the header before decoding",
@@ -172,6 +174,7 @@ TABLES = {
     "levers": measured_costs.levers_table,
     "engine_fidelity": measured_costs.engine_fidelity_table,
     "fidelity": measured.fidelity_table,
+    "embeddings": embeddings_table,
 }
 
 

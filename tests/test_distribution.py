@@ -27,6 +27,7 @@ PINS = [
     "requirements-gpu.txt",
     "requirements-openvino.txt",
     "requirements-otel.txt",
+    "requirements-parquet.txt",
 ]
 
 
@@ -45,7 +46,7 @@ def test_the_pinned_versions_are_in_the_declared_ranges(requirement):
 
 
 def test_every_import_is_a_declared_dependency():
-    extras = [one for name in ("codecs", "openvino", "otel") for one in EXTRAS[name]]
+    extras = [one for name in ("codecs", "openvino", "otel", "parquet") for one in EXTRAS[name]]
     declared = {Requirement(one).name for one in [*PROJECT["dependencies"], *extras]}
     distributions = packages_distributions()
     missing = set()

@@ -1,26 +1,30 @@
-"""`siglip classify`: scores labels for image files, without a service or with a running one."""
+"""`siglip classify`: scores labels for image files or stored embeddings, without a service or with a running one."""
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.client import Service
-from app.cli.files import image_files
-from app.cli.local import Result, embed_definition, results_of_model
-from app.cli.printing import CSV, JSON, TABLE, OutputFormat
+from app.cli.embedding_files import open_file
+from app.cli.files import NotScored, image_files
+from app.cli.local import embed_definition, results_of_model
+from app.cli.printing import CSV, JSON, TABLE, OutputFormat, Scored
 from app.cli.remote import results_of_service
+from app.cli.service_info import service_info
 from app.cli.setting_flags import MODEL_FLAGS, add_setting_flags, given_flags
 from app.cli.silence import import_tensorflow
+from app.cli.stored_embeddings import check_model, local_model, scores_of_model, scores_of_service
 from app.errors import ServiceError
 from app.inference.encoder import Encoder, load_encoder
 from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError, read_file
 from app.observability.logs import printable
-from app.schemas import ClassifyOptions, ScoredImage
+from app.schemas import ClassifyOptions
 from app.settings import PREFIX, Settings, SettingsError, flag, load_settings
 from app.validation import validated
 from model.config import CheckpointError
@@ -43,14 +47,18 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="siglip classify",
         allow_abbrev=False,
-        usage="%(prog)s PATH... (--labels LABEL... | --labels-file FILE | --label-set NAME) [options]",
+        usage="%(prog)s (PATH... | --embeddings FILE) (--labels LABEL... | --labels-file FILE | --label-set NAME) "
+        "[options]",
         description="Scores labels for image files. For a folder, it scores all files below it; "
         "hidden files are ignored. Files without scores are reported on stderr with the reason. The exit status is 1 "
         "if there is such a file, and 2 if the command, a setting or a label is invalid.",
         epilog=f"The other settings of `siglip serve` apply too: {PREFIX}MAX_BATCH, {PREFIX}MAX_LABELS and so on. A "
         f"service that needs an API key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image file, or a folder")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="an image file, or a folder")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="FILE", help="a file of `siglip embed`, instead of the images themselves"
+    )
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", nargs="+", metavar="LABEL", help="what may be in the images")
     labels.add_argument(
@@ -88,6 +96,10 @@ def main(arguments: list[str], load: Load = load_quietly) -> int:
     """Prints the scores of every image. Returns 1 if a file has none."""
     options = make_parser().parse_args(arguments)
     flags = given_flags(options, MODEL_FLAGS)
+    if bool(options.paths) == bool(options.embeddings):
+        raise CommandError("name image files or folders, or one file with --embeddings", MISTAKE)
+    if options.embeddings and options.frame:
+        raise CommandError("--frame is for image files: `siglip embed` has chosen the frame of each embedding", MISTAKE)
     if options.server and flags:
         raise CommandError(f"a service has its own model: leave out {', '.join(map(flag, flags))}", MISTAKE)
     if options.label_set and not options.server:
@@ -99,15 +111,30 @@ def main(arguments: list[str], load: Load = load_quietly) -> int:
         keys = settings.read_keys()
         choose_weights(settings.model, settings.weights)
     output = JSON if options.json else CSV if options.csv else TABLE
-    total, files = count_files(options.paths), image_files(options.paths)
-    if definition is None or options.server:
-        with Service(options.server, keys) as service, progress(total) as bar:
-            return write(results_of_service(service, files, request), output, bar)
-    with progress(total) as bar:
+    results: Iterable[tuple[str, Scored | NotScored]]
+    with ExitStack() as stack:
+        stored = stack.enter_context(open_file(options.embeddings)) if options.embeddings else None
+        total, files = stored.num_rows if stored else count_files(options.paths), image_files(options.paths)
+        if definition is None or options.server:
+            service = stack.enter_context(Service(options.server, keys))
+            if stored:
+                info = service_info(service)
+                check_model(stored, info.model)
+                results = scores_of_service(service, info, stored, request)
+            else:
+                results = results_of_service(service, files, request)
+            return write(results, output, stack.enter_context(progress(total)))
+        bar = stack.enter_context(progress(total))
         encoder = loaded(load, settings, bar.set_description)
+        if stored:
+            check_model(stored, local_model(encoder, settings))
         classes = embed_definition(encoder, settings, definition, bar.set_description)
         bar.set_description()
-        return write(results_of_model(encoder, settings, files, classes, request), output, bar)
+        if stored:
+            results = scores_of_model(encoder, stored, classes, request)
+        else:
+            results = results_of_model(encoder, settings, files, classes, request)
+        return write(results, output, bar)
 
 
 def requested_labels(options: argparse.Namespace, max_labels: int) -> LabelSetDefinition:
@@ -185,19 +212,19 @@ def loaded(load: Load, settings: Settings, on_stage: Callable[[str], None]) -> E
     return encoder
 
 
-def write(results: Iterable[Result], output: OutputFormat, bar: tqdm) -> int:
+def write(results: Iterable[tuple[str, Scored | NotScored]], output: OutputFormat, bar: tqdm) -> int:
     """Prints the result of each file. Returns 1 if a file has no scores."""
     scored = failed = 0
     header = output.header
     for path, result in results:
-        if isinstance(result, ScoredImage):
+        if isinstance(result, NotScored):
+            failed += 1
+            tqdm.write(f"{printable(path)}: {result}", file=sys.stderr)
+        else:
             scored += 1
             tqdm.write(header + output.rows(path, result), end="")
             header = ""
             sys.stdout.flush()  # for a program that reads along
-        else:
-            failed += 1
-            tqdm.write(f"{printable(path)}: {result}", file=sys.stderr)
         bar.update()
     bar.close()
     sys.stdout.write(header)

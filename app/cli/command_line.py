@@ -11,6 +11,8 @@ from app.cli import FAILURE, MISTAKE, CommandError
 COMMANDS = {
     "serve": "run the HTTP service",
     "classify": "score labels for image files, here or with a running service",
+    "embed": "store the embeddings of image files, to score them later for any labels",
+    "evaluate": "measure accuracy on labelled images, compare choices, and choose thresholds",
     "verify": "compare real weights with published results",
     "download": "download a checkpoint in advance, and check it",
     "label-sets": "list, show, store or delete the label sets of a running service, or check a folder of them",

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ValidationError
 from app.cli import FAILURE, MISTAKE, SUCCESS, as_command_error
 from app.cli.client import DEFAULT_URL, Service
 from app.errors import InvalidRequest
-from app.label_sets.definition import LabelSetList, LabelSetResponse, LabelSetSummary
+from app.label_sets.definition import LabelSetDefinition, LabelSetList, LabelSetResponse, LabelSetSummary
 from app.label_sets.folder import LabelSetFolderError, read_all, read_file
 from app.label_sets.store import check_name
 from app.observability.logs import printable
 from app.settings import PREFIX, Settings, SettingsError, load_settings
+
+NOT_USED = "its thresholds and calibration are not used"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
     actions.add_parser("list", parents=[at_server], help="names and sizes").set_defaults(run=show_all)
     actions.add_parser(
-        "show", parents=[of_name, at_server], help="labels and templates as JSON, which `put` accepts"
+        "show", parents=[of_name, at_server], help="labels, templates and thresholds as JSON, which `put` accepts"
     ).set_defaults(run=show)
     storing = actions.add_parser("put", parents=[of_name, at_server], help="store a set, or replace it")
     storing.add_argument("file", type=Path, metavar="FILE", help=".txt with one label per line, or .json")
@@ -68,7 +70,8 @@ def show(options: argparse.Namespace, settings: Settings) -> int:
     """Prints a set in the format that `put` accepts."""
     with Service(options.server, settings.read_keys()) as service:
         response = service.ask("GET", f"/label-sets/{check_name(options.name)}")
-        definition = parsed(LabelSetResponse, service, response.content).model_dump(exclude={"name"})
+        shown = parsed(LabelSetResponse, service, response.content).content
+    definition = {name: value for name, value in shown.items() if name in LabelSetDefinition.model_fields}
     print(json.dumps(definition, ensure_ascii=False, indent=1))
     return SUCCESS
 
@@ -77,9 +80,11 @@ def put(options: argparse.Namespace, settings: Settings) -> int:
     """Stores a file."""
     name, definition = check_name(options.name), read_file(options.file, settings.max_labels)
     with Service(options.server, settings.read_keys()) as service:
-        response = service.ask("PUT", f"/label-sets/{name}", json=definition.model_dump())
-        size = parsed(LabelSetSummary, service, response.content).size
-    print(f"{'stored' if response.status_code == 201 else 'replaced'} {name}: labels {size:,}")
+        response = service.ask("PUT", f"/label-sets/{name}", json=definition.content)
+        summary = parsed(LabelSetSummary, service, response.content)
+    print(f"{'stored' if response.status_code == 201 else 'replaced'} {name}: labels {summary.size:,}")
+    if summary.in_force is False:
+        print(f"warning: {name} was tuned for another model or other texts; {NOT_USED}", file=sys.stderr)
     return SUCCESS
 
 

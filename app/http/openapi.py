@@ -11,7 +11,7 @@ from typing import Any
 from app.http.authentication import is_public
 from app.http.deadline import HEADER
 
-METHODS = ("get", "put", "post", "delete")
+METHODS = ("get", "put", "post", "patch", "delete")
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},

@@ -26,6 +26,7 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
         errors.LabelSetNotFound(),
         errors.MethodNotAllowed("This path accepts POST."),
         errors.BodyTimeout("The body did not arrive within 30 s."),
+        errors.OtherEncoder(),
         errors.PreconditionFailed("The label set is not the one that If-Match names. Read it again."),
         errors.BodyTooLarge("The body is larger than the 20,000,000 bytes that this service accepts."),
         errors.ImageTooLarge(

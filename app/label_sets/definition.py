@@ -13,48 +13,93 @@ from app.schemas import Sent, Texts, example
 from model import zero_shot
 
 EXAMPLE = {
-    "labels": ["dog", {"label": "cat", "prompts": ["a photo of a cat", "Katze"]}],
+    "labels": ["dog", {"label": "cat", "prompts": ["a photo of a cat", "Katze"], "threshold": 0.31}],
     "templates": ["This is a photo of {}."],
+    "threshold": 0.24,
+    "calibration": {"slope": 0.82, "intercept": 1.7},
+}
+TUNED_FOR = {
+    "model_fingerprint": "6f0f2a55c6b0d7f6b8a8ad5f5be1e5a6c30a5a9b7d6f4f1d2d9b9a6d1c3e7b21",
+    "texts": "17f43654c3ab633627ee269d5393ec5ef1c37869c0eb5c6ea29c9bc489241878",
 }
 SUMMARY = {
     "name": "pets",
     "size": 2,
-    "etag": '"17f43654c3ab633627ee269d5393ec5ef1c37869c0eb5c6ea29c9bc489241878"',
+    "etag": '"9d0c2b7c4f7fb5f2c6a3e1d8b4a59687130f2e4d6c8b0a99887766554433221f"',
+    "in_force": True,
 }
+MAX_COEFFICIENT = 1e6  # of a calibration; with larger ones a float could overflow
+
+Threshold = Annotated[
+    float | None,
+    Field(ge=0, le=1, description="Accept a label from this sigmoid on. null accepts nothing."),
+]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+IN_FORCE = "Whether thresholds and calibration are used. They are if `tuned_for` names this model and these texts."
 
 
-class LabelWithPrompts(Sent):
-    """A label with its own prompts, which replace the templates."""
+class Calibration(Sent):
+    """`probability = sigmoid(slope * logit + intercept)`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slope: Annotated[float, Field(gt=0, le=MAX_COEFFICIENT)]
+    intercept: Annotated[float, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
+
+
+class TunedFor(Sent):
+    """What thresholds and calibration were made for. With another model or other texts they are not used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_fingerprint: Annotated[Digest, Field(description="The encoder's, as in `GET /info`.")]
+    texts: Annotated[Digest, Field(description="The SHA-256 of labels, prompts and templates.")]
+
+
+class LabelDefinition(Sent):
+    """A label with more than its name: prompts, which replace the templates, or what was tuned for it.
+
+    A threshold that is left out is the set's, and so is a calibration.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     label: Annotated[str, Field(description="1 to 256 characters after trimming.")]
-    prompts: Annotated[Texts, Field(description="The texts for the model, 1 to 1,024 characters each; averaged.")]
+    prompts: Annotated[
+        Texts | None, Field(description="The texts for the model, 1 to 1,024 characters each; averaged.")
+    ] = None
+    threshold: Threshold = None
+    calibration: Calibration | None = None
 
 
-def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelWithPrompts:
+def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelDefinition:
     """Returns a label. Pydantic's own union would name its branches in the pointers of errors."""
     if isinstance(value, dict):
-        return LabelWithPrompts.model_validate(value, strict=True)
-    if not isinstance(value, str | LabelWithPrompts):
+        return LabelDefinition.model_validate(value, strict=True)
+    if not isinstance(value, str | LabelDefinition):
         raise PydanticCustomError("label_type", "Input should be a string, or an object with label and prompts")
-    label: str | LabelWithPrompts = text(value)
+    label: str | LabelDefinition = text(value)
     return label
 
 
 class LabelSetDefinition(Sent):
-    """The content of a label set."""
+    """The content of a label set. A threshold that is left out is not the same as one that is null."""
 
     model_config = ConfigDict(frozen=True) | example(EXAMPLE)
 
     labels: Annotated[
-        list[Annotated[str | LabelWithPrompts, WrapValidator(text_or_object)]],
+        list[Annotated[str | LabelDefinition, WrapValidator(text_or_object)]],
         Field(fail_fast=True),
-        Field(description="Labels, or labels with their own prompts; duplicates are kept."),
+        Field(description="Labels, or labels with their own prompts or threshold; duplicates are kept."),
     ]
     templates: Annotated[
         Texts, Field(description="Sentences with `{}` for the label, averaged, for the labels without prompts.")
     ] = Field(default=list(zero_shot.DEFAULT_TEMPLATES))
+    threshold: Threshold = None
+    calibration: Calibration | None = None
+    tuned_for: Annotated[
+        TunedFor | None, Field(description="Default: the model of this service, and the texts of this set.")
+    ] = None
 
     @cached_property
     def names(self) -> list[str]:
@@ -65,32 +110,87 @@ class LabelSetDefinition(Sent):
     def prompts(self) -> list[list[str]]:
         """The prompts of each of the K labels."""
         return [
-            zero_shot.prompts([label], self.templates) if isinstance(label, str) else label.prompts
-            for label in self.labels
+            zero_shot.prompts([name], self.templates) if prompts is None else prompts
+            for name, prompts in zip(self.names, map(own_prompts, self.labels), strict=True)
         ]
+
+    @cached_property
+    def is_tuned(self) -> bool:
+        """Whether the set or a label has a threshold or a calibration."""
+        return any(tuned_members(part) for part in (self, *self.labels) if not isinstance(part, str))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The definition as JSON. Members that were left out stay left out."""
+        sent = self.model_dump(exclude_unset=True)
+        return {"labels": sent["labels"], "templates": self.templates} | sent
+
+    @cached_property
+    def texts_digest(self) -> str:
+        """The SHA-256 of labels, prompts and templates, on which the embeddings depend, and nothing else does."""
+        labels = [
+            name if prompts is None else {"label": name, "prompts": prompts}
+            for name, prompts in zip(self.names, map(own_prompts, self.labels), strict=True)
+        ]
+        return digest_of({"labels": labels, "templates": self.templates})
 
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of the content. Equal definitions have equal digests, however their JSON was formatted."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        return digest_of(self.content)
+
+
+class LabelSetBody(LabelSetDefinition):
+    """The body of a PUT: a definition, or the response to a GET after editing."""
+
+    name: Annotated[str | None, Field(description="Not read: the path has the name.")] = None
+    in_force: Annotated[bool | None, Field(description="Not read: it follows from `tuned_for`.")] = None
+
+
+def own_prompts(label: str | LabelDefinition) -> list[str] | None:
+    """Returns a label's own prompts, or None if the templates make them."""
+    return None if isinstance(label, str) else label.prompts
+
+
+def tuned_members(part: LabelSetDefinition | LabelDefinition) -> dict[str, Any]:
+    """Returns a set's or a label's own `threshold` and `calibration`, without those that are left out."""
+    found: dict[str, Any] = {"threshold": part.threshold} if "threshold" in part.model_fields_set else {}
+    return found if part.calibration is None else found | {"calibration": part.calibration}
 
 
 def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSetDefinition:
-    """Returns the definition with trimmed labels and prompts.
+    """Returns the definition in its shortest form, with trimmed labels and prompts.
 
     Raises:
         InvalidLabels: A label or a prompt cannot be used.
         InvalidTemplate: A template cannot be used.
     """
     names = check_labels(definition.names, max_labels)
-    own = {index: label.prompts for index, label in enumerate(definition.labels) if not isinstance(label, str)}
+    own = {index: own for index, label in enumerate(definition.labels) if (own := own_prompts(label)) is not None}
     templates = check_templates(definition.templates, len(names) - len(own))
     prompts = check_prompts(own, len(templates) * (len(names) - len(own)))
-    labels = [
-        LabelWithPrompts(label=name, prompts=prompts[index]) if index in prompts else name
-        for index, name in enumerate(names)
-    ]
-    return LabelSetDefinition(labels=labels, templates=templates)
+    labels: list[str | LabelDefinition] = []
+    for index, (name, label) in enumerate(zip(names, definition.labels, strict=True)):
+        more: dict[str, Any] = {"prompts": prompts[index]} if index in prompts else {}
+        if not isinstance(label, str):
+            more |= tuned_members(label)
+        labels.append(LabelDefinition(label=name, **more) if more else name)
+    checked = LabelSetDefinition(labels=labels, templates=templates, **tuned_members(definition))
+    return checked if definition.tuned_for is None else with_tuned_for(checked, definition.tuned_for)
+
+
+def with_tuned_for(definition: LabelSetDefinition, tuned_for: TunedFor) -> LabelSetDefinition:
+    """Returns the definition with another `tuned_for`, or as it is if nothing was tuned."""
+    if not definition.is_tuned:
+        return definition
+    return LabelSetDefinition(
+        labels=definition.labels, templates=definition.templates, **tuned_members(definition), tuned_for=tuned_for
+    )
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """Returns the SHA-256 of JSON, in hex."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class LabelSetSummary(BaseModel):
@@ -101,6 +201,7 @@ class LabelSetSummary(BaseModel):
     name: str
     size: Annotated[int, Field(description="The number of labels.")]
     etag: Annotated[str, Field(description="The value for `If-Match`. Equal definitions have equal tags.")]
+    in_force: Annotated[bool | None, Field(description=f"{IN_FORCE} Left out if the set has none.")] = None
 
 
 class LabelSetList(BaseModel):
@@ -114,6 +215,7 @@ class LabelSetList(BaseModel):
 class LabelSetResponse(LabelSetDefinition):
     """A stored label set."""
 
-    model_config = example({"name": "pets", **EXAMPLE})
+    model_config = example({"name": "pets", **EXAMPLE, "tuned_for": TUNED_FOR, "in_force": True})
 
     name: str
+    in_force: Annotated[bool | None, Field(description=f"{IN_FORCE} Left out if the set has none.")] = None

@@ -1,10 +1,13 @@
 """Label sets on disk: definitions as readable JSON, and their embeddings, which can be computed again.
 
-    label-sets/NAME.json                       {"format": 1, "labels": [...], "templates": [...]}
-    embeddings/ENCODER/DIGEST.npy              [K, E] float32; DIGEST is the definition's
+    label-sets/NAME.json                       {"format": 2, "labels": [...], "templates": [...], ...}
+    embeddings/ENCODER/DIGEST.npy              [K, E] float32; DIGEST is that of the definition's texts
 
 Embeddings are written first, then the definition is renamed into place. If the process is killed, either the old set
-or the new one is complete. Sets with equal definitions share their embeddings. Each encoder has its own folder.
+or the new one is complete. Sets with equal texts share their embeddings. Each encoder has its own folder.
+
+Format 2 has what was tuned. A set without it is written in format 1, which older versions read; they report a set in
+format 2, keep its file, and do not serve it.
 
 The folder belongs to one process. This module has no locks: its caller makes one change at a time.
 """
@@ -26,7 +29,7 @@ from app.errors import ServiceError
 from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.validation import validated
 
-FORMAT = 1
+FORMAT, TUNED_FORMAT = 1, 2
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # for fullmatch; a set's name is also a file name
 
 log = logging.getLogger("app")
@@ -96,17 +99,21 @@ class LabelSetFiles:
     def write(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> np.ndarray:
         """Stores a set, and replaces the one with this name. Returns its embeddings, memory-mapped.
 
+        Embeddings that are memory-mapped are on the disk already.
+
         Raises:
             OSError: The set could not be stored. The old one stays.
         """
-        array = BytesIO()  # np.save into a file would not report why a write failed
-        np.save(array, embeddings, allow_pickle=False)
-        with array.getbuffer() as content:  # released here: Python 3.12 crashes if the garbage collector has to do it
-            write_file(self._embeddings_path(definition), content)
-        stored = mapped(self._embeddings_path(definition))
-        text = json.dumps({"format": FORMAT} | definition.model_dump(), ensure_ascii=False, indent=1)
+        if not isinstance(embeddings, np.memmap):
+            array = BytesIO()  # np.save into a file would not report why a write failed
+            np.save(array, embeddings, allow_pickle=False)
+            with array.getbuffer() as content:  # released here: Python 3.12 crashes if the garbage collector does it
+                write_file(self._embeddings_path(definition), content)
+            embeddings = mapped(self._embeddings_path(definition))
+        format_ = {"format": TUNED_FORMAT if definition.is_tuned else FORMAT}
+        text = json.dumps(format_ | definition.content, ensure_ascii=False, indent=1)
         write_file(self._definitions / f"{name}.json", text.encode())
-        return stored
+        return embeddings
 
     def delete(self, name: str) -> None:
         """Removes the definition with this name, if it exists.
@@ -119,7 +126,7 @@ class LabelSetFiles:
             sync_folder(self._definitions)
 
     def tidy(self, digests: Collection[str]) -> None:
-        """Removes embeddings of other definitions and encoders, and temporary files that a killed process has left."""
+        """Removes embeddings of other texts and encoders, and temporary files that a killed process has left."""
         kept = {self._embeddings / f"{digest}.npy" for digest in digests}
         folders = listed(self._all_embeddings)
         unused = [path for folder in folders for path in listed(folder, ".npy") if path not in kept]
@@ -134,7 +141,7 @@ class LabelSetFiles:
                 folder.rmdir()
 
     def _embeddings_path(self, definition: LabelSetDefinition) -> Path:
-        return self._embeddings / f"{definition.digest}.npy"
+        return self._embeddings / f"{definition.texts_digest}.npy"
 
 
 def read_definition(path: Path) -> LabelSetDefinition:
@@ -151,8 +158,8 @@ def read_definition(path: Path) -> LabelSetDefinition:
         content = json.loads(path.read_bytes())
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise ValueError(f'its field "format" is not {FORMAT}')
+    if not isinstance(content, dict) or content.pop("format", None) not in (FORMAT, TUNED_FORMAT):
+        raise ValueError(f'its field "format" is not {FORMAT} or {TUNED_FORMAT}')
     return validated(LabelSetDefinition, content, strict=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import InvalidLabels, ServiceError
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts, check_label_set
+from app.label_sets.definition import LabelDefinition, LabelSetBody, LabelSetDefinition, check_label_set
 from app.label_sets.files import NAME
 from app.validation import parse_json, validated
 
@@ -77,7 +77,7 @@ def read_file(path: Path, max_labels: int) -> LabelSetDefinition:
 
 def read_text(path: Path, max_labels: int) -> LabelSetDefinition:
     """Returns the definition in a text file."""
-    labels: list[str | LabelWithPrompts] = []
+    labels: list[str | LabelDefinition] = []
     numbers = []
     for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).split(b"\n"), start=1):
         try:
@@ -101,7 +101,7 @@ def read_json(path: Path, max_labels: int) -> LabelSetDefinition:
         content = parse_json(path.read_bytes().removeprefix(BOM_UTF8), "The file")
         if isinstance(content, list):
             content = {"labels": content}
-        return check_label_set(validated(LabelSetDefinition, content, strict=True), max_labels)
+        return check_label_set(validated(LabelSetBody, content, strict=True), max_labels)
     except ServiceError as error:
         raise LabelSetFolderError(f"{path}: {error}") from None
 

@@ -5,23 +5,24 @@ name take turns, from their precondition to the last byte on the disk; the disk 
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound
-from app.images.decode import PIXEL_PIPELINE
+from app.inference.acceptance import Tuning
 from app.inference.embedder import Embedder
+from app.inference.identity import cache_key, model_fingerprint
 from app.inference.threads import ThreadPool
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import NAME, LabelSetFiles
 from app.label_sets.folder import read_folder
-from model.config import EncoderInfo
+from app.label_sets.patch import LabelSetPatch, patched
+from app.label_sets.tuning import bind, keep_binding, make_tuning
+from app.settings import Settings
 
 T = TypeVar("T")
 
@@ -31,15 +32,21 @@ log = logging.getLogger("app")
 
 
 class LabelSet(NamedTuple):
-    """A definition and its class embeddings [K, E]."""
+    """A definition, its class embeddings [K, E], and what was tuned for it."""
 
     definition: LabelSetDefinition
     embeddings: np.ndarray
+    tuning: Tuning | None
+
+    @property
+    def in_force(self) -> bool | None:
+        """Whether what was tuned is used, or None if nothing was tuned."""
+        return None if self.tuning is None else self.tuning.in_force
 
     @property
     def etag(self) -> str:
-        """The strong entity tag of the content; equal definitions have equal tags."""
-        return f'"{self.definition.digest}"'
+        """The strong entity tag of what GET returns; equal definitions have equal tags."""
+        return f'"{self.definition.digest}{"-not-in-force" if self.in_force is False else ""}"'
 
 
 Precondition = Callable[[LabelSet | None], None]
@@ -49,15 +56,12 @@ class LabelSets:
     """All label sets of the service.
 
     Args:
-        data_dir: The folder of the stored sets.
-        preload_dir: An operator's folder, whose sets replace stored ones at the start, or None.
-        max_labels: The most labels of a new set.
+        settings: The folder of the stored sets; an operator's folder, whose sets replace stored ones at the start; the
+            most labels of a new set; and what the encoder's identity depends on.
     """
 
-    def __init__(self, *, data_dir: Path, preload_dir: Path | None, max_labels: int) -> None:
-        self._data_dir = data_dir
-        self._preload_dir = preload_dir
-        self._max_labels = max_labels
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._sets: dict[str, LabelSet] = {}
         # A name's lock exists while it is held or waited for.
         self._name_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -71,22 +75,34 @@ class LabelSets:
             LabelSetFolderError: The operator's folder, or a file in it, cannot be used.
         """
         self._embedder = embedder
-        info = embedder.encoder.info
-        self._files = LabelSetFiles(self._data_dir, fingerprint(info), info.embed_dim)
-        in_thread = self._disk.run
-        preloaded = await in_thread(read_folder, self._preload_dir, self._max_labels) if self._preload_dir else {}
-        stored = await in_thread(self._files.definitions, self._max_labels)
-        for name, definition in (stored | preloaded).items():
+        info, settings, in_thread = embedder.encoder.info, self._settings, self._disk.run
+        self._fingerprint = model_fingerprint(info, settings)
+        key = await in_thread(cache_key, info, settings)
+        self._files = LabelSetFiles(settings.data_dir, key, info.embed_dim)
+        folder = settings.label_sets_dir
+        given = await in_thread(read_folder, folder, settings.max_labels) if folder else {}
+        stored = await in_thread(self._files.definitions, settings.max_labels)
+        for name, sent in (stored | given).items():
+            definition = keep_binding(sent, stored.get(name))
+            if definition.is_tuned and not definition.tuned_for:
+                log.warning("label set %s has thresholds or a calibration, but no tuned_for: this model is used", name)
+                definition = bind(definition, self._fingerprint)
             embeddings = await in_thread(self._files.embeddings, definition)
-            if embeddings is None or stored.get(name) != definition:
+            if embeddings is None or name not in stored or stored[name].digest != definition.digest:
                 if embeddings is None:
                     embeddings = await self._embed(definition)
                 try:
                     embeddings = await in_thread(self._files.write, name, definition, embeddings)
                 except OSError as error:
                     log.warning("label set %s will be embedded again at the next start: %s", name, error)
-            self._sets[name] = LabelSet(definition, embeddings)
+            tuning = await in_thread(make_tuning, definition, self._fingerprint)
+            self._sets[name] = LabelSet(definition, embeddings, tuning)
         await self._tidy()
+        if old := [name for name, label_set in self.all() if label_set.in_force is False]:
+            log.warning(
+                "these label sets were tuned for another model or other texts; their thresholds are not in force: %s",
+                ", ".join(old),
+            )
 
     def get(self, name: str) -> LabelSet:
         """Returns the set with this name.
@@ -123,9 +139,22 @@ class LabelSets:
                 raise InvalidRequest(
                     f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored. Delete one first."
                 )
-            same = old is not None and old.definition == definition
-            embeddings = old.embeddings if old and same else await self._embed(definition)
-            return await to_the_end(self._store(name, definition, embeddings)), old is None
+            return await self._replace(name, old, definition), old is None
+
+    async def patch(self, name: str, patch: LabelSetPatch, precondition: Precondition) -> LabelSet:
+        """Changes a set; embeds it again only if its texts change. Returns it.
+
+        Raises:
+            LabelSetNotFound: There is no set with this name.
+            InvalidRequest, InvalidLabels, InvalidTemplate: The change is not possible.
+            Overloaded: The queue is full.
+            InternalError: The set could not be stored; the old one stays.
+        """
+        async with self._name_lock(name):
+            old = self.get(name)
+            precondition(old)
+            definition = await asyncio.to_thread(patched, old.definition, patch, self._settings.max_labels)
+            return await self._replace(name, old, definition)
 
     async def delete(self, name: str, precondition: Precondition) -> None:
         """Removes a set.
@@ -142,16 +171,24 @@ class LabelSets:
         """Ends the thread."""
         self._disk.close()
 
-    async def _store(self, name: str, definition: LabelSetDefinition, embeddings: np.ndarray) -> LabelSet:
+    async def _replace(self, name: str, old: LabelSet | None, definition: LabelSetDefinition) -> LabelSet:
+        definition = await asyncio.to_thread(bind, definition, self._fingerprint)
+        tuning = await asyncio.to_thread(make_tuning, definition, self._fingerprint)
+        await asyncio.to_thread(getattr, definition, "digest")  # it is kept, and would take long on the event loop
+        same = old is not None and old.definition.texts_digest == definition.texts_digest
+        embeddings = old.embeddings if old and same else await self._embed(definition)
+        return await to_the_end(self._store(name, LabelSet(definition, embeddings, tuning)))
+
+    async def _store(self, name: str, label_set: LabelSet) -> LabelSet:
         async with self._writing:
             try:
-                embeddings = await self._disk.run(self._files.write, name, definition, embeddings)
+                embeddings = await self._disk.run(self._files.write, name, label_set.definition, label_set.embeddings)
             except OSError:
                 log.exception("label set %s was not stored", name)
                 raise InternalError("The label set could not be written. The log has the reason.") from None
-            label_set = self._sets[name] = LabelSet(definition, embeddings)
+            self._sets[name] = stored = label_set._replace(embeddings=embeddings)
             await self._tidy()
-            return label_set
+            return stored
 
     async def _remove(self, name: str) -> None:
         async with self._writing:
@@ -164,7 +201,7 @@ class LabelSets:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        await self._disk.run(self._files.tidy, {kept.definition.digest for kept in self._sets.values()})
+        await self._disk.run(self._files.tidy, {kept.definition.texts_digest for kept in self._sets.values()})
 
     async def _embed(self, definition: LabelSetDefinition) -> np.ndarray:
         prompts = await asyncio.to_thread(lambda: definition.prompts)  # up to 100,000
@@ -172,12 +209,6 @@ class LabelSets:
 
     def _name_lock(self, name: str) -> asyncio.Lock:
         return self._name_locks.setdefault(name, asyncio.Lock())
-
-
-def fingerprint(info: EncoderInfo) -> str:
-    """Returns a hash of what stored embeddings depend on: tensors, tokenising, and how images become pixels."""
-    facts = (info.sha256, info.dtype, info.canonicalisation, str(info.context_length), str(PIXEL_PIPELINE))
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def check_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """All metrics, as attributes. The only file that imports `prometheus_client`.
 
-Every label value comes from a closed set, so that no client can create a series. Counters and histograms are updated
+Every label value comes from a closed set, so that no client can create a series; of label sets, only the first
+`MAX_NAMES` names are values. Counters and histograms are updated
 when something happens; gauges call a function at each scrape, which the engine and `main` set.
 """
 
@@ -20,6 +21,7 @@ from app.errors import IMAGE_ERRORS, ServiceError
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
 DEPARTED = "departed"  # the client disconnected before its response
 OTHER = "other"
+MAX_NAMES = 100  # of label sets; the others are counted together, as `OTHER`
 UNDECODABLE = tuple(error.code for error in IMAGE_ERRORS)
 WORKER_EXITS = ("crashed", "out_of_time")
 TOWERS = ("image", "text")
@@ -92,6 +94,12 @@ class Metrics:
         self.queue_depth = Gauge("siglip_queue_depth", "images that wait or are computed", registry=r)
         self.queue_bytes = Gauge("siglip_queue_bytes", "bytes of the request bodies in memory", registry=r)
         self.label_sets = Gauge("siglip_label_sets", "stored label sets", registry=r)
+        none = "images for which no label of a set with thresholds was accepted"
+        self.none_accepted = started(Counter("siglip_none_accepted_total", none, ["label_set"], registry=r), [OTHER])
+        stale = "requests to a label set whose thresholds or calibration are not in force"
+        self.not_in_force = started(Counter("siglip_not_in_force_total", stale, ["label_set"], registry=r), [OTHER])
+        self._names: set[str] = set()
+        self._names_lock = threading.Lock()
         self.ready = Gauge("siglip_ready", "1 while `/health/ready` is 200", registry=r)
         self.threads = Gauge("siglip_threads", "Python's threads", registry=r)
         self.threads.set_function(threading.active_count)
@@ -100,6 +108,13 @@ class Metrics:
         """Counts a response. `route` is a template and `method` a known one: both are labels."""
         self.requests.labels(route, method, status).inc()
         self.request_s.labels(route, method).observe(seconds)
+
+    def label_set(self, name: str) -> str:
+        """Returns a label set's name as a label value."""
+        with self._names_lock:
+            if name not in self._names and len(self._names) < MAX_NAMES:
+                self._names.add(name)
+            return name if name in self._names else OTHER
 
     def worker_exit(self, reason: str) -> None:
         """Counts a decode worker that has ended, by a reason of `WORKER_EXITS`."""

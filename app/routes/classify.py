@@ -6,6 +6,7 @@ from app import errors
 from app.errors import ServiceError
 from app.http.bodies import Bodies, read_request
 from app.http.problems import problem_responses
+from app.inference.acceptance import TunedBatchResponse, TunedImage, TunedResponse
 from app.inference.image_input import EmbeddedImage
 from app.routes.scoring import Scoring, together
 from app.schemas import (
@@ -17,6 +18,7 @@ from app.schemas import (
     ClassifyOptions,
     ClassifyResponse,
     FailedImage,
+    ResponseWarning,
     ScoredImage,
 )
 
@@ -29,7 +31,7 @@ FAILURES = (*errors.BODY_ERRORS, errors.LabelSetNotFound, errors.InvalidLabels, 
 
 @router.post(
     "/classify",
-    response_model=ClassifyResponse,
+    response_model=ClassifyResponse | TunedResponse,
     responses=problem_responses(*FAILURES, *errors.IMAGE_ERRORS),
     openapi_extra=ONE_IMAGE.openapi(),
 )
@@ -41,15 +43,16 @@ async def classify(request: Request) -> Response:
     scoring = Scoring(request)  # before the body is read: it raises NotReady
     (image,), options = await read_request(request, ONE_IMAGE)
 
-    def content(scored: ScoredImage) -> str:
-        return ClassifyResponse(model=scoring.model, **dict(scored)).model_dump_json()
+    def content(scored: ScoredImage, warnings: list[ResponseWarning]) -> str:
+        schema = TunedResponse if isinstance(scored, TunedImage) else ClassifyResponse
+        return schema(model=scoring.model, **dict(scored), warnings=warnings).model_dump_json()
 
     return await scoring.classify_one(image, options, content)
 
 
 @router.post(
     "/classify/batch",
-    response_model=BatchResponse,
+    response_model=BatchResponse | TunedBatchResponse,
     responses=problem_responses(*FAILURES),
     openapi_extra=MANY_IMAGES.openapi(),
 )
@@ -68,7 +71,8 @@ async def classify_batch(request: Request) -> Response:
     def content() -> str:
         # One by one: all 640,000 scores at once take hundreds of megabytes and hold the interpreter for a second.
         results = ",".join(result(image).model_dump_json() for image in embedded)
-        return f'{{"model":{scoring.model.model_dump_json()},"results":[{results}]}}'
+        warnings = ",".join(warning.model_dump_json() for warning in classes.warnings)
+        return f'{{"model":{scoring.model.model_dump_json()},"results":[{results}],"warnings":[{warnings}]}}'
 
     with scoring.engine.admission.permit(len(images)):
         classes, embedded = await together(

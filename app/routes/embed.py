@@ -1,11 +1,22 @@
-"""POST /embed/image and POST /embed/text: the embeddings, for clients that compute with them."""
+"""POST /embed/image, /embed/batch and /embed/text: the embeddings, for clients that compute with them or store them."""
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app import errors
+from app.errors import ServiceError
 from app.http.bodies import Bodies, json_body, read_json, read_request
 from app.http.problems import problem_responses
+from app.inference.embeddings import (
+    EmbedBatchBody,
+    EmbedBatchForm,
+    EmbedBatchOptions,
+    EmbedBatchResponse,
+    ImageEmbedding,
+    encode_row,
+)
+from app.inference.identity import model_fingerprint
+from app.inference.image_input import EmbeddedImage
 from app.labels import check_texts
 from app.routes.scoring import Scoring
 from app.schemas import (
@@ -14,12 +25,14 @@ from app.schemas import (
     EmbedImageOptions,
     EmbedResponse,
     EmbedTextBody,
+    FailedImage,
     rounded,
 )
 
 router = APIRouter(prefix="/embed")
 
 IMAGE = Bodies(EmbedImageOptions, EmbedImageForm, EmbedImageBody)
+IMAGES = Bodies(EmbedBatchOptions, EmbedBatchForm, EmbedBatchBody)
 
 
 @router.post(
@@ -38,6 +51,40 @@ async def embed_image(request: Request) -> Response:
     with scoring.engine.admission.permit():
         embedded = await scoring.embedder.embed_image(image, scoring.record, frame=options.frame)
     return await embeddings_response(scoring, embedded.row[None])
+
+
+@router.post(
+    "/batch",
+    response_model=EmbedBatchResponse,
+    responses=problem_responses(*errors.BODY_ERRORS),
+    openapi_extra=IMAGES.openapi(),
+)
+async def embed_batch(request: Request) -> Response:
+    """Returns the embedding of each of several images. An image that cannot be used gets an error of its own.
+
+    Send a form, or JSON with the images as base64. Keep `model_fingerprint` with embeddings that you store.
+    """
+    scoring = Scoring(request)
+    images, options = await read_request(request, IMAGES)
+    scoring.check_count(len(images), "/images")
+
+    def result(image: EmbeddedImage | ServiceError) -> ImageEmbedding | FailedImage:
+        if isinstance(image, ServiceError):
+            return scoring.failed(image)
+        return ImageEmbedding(image=image.facts, embedding=encode_row(image.row, options.encoding_format))
+
+    def content() -> str:
+        return EmbedBatchResponse(
+            model=scoring.model,
+            model_fingerprint=model_fingerprint(scoring.embedder.encoder.info, request.app.state.settings),
+            results=[result(image) for image in embedded],
+        ).model_dump_json()
+
+    with scoring.engine.admission.permit(len(images)):
+        embedded = await scoring.embedder.embed_images(images, scoring.record, frame=options.frame)
+    failed = sum(isinstance(image, ServiceError) for image in embedded)
+    scoring.record.facts.update(images=len(images), failed=failed)
+    return Response(await scoring.engine.in_thread(content), media_type="application/json")
 
 
 @router.post(

@@ -21,7 +21,7 @@ from app.errors import InvalidRequest, NotReady
 from app.http.bodies import json_body, read_json
 from app.http.problems import problem_responses
 from app.routes.scoring import Scoring, remap_pointers
-from app.schemas import LABELS, PNG, SCORES, ClassifyOptions, Frame, ScoredImage, Sent, Texts, example
+from app.schemas import LABELS, PNG, SCORES, ClassifyOptions, Frame, ResponseWarning, ScoredImage, Sent, Texts, example
 
 router = APIRouter()
 
@@ -160,7 +160,7 @@ async def zero_shot_image_classification(request: Request) -> Response:
 async def scored(scoring: Scoring, body: HuggingFaceBody) -> Response:
     """Returns the response to a body."""
 
-    def content(scored: ScoredImage) -> str:
+    def content(scored: ScoredImage, _warnings: list[ResponseWarning]) -> str:
         rows = [LabelScore(score=score.sigmoid, **dict(score)) for score in scored.scores]
         return HuggingFaceResponse(rows).model_dump_json()
 

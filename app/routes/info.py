@@ -13,7 +13,9 @@ from app.http.problems import problem_responses
 from app.images.decode import PIXEL_PIPELINE
 from app.images.identify import ACCEPTED
 from app.images.raster import MAX_FRAMES, MAX_SIDE_PIXELS
+from app.inference.embeddings import FINGERPRINT
 from app.inference.engine import Engine
+from app.inference.identity import cache_key, model_fingerprint
 from app.label_sets.store import MAX_LABEL_SETS
 from app.schemas import MODEL, example
 from app.settings import Settings
@@ -64,6 +66,8 @@ class Info(EncoderInfo):
             "bias": -12.93244,
             "pixel_pipeline": 2,
             "color_profiles": "convert",
+            "model_fingerprint": FINGERPRINT,
+            "cache_key": "0d3c5e0a4b9b8f7761a2c9d8e7f6051423324b5c6d7e8f90a1b2c3d4e5f60718",
             "limits": {
                 "max_body_bytes": 20_000_000,
                 "max_image_pixels": 50_000_000,
@@ -88,6 +92,12 @@ class Info(EncoderInfo):
         int, Field(description="How files become pixels. It grows whenever the pixels of some file change.")
     ]
     color_profiles: Annotated[str, Field(description="convert, or ignore: what is done with colour profiles.")]
+    model_fingerprint: Annotated[
+        str, Field(description="Stored embeddings, thresholds and examples are valid for encoders with the same one.")
+    ]
+    cache_key: Annotated[
+        str, Field(description="For caches of embeddings: includes dtype, engine, device and versions.")
+    ]
     limits: Limits
     version: str
 
@@ -118,6 +128,8 @@ async def info(request: Request) -> Info:
         bias=encoder.bias,
         pixel_pipeline=PIXEL_PIPELINE,
         color_profiles=settings.color_profiles,
+        model_fingerprint=model_fingerprint(encoder.info, settings),
+        cache_key=await engine.in_thread(cache_key, encoder.info, settings),
         limits=limits,
         version=__version__,
     )

@@ -1,5 +1,6 @@
 """/label-sets: labels that are embedded once and then used by name."""
 
+import json
 import re
 
 from fastapi import APIRouter, Request, Response
@@ -9,12 +10,13 @@ from app.http.bodies import json_body, read_json
 from app.http.problems import problem_responses
 from app.inference.engine import Engine
 from app.label_sets.definition import (
-    LabelSetDefinition,
+    LabelSetBody,
     LabelSetList,
     LabelSetResponse,
     LabelSetSummary,
     check_label_set,
 )
+from app.label_sets.patch import LabelSetPatch
 from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
 from app.observability.record import RequestRecord
 
@@ -23,7 +25,11 @@ router = APIRouter()
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
 
 
-@router.get("/label-sets", responses=problem_responses(errors.Unauthorized, errors.NotReady))
+@router.get(
+    "/label-sets",
+    response_model_exclude_unset=True,
+    responses=problem_responses(errors.Unauthorized, errors.NotReady),
+)
 async def list_label_sets(request: Request) -> LabelSetList:
     """Lists the stored label sets by name."""
     return LabelSetList(label_sets=[summary(name, label_set) for name, label_set in stored(request).all()])
@@ -45,8 +51,8 @@ async def get_label_set(request: Request, name: str) -> Response:
         return Response(status_code=304, headers=headers)
 
     def content() -> str:
-        definition = label_set.definition
-        return LabelSetResponse(name=name, labels=definition.labels, templates=definition.templates).model_dump_json()
+        whole = {"name": name} | label_set.definition.content | in_force_member(label_set)
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
     engine: Engine = request.app.state.engine
     return Response(await engine.in_thread(content), headers=headers, media_type="application/json")
@@ -61,25 +67,49 @@ async def get_label_set(request: Request, name: str) -> Response:
             *errors.BODY_ERRORS, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate
         ),
     },
-    openapi_extra=json_body(LabelSetDefinition),
+    openapi_extra=json_body(LabelSetBody),
 )
 async def put_label_set(request: Request, name: str) -> Response:
     """Stores a label set, or replaces the one with this name, after embedding it.
 
-    With `If-Match`, it only replaces the set that you have read; with `If-None-Match: *`, it replaces none.
+    With `If-Match`, it only replaces the set that you have read; with `If-None-Match: *`, it replaces none. Thresholds
+    and calibration are for this model and these texts, unless `tuned_for` names others.
     """
     label_sets = stored(request)
     engine: Engine = request.app.state.engine
     check_name(name)
-    sent = await read_json(request, LabelSetDefinition)
+    sent = await read_json(request, LabelSetBody)
     definition = await engine.in_thread(check_label_set, sent, request.app.state.settings.max_labels)
     with engine.admission.permit():
         label_set, created = await label_sets.put(name, definition, precondition(request))
-    record: RequestRecord = request.state.record
-    record.facts["labels"] = len(definition.labels)
-    content = summary(name, label_set).model_dump_json()
-    headers = {"ETag": label_set.etag}
-    return Response(content, 201 if created else 200, headers=headers, media_type="application/json")
+    return changed(request, name, label_set, 201 if created else 200)
+
+
+@router.patch(
+    "/label-sets/{name}",
+    response_model=LabelSetSummary,
+    responses=problem_responses(
+        *errors.BODY_ERRORS,
+        errors.LabelSetNotFound,
+        errors.PreconditionFailed,
+        errors.InvalidLabels,
+        errors.InvalidTemplate,
+    ),
+    openapi_extra=json_body(LabelSetPatch),
+)
+async def patch_label_set(request: Request, name: str) -> Response:
+    """Changes thresholds, calibration and templates of a label set; what is left out stays.
+
+    `labels` has changes by a label's index, counted from 0. With `If-Match`, it only changes the set that you have
+    read. The set is embedded again only if the templates change.
+    """
+    label_sets = stored(request)
+    engine: Engine = request.app.state.engine
+    check_name(name)
+    patch = await read_json(request, LabelSetPatch)
+    with engine.admission.permit():
+        label_set = await label_sets.patch(name, patch, precondition(request))
+    return changed(request, name, label_set, 200)
 
 
 @router.delete(
@@ -111,9 +141,23 @@ def stored(request: Request) -> LabelSets:
     return label_sets
 
 
+def changed(request: Request, name: str, label_set: LabelSet, status: int) -> Response:
+    """Returns the response to a request that has stored a set."""
+    record: RequestRecord = request.state.record
+    record.facts["labels"] = len(label_set.definition.labels)
+    content = summary(name, label_set).model_dump_json(exclude_unset=True)
+    return Response(content, status, headers={"ETag": label_set.etag}, media_type="application/json")
+
+
 def summary(name: str, label_set: LabelSet) -> LabelSetSummary:
     """Returns a set without its labels."""
-    return LabelSetSummary(name=name, size=len(label_set.definition.labels), etag=label_set.etag)
+    size = len(label_set.definition.labels)
+    return LabelSetSummary(name=name, size=size, etag=label_set.etag, **in_force_member(label_set))
+
+
+def in_force_member(label_set: LabelSet) -> dict[str, bool]:
+    """Returns the member `in_force`, or nothing for a set for which nothing was tuned."""
+    return {} if label_set.in_force is None else {"in_force": label_set.in_force}
 
 
 def precondition(request: Request) -> Precondition:

@@ -13,25 +13,49 @@ import numpy as np
 from fastapi import Request, Response
 
 from app.errors import InvalidRequest, ServiceError
+from app.inference.acceptance import TunedImage, Tuning
 from app.inference.embedder import Embedder
+from app.inference.embeddings import ScoredEmbedding, TunedEmbedding, scored_embedding
 from app.inference.engine import Engine
 from app.inference.image_input import EmbeddedImage
 from app.inference.scoring import scored_image
 from app.label_sets.store import LabelSets
 from app.labels import check_labels, check_templates
+from app.observability.metrics import Metrics
 from app.observability.record import RequestRecord
-from app.schemas import ClassifyOptions, FailedImage, ModelName, Problem, ScoredImage
+from app.schemas import (
+    ClassifyOptions,
+    FailedImage,
+    LabelOptions,
+    ModelName,
+    Problem,
+    ResponseWarning,
+    ScoredImage,
+)
 from app.settings import Settings
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
+NOT_IN_FORCE = ResponseWarning(
+    code="tuned_not_in_force",
+    message="The label set's thresholds and calibration were made for another model or other texts, and are not used.",
+)
+
+
 class Classes(NamedTuple):
-    """K labels and their embeddings [K, E]."""
+    """K labels and their embeddings [K, E]; of a label set also its name, and what was tuned for it."""
 
     labels: Sequence[str]
     embeddings: np.ndarray
+    label_set: str = ""
+    tuning: Tuning | None = None
+
+    @property
+    def warnings(self) -> list[ResponseWarning]:
+        """What a reader of the scores must know."""
+        return [NOT_IN_FORCE] if self.tuning and not self.tuning.in_force else []
 
 
 class Scoring:
@@ -48,6 +72,7 @@ class Scoring:
         self.engine: Engine = request.app.state.engine
         self.embedder: Embedder = self.engine.embedder
         self.record: RequestRecord = request.state.record
+        self._metrics: Metrics = request.app.state.metrics
         self._settings: Settings = request.app.state.settings
         self._label_sets: LabelSets = request.app.state.label_sets
 
@@ -58,9 +83,12 @@ class Scoring:
         return ModelName(variant=info.variant, weights=info.weights)
 
     async def classify_one(
-        self, image: bytes | str, options: ClassifyOptions, content: Callable[[ScoredImage], str]
+        self,
+        image: bytes | str,
+        options: ClassifyOptions,
+        content: Callable[[ScoredImage, list[ResponseWarning]], str],
     ) -> Response:
-        """Returns the response for one image; `content` makes the API's JSON of its scores, in a thread.
+        """Returns the response for one image; `content` makes the API's JSON of scores and warnings, in a thread.
 
         Raises:
             ServiceError: The image or the labels cannot be used, or the queue is full.
@@ -70,12 +98,12 @@ class Scoring:
                 self.embed_classes(options), self.embedder.embed_image(image, self.record, frame=options.frame)
             )
             scored = await self.engine.in_thread(self.score, embedded, classes, options)
-            text = await self.engine.in_thread(content, scored)
+            text = await self.engine.in_thread(content, scored, classes.warnings)
         facts = embedded.facts
         self.record.facts.update(image=f"{facts.width}x{facts.height}", format=facts.format, labels=len(classes.labels))
         return Response(text, media_type="application/json")
 
-    async def embed_classes(self, options: ClassifyOptions) -> Classes:
+    async def embed_classes(self, options: LabelOptions) -> Classes:
         """Returns the labels of a request, or those of its label set, with their embeddings.
 
         Raises:
@@ -85,7 +113,9 @@ class Scoring:
         """
         if options.label_set is not None:
             label_set = self._label_sets.get(options.label_set)
-            return Classes(label_set.definition.names, label_set.embeddings)
+            if label_set.in_force is False:
+                self._metrics.not_in_force.labels(self._metrics.label_set(options.label_set)).inc()
+            return Classes(label_set.definition.names, label_set.embeddings, options.label_set, label_set.tuning)
         started_s = time.perf_counter()
         labels = check_labels(options.labels or [], self._settings.max_labels)
         templates = None if options.templates is None else check_templates(options.templates, len(labels))
@@ -96,7 +126,21 @@ class Scoring:
 
     def score(self, image: EmbeddedImage, classes: Classes, options: ClassifyOptions) -> ScoredImage:
         """Returns one image's scores. Call it in a thread: 10,000 labels take tens of milliseconds."""
-        return scored_image(image.facts, classes.labels, self.embedder.scores(image.row, classes.embeddings), options)
+        scores = self.embedder.scores(image.row, classes.embeddings)
+        scored = scored_image(image.facts, classes.labels, scores, options, classes.tuning)
+        self._count(scored, classes)
+        return scored
+
+    def score_embedding(self, row: np.ndarray, classes: Classes, options: LabelOptions) -> ScoredEmbedding:
+        """Returns the scores of one stored embedding [E]; see `score`."""
+        scores = self.embedder.scores(row, classes.embeddings)
+        scored = scored_embedding(classes.labels, scores, options, classes.tuning)
+        self._count(scored, classes)
+        return scored
+
+    def _count(self, scored: ScoredImage | ScoredEmbedding, classes: Classes) -> None:
+        if isinstance(scored, TunedImage | TunedEmbedding) and scored.accepted_labels == []:
+            self._metrics.none_accepted.labels(self._metrics.label_set(classes.label_set)).inc()
 
     def failed(self, error: ServiceError) -> FailedImage:
         """Returns the result for one image of several that cannot be used."""

@@ -10,6 +10,7 @@ from app import errors
 from app.errors import InvalidLabels, ServiceError
 from app.http.bodies import json_body, read_json
 from app.http.problems import problem_responses
+from app.inference.acceptance import TunedImage
 from app.inference.image_input import EmbeddedImage
 from app.labels import check_templates
 from app.routes import health
@@ -71,7 +72,7 @@ class VertexResponse(BaseModel):
 
     model_config = example({"predictions": [{"image": IMAGE, "scores": SCORES}]})
 
-    predictions: list[ScoredImage | FailedImage]
+    predictions: list[ScoredImage | TunedImage | FailedImage]
 
 
 def router(settings: Settings) -> APIRouter:

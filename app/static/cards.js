@@ -1,6 +1,8 @@
 // A card shows one image and its scores.
 
-import { element, formatScore, problemElement } from "./elements.js";
+import { counted, element, formatScore, problemElement } from "./elements.js";
+
+const MAX_NAMES = 20; // in a sentence
 
 const NOTES = {
   exif_orientation_applied: "EXIF orientation applied",
@@ -52,11 +54,12 @@ export class Card {
   }
 
   /** Shows one result of the service. */
-  show({ image, scores, error }) {
+  show({ image, scores, accepted_labels, error }) {
     this.element.ariaBusy = "false";
     const facts = image ? [`${image.width} × ${image.height} ${image.format}`, ...image.notes.map(noteText)] : [];
     this.facts.textContent = facts.join(", ");
     this.answer.replaceChildren();
+    if (accepted_labels !== undefined) this.answer.append(element("p", {}, acceptedText(accepted_labels)));
     if (error) this.answer.append(problemElement(error));
     else if (scores?.length) this.answer.append(table(this.name, scores));
     else if (scores) this.answer.append(element("p", {}, "No label reaches the threshold."));
@@ -68,14 +71,23 @@ function noteText(note) {
   return frames ? `first of ${frames[1]} frames` : (NOTES[note] ?? note.replaceAll("_", " "));
 }
 
+/** Returns in a sentence what a label set with thresholds accepts; `null`: its thresholds are not in force. */
+function acceptedText(accepted) {
+  if (!accepted) return "This label set has no thresholds in force.";
+  if (!accepted.length) return "None of these labels is accepted.";
+  const names = accepted.slice(0, MAX_NAMES).map(({ label }) => label);
+  const more = accepted.length - names.length;
+  return `Accepted: ${names.join(", ")}${more ? `, and ${counted(more, "other label")}` : ""}.`;
+}
+
 function table(name, scores) {
   const heads = ["Label", "Sigmoid", "Softmax", "Logit"].map((head) =>
     element("th", { scope: "col", className: head.toLowerCase() }, head));
-  const lines = scores.map(({ label, logit, sigmoid, softmax }) =>
+  const lines = scores.map(({ label, logit, sigmoid, softmax, accepted }) =>
     element(
       "tr",
       {},
-      element("th", { scope: "row" }, label),
+      element("th", { scope: "row" }, label, ...(accepted ? [element("span", { className: "hint" }, " accepted")] : [])),
       bar("sigmoid", sigmoid),
       bar("softmax", softmax),
       element("td", { className: "logit" }, logit.toFixed(2).replace("-", "−")),

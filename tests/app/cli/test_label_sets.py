@@ -35,8 +35,19 @@ def test_a_set_is_stored_replaced_listed_shown_and_deleted(run, tmp_path, capsys
     assert capsys.readouterr().out.splitlines() == ["deleted zoo", " labels  name"]
 
 
-def test_the_output_of_show_can_be_stored_again(run, tmp_path, capsys):
-    definition = {"labels": ["cat", {"label": "dog", "prompts": ["ein Hund"]}], "templates": ["a {}"]}
+TUNED_FOR = {"model_fingerprint": "0" * 64, "texts": "1" * 64}
+
+
+@pytest.mark.parametrize(
+    ("of_set", "of_label"),
+    [({}, {}), ({"threshold": None, "tuned_for": TUNED_FOR}, {}), ({"tuned_for": TUNED_FOR}, {"threshold": 0.5})],
+)
+def test_the_output_of_show_can_be_stored_again(run, tmp_path, capsys, of_set, of_label):
+    definition = {
+        "labels": ["cat", {"label": "dog", "prompts": ["ein Hund"], **of_label}],
+        "templates": ["a {}"],
+        **of_set,
+    }
     (tmp_path / "zoo.json").write_text(json.dumps(definition))
     run("put", "zoo", tmp_path / "zoo.json")
     capsys.readouterr()
@@ -44,6 +55,16 @@ def test_the_output_of_show_can_be_stored_again(run, tmp_path, capsys):
     (tmp_path / "again.json").write_text(capsys.readouterr().out)
     assert json.loads((tmp_path / "again.json").read_text()) == definition
     assert run("put", "zoo2", tmp_path / "again.json") == 0
+
+
+def test_thresholds_that_are_not_in_force_are_a_warning(run, tmp_path, capsys):
+    (tmp_path / "zoo.json").write_text(json.dumps({"labels": ["cat"], "threshold": 0.5, "tuned_for": TUNED_FOR}))
+    assert run("put", "zoo", tmp_path / "zoo.json") == 0
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "stored zoo: labels 1\n"
+    assert stderr == (
+        "warning: zoo was tuned for another model or other texts; its thresholds and calibration are not used\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from app.cli import CommandError
 from app.cli.files import ImageFile, NotScored
 from app.cli.local import embed_definition, encode, results_of_model
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.definition import LabelDefinition, LabelSetDefinition
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
 from tests.app.image_files import encoded, plain_image
@@ -59,7 +59,7 @@ def test_bad_files_alone_do_not_use_the_device(files):
 def test_labels_are_embedded_in_batches_and_each_is_the_mean_of_its_own_prompts():
     encoder = FakeEncoder()
     labels = [f"label {number}" for number in range(5)]
-    own = LabelWithPrompts(label="dog", prompts=["ein Hund", "un chien", "a dog"])
+    own = LabelDefinition(label="dog", prompts=["ein Hund", "un chien", "a dog"])
     definition = LabelSetDefinition(labels=[*labels, own], templates=["a {}"])
     classes = classes_of(encoder, definition)
     assert encoder.text_batches == [4, 4]

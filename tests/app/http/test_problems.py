@@ -30,6 +30,14 @@ REQUESTS = {
     "not_found": (404, {"method": "GET", "url": "/classfy"}),
     "label_set_not_found": (404, {"method": "GET", "url": "/label-sets/zoo"}),
     "method_not_allowed": (405, {"method": "GET", "url": "/classify"}),
+    "other_encoder": (
+        409,
+        {
+            "method": "POST",
+            "url": "/classify/embeddings",
+            "json": {"embeddings": [], "model_fingerprint": "0" * 64, "labels": ["cat"]},
+        },
+    ),
     "precondition_failed": (
         412,
         {"method": "PUT", "url": "/label-sets/zoo", "json": {"labels": ["cat"]}, "headers": {"If-Match": "*"}},

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.definition import LabelDefinition, LabelSetDefinition, check_label_set
 from app.label_sets.files import LabelSetFiles
 from tests.app.label_sets.killed import ANIMALS, PLANTS, PROCESSES, embeddings, files, write_forever
 from tests.fakes import EMBED_DIM
 
-CAT = LabelSetDefinition(labels=["cat", LabelWithPrompts(label="Kätzchen", prompts=["eine Katze"])])
+CAT = LabelSetDefinition(labels=["cat", LabelDefinition(label="Kätzchen", prompts=["eine Katze"])])
 LONG = LabelSetDefinition(labels=[f"{i:0256}" for i in range(200)])
 
 
@@ -52,6 +52,31 @@ def test_a_definition_file_is_readable_json(tmp_path):
     }
     assert "Kätzchen" in text
     assert text.count("\n") > 5
+
+
+def test_a_tuned_set_is_written_in_format_2_and_read_as_it_was(tmp_path):
+    tuned = check_label_set(LabelSetDefinition(labels=[LabelDefinition(label="cat", threshold=None), "dog"]), 2)
+    files(tmp_path).write("zoo", tuned, embeddings(tuned))
+    text = (tmp_path / "label-sets" / "zoo.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {
+        "format": 2,
+        "labels": [{"label": "cat", "threshold": None}, "dog"],
+        "templates": ["This is a photo of {}."],
+    }
+    assert files(tmp_path).definitions(100)["zoo"].digest == tuned.digest
+
+
+def test_a_set_with_other_thresholds_has_the_same_embeddings(tmp_path):
+    store = files(tmp_path)
+    stored = store.write("zoo", CAT, embeddings(CAT))
+    (path,) = (tmp_path / "embeddings").rglob("*.npy")
+    written_ns = path.stat().st_mtime_ns
+    tuned = LabelSetDefinition(labels=CAT.labels, threshold=0.5)
+    assert store.embeddings(tuned) == pytest.approx(embeddings(CAT))
+    store.write("zoo", tuned, stored)
+    assert path.stat().st_mtime_ns == written_ns
+    store.tidy({tuned.texts_digest})
+    assert path.exists()
 
 
 def test_no_folder_is_created_before_the_first_write(tmp_path):
@@ -99,8 +124,8 @@ def test_unused_embeddings_and_temporary_files_are_deleted(tmp_path):
         ("zoo.json", b'{"format": 1, "labels": ["cat"', "Expecting"),
         ("zoo.json", b"\xff", "codec"),
         ("zoo.json", b"[" * 100_000, "nested too deep"),
-        ("zoo.json", b"[]", 'its field "format" is not 1'),
-        ("zoo.json", b'{"format": 2, "labels": ["cat"]}', 'its field "format" is not 1'),
+        ("zoo.json", b"[]", 'its field "format" is not 1 or 2'),
+        ("zoo.json", b'{"format": 3, "labels": ["cat"]}', 'its field "format" is not 1 or 2'),
         ("zoo.json", b'{"format": 1, "labels": []}', "There are 0 labels"),
         ("zoo.json", b'{"format": 1, "labels": ["cat"], "more": 1}', "unknown field"),
         ("Zoo.json", b'{"format": 1, "labels": ["cat"]}', "its name is not valid for a label set"),

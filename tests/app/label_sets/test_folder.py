@@ -1,10 +1,11 @@
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.definition import LabelDefinition, LabelSetDefinition
 from app.label_sets.folder import LabelSetFolderError, read_all, read_file, read_folder
 
 
@@ -29,10 +30,23 @@ def test_a_json_file_is_a_list_or_the_body_of_a_put_request(tmp_path):
     (tmp_path / "body.v2.json").write_text('{"labels": ["cat"], "templates": ["a {}"]}')
     (tmp_path / "marked.json").write_bytes(b'\xef\xbb\xbf["cat"]')
     assert read_folder(tmp_path, 10) == {
-        "list": LabelSetDefinition(labels=["cat", LabelWithPrompts(label="dog", prompts=["ein Hund"])]),
+        "list": LabelSetDefinition(labels=["cat", LabelDefinition(label="dog", prompts=["ein Hund"])]),
         "body.v2": LabelSetDefinition(labels=["cat"], templates=["a {}"]),
         "marked": LabelSetDefinition(labels=["cat"]),
     }
+
+
+def test_a_json_file_may_have_thresholds_and_may_be_the_response_of_a_get_request(tmp_path):
+    tuned_for = {"model_fingerprint": "0" * 64, "texts": "1" * 64}
+    content = {
+        "labels": [{"label": "cat", "threshold": None}, "dog"],
+        "templates": ["a {}"],
+        "threshold": 0.5,
+        "calibration": {"slope": 2.0, "intercept": 0.0},
+        "tuned_for": tuned_for,
+    }
+    (tmp_path / "zoo.json").write_text(json.dumps(content | {"name": "zoo", "in_force": True}))
+    assert read_folder(tmp_path, 10)["zoo"].content == content
 
 
 def test_hidden_files_and_folders_are_skipped(tmp_path):

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from app.errors import InternalError, InvalidRequest, LabelSetNotFound, PreconditionFailed
-from app.label_sets.definition import LabelSetDefinition, LabelWithPrompts
+from app.label_sets.definition import LabelDefinition, LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError
+from app.label_sets.patch import LabelSetPatch
 from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name, to_the_end
+from app.settings import Settings
 from tests.app.inference.engines import make_engine
 from tests.fakes import INFO, FakeEncoder
 
 pytestmark = pytest.mark.anyio
 
 CAT = LabelSetDefinition(labels=["cat"])
-DOG = LabelSetDefinition(labels=["dog", LabelWithPrompts(label="hound", prompts=["a hound", "ein Hund", "un chien"])])
+DOG = LabelSetDefinition(labels=["dog", LabelDefinition(label="hound", prompts=["a hound", "ein Hund", "un chien"])])
 
 Opened = Callable[..., AbstractAsyncContextManager[LabelSets]]
 
@@ -34,7 +36,7 @@ def always(_label_set: LabelSet | None) -> None:
 async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: Any) -> AsyncIterator[LabelSets]:
     """Yields the store, started as the service starts it, with the contents of `data_dir`."""
     engine = make_engine()
-    label_sets = LabelSets(data_dir=data_dir, **{"preload_dir": None, "max_labels": 1_000} | options)
+    label_sets = LabelSets(Settings(data_dir=data_dir, max_labels=1_000, **options))
     try:
         await engine.load(lambda: encoder or FakeEncoder(), label_sets.load)
         yield label_sets
@@ -232,7 +234,7 @@ async def test_after_a_cancelled_put_memory_and_disk_are_equal(tmp_path, turns):
         kept = label_sets.get("pets").definition
         on_disk = json.loads((tmp_path / "label-sets" / "pets.json").read_text(encoding="utf-8"))
     assert kept in (CAT, DOG)
-    assert on_disk == {"format": 1} | kept.model_dump()
+    assert on_disk == {"format": 1} | kept.content
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ async def test_preloaded_sets_replace_stored_ones_and_are_embedded_once(tmp_path
     counts = []
     for _ in range(2):
         encoder = FakeEncoder()
-        async with opened(tmp_path / "data", encoder, preload_dir=folder) as label_sets:
+        async with opened(tmp_path / "data", encoder, label_sets_dir=folder) as label_sets:
             assert {name: label_set.definition.names for name, label_set in label_sets.all()} == {
                 "cats": ["cat"],
                 "mine": ["cat"],
@@ -260,14 +262,56 @@ async def test_preloaded_sets_replace_stored_ones_and_are_embedded_once(tmp_path
         counts.append(sum(encoder.text_batches))
         files = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")}
     assert counts == [2, 0]  # CAT was stored already; the second start finds all embeddings
-    async with opened(tmp_path / "data", preload_dir=folder):
+    async with opened(tmp_path / "data", label_sets_dir=folder):
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.*")} == files
+
+
+async def test_an_operators_thresholds_stay_bound_to_the_encoder_that_first_loaded_them(tmp_path, folder, caplog):
+    (folder / "cats.json").write_text('{"labels": ["cat"], "threshold": 0.5}')
+    async with opened(tmp_path / "data", label_sets_dir=folder) as label_sets:
+        assert label_sets.get("cats").in_force
+    assert "label set cats has thresholds or a calibration, but no tuned_for" in caplog.text
+    caplog.clear()
+    other = FakeEncoder(info=replace(INFO, sha256="1" * 64))
+    async with opened(tmp_path / "data", other, label_sets_dir=folder) as label_sets:
+        assert label_sets.get("cats").in_force is False
+    assert "their thresholds are not in force: cats" in caplog.text
+    (folder / "cats.json").write_text('{"labels": ["cat"], "threshold": 0.6}')
+    async with opened(tmp_path / "data", other, label_sets_dir=folder) as label_sets:
+        assert label_sets.get("cats").in_force
+
+
+async def test_thresholds_change_without_embedding_and_without_writing_embeddings(tmp_path):
+    encoder = FakeEncoder()
+    async with opened(tmp_path, encoder) as label_sets:
+        await label_sets.put("pets", DOG, always)
+        (path,) = tmp_path.rglob("*.npy")
+        before, written_ns = list(encoder.text_batches), path.stat().st_mtime_ns
+        tuned = check_label_set(LabelSetDefinition(labels=DOG.labels, threshold=0.5), 10)
+        await label_sets.put("pets", tuned, always)
+        await label_sets.patch("pets", LabelSetPatch(threshold=0.6), always)
+        assert label_sets.get("pets").definition.threshold == 0.6
+        assert (encoder.text_batches, path.stat().st_mtime_ns) == (before, written_ns)
+    async with opened(tmp_path) as label_sets:
+        assert label_sets.get("pets").definition.threshold == 0.6
+        assert label_sets.get("pets").in_force
+
+
+async def test_if_a_patch_cannot_be_written_the_old_set_stays(tmp_path):
+    async with opened(tmp_path) as label_sets:
+        await label_sets.put("pets", CAT, always)
+        (tmp_path / "label-sets").rename(tmp_path / "moved")
+        (tmp_path / "label-sets").touch()
+        with pytest.raises(InternalError, match="could not be written"):
+            await label_sets.patch("pets", LabelSetPatch(threshold=0.6), always)
+        assert label_sets.get("pets").definition == CAT
+        assert label_sets.get("pets").in_force is None
 
 
 async def test_preloaded_sets_are_served_without_a_writable_folder(tmp_path, folder, caplog):
     (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING, "app"):
-        async with opened(tmp_path / "file" / "data", preload_dir=folder) as label_sets:
+        async with opened(tmp_path / "file" / "data", label_sets_dir=folder) as label_sets:
             assert label_sets.get("pets").definition.names == ["dog", "hound"]
             with pytest.raises(InternalError, match="could not be written"):
                 await label_sets.put("pets", DOG, always)
@@ -277,7 +321,7 @@ async def test_preloaded_sets_are_served_without_a_writable_folder(tmp_path, fol
 async def test_a_mistake_in_the_preload_folder_ends_the_start(tmp_path, folder):
     (folder / "bad.txt").write_text("")
     with pytest.raises(LabelSetFolderError, match=r"bad\.txt: There are 0 labels"):
-        async with opened(tmp_path / "data", preload_dir=folder):
+        async with opened(tmp_path / "data", label_sets_dir=folder):
             pass
 
 

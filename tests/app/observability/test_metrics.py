@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from app.errors import ServiceError
-from app.observability.metrics import MODEL, REFUSALS, Metrics
+from app.observability.metrics import MAX_NAMES, MODEL, OTHER, REFUSALS, Metrics
 
 
 def scrape(metrics: Metrics) -> dict[str, Metric]:
@@ -125,3 +125,12 @@ def test_threads_may_count_at_the_same_time(metrics):
     for thread in threads:
         thread.join()
     assert value(metrics, "siglip_http_requests_total", route="/info", method="GET", status="200") == 2000
+
+
+def test_only_the_first_label_sets_are_counted_by_name(metrics):
+    names = [f"set-{index}" for index in range(MAX_NAMES + 5)]
+    for name in [*names, *names]:
+        metrics.none_accepted.labels(metrics.label_set(name)).inc()
+    read = [value(metrics, "siglip_none_accepted_total", label_set=name) for name in (names[0], names[99], OTHER)]
+    assert read == [2, 2, 10]
+    assert len(scrape(metrics)["siglip_none_accepted"].samples) == MAX_NAMES + 1

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 from app import __version__
+from app.inference.identity import cache_key, model_fingerprint
+from app.settings import Settings
 from tests.fakes import INFO, FakeEncoder
 
 
@@ -25,6 +27,8 @@ def test_info_lists_the_model_and_the_limits(client):
         "bias": -5.0,
         "pixel_pipeline": 2,
         "color_profiles": "convert",
+        "model_fingerprint": model_fingerprint(INFO, Settings()),
+        "cache_key": cache_key(INFO, Settings()),
         "limits": {
             "max_body_bytes": 20_000_000,
             "max_image_pixels": 50_000_000,

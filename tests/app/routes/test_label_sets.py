@@ -132,7 +132,7 @@ INVALID = {
         400,
         "labels/1: input should be a string, or an object with label and prompts.",
     ),
-    "a label without prompts": ({"labels": [{"label": "cat"}]}, 400, "labels/0/prompts is missing."),
+    "an object without a label": ({"labels": [{"prompts": ["cat"]}]}, 400, "labels/0/label is missing."),
     "a prompt that is a number": (
         {"labels": [{"label": "cat", "prompts": [1]}]},
         400,
@@ -144,7 +144,11 @@ INVALID = {
         400,
         "labels/0: unknown field.",
     ),
-    "a name in the body": ({"labels": ["cat"], "name": "x"}, 400, "unknown field; the fields are labels, templates."),
+    "an unknown key": (
+        {"labels": ["cat"], "etag": "x"},
+        400,
+        "unknown field; the fields are labels, templates, threshold, calibration, tuned_for, name, in_force.",
+    ),
     "an empty list": ({"labels": []}, 422, "There are 0 labels; send 1 to 4."),
     "too many labels": ({"labels": ["cat"] * 5}, 422, "There are 5 labels; send 1 to 4."),
     "an empty label": ({"labels": [" "]}, 422, "Label 1 has 0 characters; it must have 1 to 256."),
@@ -190,7 +194,7 @@ def test_a_put_accepts_only_json(small, content, headers, status):
     ]
     + [(path, 404, b"There is nothing at this path") for path in ("", "a/b", "a%2fb", "%2e%2e%2fpets")],
 )
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_an_invalid_name_is_rejected(small, method, path, status, message):
     """Sent through a socket, because an HTTP client would resolve the dots."""
     body = b'{"labels": ["cat"]}'
@@ -250,12 +254,12 @@ def expected_top(encoder: FakeEncoder, definition: LabelSetDefinition) -> tuple[
 def test_a_request_during_a_replacement_uses_the_old_or_the_new_set(client, encoder):
     definitions = [LabelSetDefinition(labels=[f"{kind} {i}" for i in range(60)]) for kind in ("fish", "bird")]
     tops = dict(expected_top(encoder, definition) for definition in definitions)
-    client.put("/label-sets/zoo", json=definitions[0].model_dump())
+    client.put("/label-sets/zoo", json=definitions[0].content)
     done = threading.Event()
 
     def replace() -> None:
         for definition in itertools.cycle(definitions):
-            assert client.put("/label-sets/zoo", json=definition.model_dump()).status_code == 200
+            assert client.put("/label-sets/zoo", json=definition.content).status_code == 200
             if done.is_set():
                 return
 
@@ -315,11 +319,12 @@ def test_before_the_service_is_ready_label_sets_are_503_and_not_404(running):
             ("GET", "/label-sets"),
             ("GET", "/label-sets/a"),
             ("PUT", "/label-sets/a"),
+            ("PATCH", "/label-sets/a"),
             ("DELETE", "/label-sets/a"),
         ]
         statuses = [client.request(method, path).status_code for method, path in paths]
         free.set()
-    assert statuses == [503] * 4
+    assert statuses == [503] * 5
 
 
 def references(value: object) -> Iterator[str]:
@@ -351,7 +356,11 @@ def test_openapi_describes_the_body_and_every_failure(client):
     assert set(path["get"]["responses"]) >= {"200", "304", "400", "401", "404", "503"}
     assert set(path["delete"]["responses"]) >= {"204", "400", "401", "404", "412", "500", "503"}
     schema = path["put"]["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["properties"].keys() == {"labels", "templates"}
+    tuned = {"threshold", "calibration", "tuned_for"}
+    assert schema["properties"].keys() == {"labels", "templates", "name", "in_force"} | tuned
+    assert set(path["patch"]["responses"]) >= {"200", "400", "401", "404", "412", "422", "429", "500", "503"}
+    schema = path["patch"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"].keys() == {"labels", "templates", "remove"} | tuned
     schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(path)) <= schemas
 
@@ -361,7 +370,7 @@ def put_in_turns(client: httpx.Client, etags: list[str]) -> None:
     try:
         for definition in itertools.cycle((PLANTS, ANIMALS)):
             etags.append(f'"{definition.digest}"')
-            assert client.put("/label-sets/zoo", json=definition.model_dump()).headers["ETag"] == etags[-1]
+            assert client.put("/label-sets/zoo", json=definition.content).headers["ETag"] == etags[-1]
     except httpx.TransportError:
         pass
 
@@ -387,11 +396,11 @@ def test_a_service_killed_at_any_moment_restarts_with_a_complete_set(tmp_path, e
                     scores = ask(client, label_set="zoo").json()["scores"]
                     label, logit = expected_top(encoder, definitions[etag])
                     assert etag in possible
-                    assert stored == {"name": "zoo", **definitions[etag].model_dump()}
+                    assert stored == {"name": "zoo", **definitions[etag].content}
                     assert sorted(score["label"] for score in scores) == sorted(definitions[etag].names)
                     assert (scores[0]["label"], scores[0]["logit"]) == (label, pytest.approx(logit, abs=1e-5))
                 else:
-                    client.put("/label-sets/zoo", json=ANIMALS.model_dump())
+                    client.put("/label-sets/zoo", json=ANIMALS.content)
                 etags: list[str] = [client.get("/label-sets/zoo").headers["ETag"]]
                 writer = threading.Thread(target=put_in_turns, args=(client, etags))
                 writer.start()
