@@ -1,0 +1,90 @@
+"""The files that `siglip evaluate` reads and writes: labelled images, label sets and reports."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from app.cli.ahead import map_ordered
+from app.cli.files import NotScored, image_files
+from app.cli.labelled_files import LabelledFile
+from app.errors import ServiceError
+from app.evaluation.evaluation import Evaluation
+from app.evaluation.names import DataError
+from app.evaluation.report import render_report
+from app.evaluation.truth import LabelledImage, LabelledImages, read_folder, read_table
+from app.evaluation.tuned_label_set import tuned_label_set
+from app.evaluation.webdataset import read_tars, tar_files
+from app.images.thumbnail import ThumbnailPreprocessor, thumbnail
+from app.inference.image_input import make_workers
+from app.label_sets.definition import LabelSetDefinition
+from app.settings import Settings
+
+LISTS = ("unreadable", "leaks")  # settings of a result that the report shows as warnings
+
+
+def read_data(path: Path, none_folders: Sequence[str]) -> LabelledImages:
+    """Returns the labelled images.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    if path.suffix in (".csv", ".jsonl"):
+        return read_table(path, none_folders)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    tars = tar_files(path)
+    if path.is_dir() and not tars:
+        return read_folder(path, lambda folder: image_files([folder]), none_folders)
+    if not tars:
+        raise DataError(f"{path} is not a folder, and not a .csv, .jsonl or .tar file")
+    return read_tars(tars, none_folders)
+
+
+def write_label_set(path: Path, definition: LabelSetDefinition, evaluation: Evaluation) -> None:
+    """Writes the label set with the chosen thresholds and calibration.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    content = tuned_label_set(definition, evaluation).content
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def write_report(
+    path: Path, evaluation: Evaluation, images: Sequence[LabelledImage], settings: Settings, title: str
+) -> None:
+    """Writes the report with thumbnails of the images that it shows.
+
+    Args:
+        path: The file.
+        evaluation: The result.
+        images: The images of its rows.
+        settings: How images are decoded.
+        title: The heading.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    rows = {answer.image for answer in (*evaluation.mistakes, *evaluation.doubtful)}
+    small = thumbnails({row: images[row] for row in sorted(rows)}, settings)
+    shown = {name: value for name, value in evaluation.settings.items() if name not in LISTS}
+    path.write_text(render_report(replace(evaluation, settings=shown), small, title), encoding="utf-8")
+
+
+def thumbnails(images: Mapping[int, LabelledImage], settings: Settings) -> dict[int, bytes]:
+    """Returns small JPEGs, without those of images that cannot be read any more."""
+
+    def small(image: LabelledImage) -> bytes | None:
+        try:
+            prepared = workers.prepare(LabelledFile(image).read())
+        except (NotScored, ServiceError):
+            return None
+        return thumbnail(prepared.pixels, prepared.facts)
+
+    with closing(make_workers(ThumbnailPreprocessor(), settings)) as workers:
+        made: Iterable[bytes | None] = map_ordered(
+            small, images.values(), threads=workers.processes, ahead=2 * workers.processes
+        )
+        return {row: jpeg for row, jpeg in zip(images, made, strict=True) if jpeg}

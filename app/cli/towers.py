@@ -1,0 +1,147 @@
+"""An encoder as `siglip evaluate` uses it: loaded here, or that of a running service."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import JsonValue, ValidationError
+
+from app.cli.client import Service
+from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
+from app.cli.files import ImageFile
+from app.cli.local import embed_definition
+from app.cli.service_info import ServiceInfo, ServiceLimits
+from app.inference.encoder import Encoder
+from app.inference.identity import cache_key, model_fingerprint
+from app.inference.scoring import prompt_means
+from app.label_sets.definition import LabelSetDefinition
+from app.schemas import EmbedResponse
+from app.settings import Settings
+
+TEXTS_PER_REQUEST = 500  # on a CPU, a base model computes them within the service's deadline of a minute
+
+OnStage = Callable[[str], None]
+
+
+class EncoderFacts(NamedTuple):
+    """What identifies an encoder, and turns its cosines into logits."""
+
+    variant: str
+    weights: str
+    shown: dict[str, JsonValue]
+    """Engine, dtype and device, for the reader of a result."""
+    model_fingerprint: str
+    cache_key: str
+    embed_dim: int
+    scale: float
+    bias: float
+
+    def logits(self, embeddings: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Returns [N, K] float32 for images [N, E] and classes [K, E]. Equal classes get equal logits.
+
+        In a matrix product, the last bit of a number depends on its place, so each class is computed once.
+        """
+        unique, place = np.unique(classes, axis=0, return_inverse=True)
+        cosines: np.ndarray = embeddings @ unique.T
+        return (np.float32(self.scale) * cosines + np.float32(self.bias))[:, place.reshape(-1)]
+
+
+class Towers(NamedTuple):
+    """Both towers of an encoder. They keep it in memory; its facts do not."""
+
+    facts: EncoderFacts
+    embed_images: Callable[[Iterable[ImageFile]], Iterator[Embedded]]
+    embed_labels: Callable[[LabelSetDefinition, OnStage], np.ndarray]
+    """Class embeddings [K, E]."""
+
+
+def local_towers(encoder: Encoder, settings: Settings) -> Towers:
+    """Returns a loaded encoder's."""
+    info = encoder.info
+    facts = EncoderFacts(
+        variant=info.variant,
+        weights=info.weights,
+        shown={"engine": info.engine, "dtype": info.dtype, "device": info.device, "weights_sha256": info.sha256},
+        model_fingerprint=model_fingerprint(info, settings),
+        cache_key=cache_key(info, settings),
+        embed_dim=info.embed_dim,
+        scale=encoder.scale,
+        bias=encoder.bias,
+    )
+    return Towers(
+        facts,
+        embed_images=lambda files: embedded_by_model(encoder, settings, files, frame=0),
+        embed_labels=lambda definition, on_stage: embed_definition(encoder, settings, definition, on_stage),
+    )
+
+
+class TowersLimits(ServiceLimits):
+    """The limits that decide how much one request contains."""
+
+    max_labels: int
+
+
+class TowersInfo(ServiceInfo):
+    """A part of the response of `GET /info`."""
+
+    cache_key: str
+    engine: str
+    dtype: str
+    device: str
+    sha256: str
+    scale: float
+    bias: float
+    version: str
+    limits: TowersLimits
+
+
+def remote_towers(service: Service, url: str) -> Towers:
+    """Returns a running service's.
+
+    Raises:
+        CommandError: It does not respond, or it is another kind of service, or an older one.
+    """
+    try:
+        info = TowersInfo.model_validate_json(service.ask("GET", "/info").content)
+    except ValidationError:
+        raise service.not_ours() from None
+
+    def embed_labels(definition: LabelSetDefinition, on_stage: OnStage) -> np.ndarray:
+        prompts = definition.prompts
+        texts = list(chain.from_iterable(prompts))
+        rows = list(embedded_texts(service, texts, min(TEXTS_PER_REQUEST, info.limits.max_labels), on_stage))
+        return prompt_means(np.concatenate(rows), [len(own) for own in prompts])
+
+    shown: dict[str, JsonValue] = {"server": url, "server_version": info.version}
+    facts = EncoderFacts(
+        variant=info.variant,
+        weights=info.weights,
+        shown=shown
+        | {"engine": info.engine, "dtype": info.dtype, "device": info.device, "weights_sha256": info.sha256},
+        model_fingerprint=info.model_fingerprint,
+        cache_key=info.cache_key,
+        embed_dim=info.embed_dim,
+        scale=info.scale,
+        bias=info.bias,
+    )
+    return Towers(facts, lambda files: embedded_by_service(service, info, files, frame=0), embed_labels)
+
+
+def embedded_texts(service: Service, texts: list[str], size: int, on_stage: OnStage) -> Iterator[np.ndarray]:
+    """Yields the embeddings of texts, [N, E] float32, `size` texts at a time.
+
+    Raises:
+        CommandError: The service does not respond, or refuses.
+    """
+    for start in range(0, len(texts), size):
+        on_stage(f"labels, {start:,} of {len(texts):,} prompts")
+        some = texts[start : start + size]
+        response = service.ask("POST", "/embed/text", json={"texts": some})
+        try:
+            rows = np.array(EmbedResponse.model_validate_json(response.content).embeddings, np.float32)
+        except ValueError:  # also Pydantic's
+            raise service.not_ours() from None
+        if rows.ndim != 2 or len(rows) != len(some):
+            raise service.not_ours()
+        yield rows
