@@ -1,40 +1,39 @@
 """Learns classifiers from a few example images per label, in NumPy: embeddings in, weights and biases out.
 
 Each label gets a logistic regression on the image embedding. It starts from the label's text classifier and is pulled
-towards it, so that few examples change little and a label without examples keeps today's scores, bit for bit:
+towards it, and it gives a logit on the same scale:
 
-    logit = scale * (weights . image_embedding) + bias      without examples: weights = class embedding, bias = bias
+    logit = scale * (weights . image_embedding) + bias      without examples: weights = class embedding
 
-Positives are the label's examples. Negatives are its counterexamples and the other labels' examples. For n examples
-and m negatives the objective is a sum over n + m images plus a penalty on the change of the weights:
+Positives are the label's examples; negatives are its counterexamples and the other labels' examples. With y = 1 or -1,
+a fit minimises the sum of these terms over its images, plus the penalty:
 
-    sum(log(1 + exp(-y * logit))) + |weights - class_embedding|^2 / (2 * strength^2),   y = 1 or -1
+    log(1 + exp(-y * logit))        penalty: |weights - class_embedding|^2 / (2 * strength^2)
 
-The images are centred on their mean, and the bias moves such that a label's logit stays the same for the mean image.
-Otherwise each label with examples would rise or fall as a whole, and would no longer rank fairly with labels that have
-none. The solution is the class embedding plus a combination of the n + m images (representer theorem), so Newton's
-method solves an (n + m) x (n + m) system, or an E x E system if that is smaller.
+Images are centred on their mean, and the bias moves such that the logit of the mean image stays. Without this, labels
+with examples would rise or fall as a whole, and would not rank fairly with labels that have none. The solution is the
+class embedding plus a combination of the m images (representer theorem), so Newton's method solves m x m systems, or
+E x E systems if they are smaller.
 
-`strength` is chosen by leave-one-out, together for all labels that have at least two examples: the weakest strength
-whose loss is within one standard error of the lowest. Strength 0, the text classifier alone, is one of the choices. A
-label with one example gets the fixed `SINGLE_STRENGTH`.
+The strength is chosen by leave-one-out, once for all labels that have at least two examples, because a choice for each
+label from two or five images is mostly chance. The choice is the weakest strength whose loss is within one standard
+error of the lowest; "text only" is the weakest. A label with one example gets `SINGLE_STRENGTH`.
 
-The constants were chosen on styles that the embedded checkpoint was trained on, in changed scenes: rotated, inverted,
-sketched and shrunk drawings, wrong and vague names. They were fixed before the held-out OpenMoji or the labelled set of
-`benchmarks/few_shot.py` was looked at. Strengths are relative to the text embedding of length 1, so they do not depend
-on a checkpoint's scale; with other checkpoints than the embedded one they were not measured.
+The constants were chosen on art that the embedded checkpoint was trained on, drawn in harder scenes, turned, inverted
+or shrunk, and with wrong or vague names; no held-out art was used. They are relative to a text embedding of length 1,
+so they do not depend on a checkpoint's scale. They were not measured with other checkpoints.
 
 Source:
-    LP++ (Huang et al., CVPR 2024): a linear probe with the text embeddings in it, and a fit without tuned learning
-    rates. It learns one weight per label for the text in a softmax; here the text is the starting point of a sigmoid
-    for each label, so labels can be scored alone.
-    CLAP (Silva-Rodriguez et al., CVPR 2024): the penalty that keeps each label near its text classifier, and no
-    validation set. It sets the penalty from the text classifier's accuracy on the examples; here leave-one-out does.
-    Tip-Adapter (Zhang et al., ECCV 2022): the learned part is a weighted sum of similarities to the examples. Here it
-    is linear, so the sum folds into one weight vector and scoring costs the same as without examples.
-    Rad and Maleki, 2020 (approximate leave-one-out): leaving out an image is one Newton step from the full fit.
+    LP++ (Huang et al., CVPR 2024): a linear probe that contains the text embeddings, without learning rates to tune. It
+    blends text and images in a softmax; here each label is a sigmoid that starts from its text.
+    CLAP (Silva-Rodriguez et al., CVPR 2024): the penalty on the distance from the text classifier, and no validation
+    set. It derives the penalty from the text's accuracy on the examples; here leave-one-out chooses it.
+    Tip-Adapter (Zhang et al., ECCV 2022): adds similarities to the examples to the text's logits. Here they are linear,
+    so they become part of the weights and scoring costs the same as without examples.
+    Rad and Maleki, JRSS-B 2020: approximate leave-one-out, one Newton step away from the full fit.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -42,21 +41,22 @@ import numpy as np
 
 from model.zero_shot import sigmoid
 
-STRENGTHS = (0.03, 0.06, 0.12, 0.25, 0.5)
-SINGLE_STRENGTH = 0.12
-# Other labels' examples per label, the most similar to its text and its examples. The rest have logits near the
-# text classifier's, which are so low that they change nothing.
-MAX_OTHERS = 96
+STRENGTHS = (0.0, 0.03, 0.06, 0.12, 0.18, 0.25)  # 0: text only
+SINGLE_STRENGTH = 0.18
+# Other labels' examples per label: those most similar to its text and its examples. The logits of the rest are so low
+# that they hardly change the fit.
+MAX_OTHERS = 64
 MAX_NEWTON_STEPS = 50
-TOLERANCE = 1e-8  # of the objective, relative
-BLOCK_NUMBERS = 4_000_000  # numbers per array of a block of labels, which bounds the memory
+TOLERANCE = 1e-7  # of the objective, relative
+NORM_TOLERANCE = 0.01  # an embedding that was stored as float16 is not exactly normalised
+BLOCK_NUMBERS = 4_000_000  # numbers in the largest array of a block of labels, which bounds the memory
 
 
 class Classifiers(NamedTuple):
     """K linear classifiers: `logit = scale * (weights . image_embedding) + bias`.
 
     weights: [K, E] float32, in units of the scale: for a label without examples its class embedding; biases: [K]
-    float32; scale: the temperature, already exponentiated. `zero_shot.scores(image, weights, scale, biases)` scores.
+    float32; scale: the temperature, already exponentiated.
     """
 
     weights: np.ndarray
@@ -65,25 +65,14 @@ class Classifiers(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The training images of b labels with equally many images: first n examples, then the negatives.
+    """Labels with equally many training images, which are fitted together.
 
-    labels: [b]; images: [b, m, E] float64, centred; text_logits: [b, m]; targets: [m], 1 or 0.
+    labels: [b]; rows: [b, m], the row of each image: the label's n examples first, then its negatives; num_examples: n.
     """
 
     labels: np.ndarray
-    images: np.ndarray
-    text_logits: np.ndarray
-    targets: np.ndarray
-
-
-class Candidate(NamedTuple):
-    """The fits of b labels with one strength.
-
-    weights: [b, E], the change of the weights; losses: [b, m], of each image if it is left out.
-    """
-
-    weights: np.ndarray
-    losses: np.ndarray
+    rows: np.ndarray
+    num_examples: int
 
 
 def text_classifiers(class_embeddings: np.ndarray, scale: float, bias: float) -> Classifiers:
@@ -95,7 +84,8 @@ def logits(image_embeddings: np.ndarray, classifiers: Classifiers) -> np.ndarray
     """Returns the logits of one image, [K], or of several, [B, K], from embeddings [E] or [B, E]."""
     # Not a matrix product: as in `zero_shot.scores`, equal classifiers must get equal scores.
     cosines = np.vecdot(classifiers.weights, image_embeddings[..., np.newaxis, :])
-    return np.float32(classifiers.scale) * cosines + classifiers.biases
+    logits: np.ndarray = np.float32(classifiers.scale) * cosines + classifiers.biases
+    return logits
 
 
 def fit(
@@ -103,24 +93,181 @@ def fit(
     scale: float,
     bias: float,
     examples: Sequence[np.ndarray],
-    counterexamples: Sequence[np.ndarray] = (),
+    counterexamples: Sequence[np.ndarray] | None = None,
 ) -> Classifiers:
     """Returns the classifiers of K labels. The same input gives the same classifiers.
 
-    A label keeps its text classifier if it has no examples, or if there are no negatives for it. An image that is an
-    example of two labels is not a negative for either.
+    A label keeps its text classifier if it has no examples (also if it has counterexamples), or if there is no negative
+    for it. Identical examples of a label count once. An example of two labels is not a negative of either.
 
     Args:
         class_embeddings: [K, E] float32, L2-normalised.
         scale: The temperature, already exponentiated.
         bias: Added after scaling.
-        examples: For each label images of it, [n, E] float32, L2-normalised; n may be 0.
-        counterexamples: For each label images that it must not fit, [n, E]. Empty if no label has any.
+        examples: For each label, embeddings of images that show it, [n, E], L2-normalised; n may be 0.
+        counterexamples: For each label, embeddings of images that do not show it, [n, E]. None: no label has any.
 
     Raises:
         ValueError: The shapes do not match, or an embedding is not finite or not L2-normalised.
     """
-    positives = flattened("examples", examples, class_embeddings)
-    negatives = flattened("counterexamples", counterexamples or [[]] * len(class_embeddings), class_embeddings)
-    classifiers = text_classifiers(class_embeddings, scale, bias)
-    ...
+    if class_embeddings.ndim != 2:
+        raise ValueError(f"class_embeddings must be [K, E]. Received: shape {class_embeddings.shape}.")
+    num_labels, width = class_embeddings.shape
+    shown = checked("examples", examples, num_labels, width)
+    unwanted = checked("counterexamples", counterexamples or [np.empty((0, width))] * num_labels, num_labels, width)
+    weights, biases, _ = text_classifiers(class_embeddings.copy(), scale, bias)
+    if not any(len(own) for own in shown):
+        return Classifiers(weights, biases, scale)
+    centre = np.mean([own.mean(axis=0) for own in (*shown, *unwanted) if len(own)], axis=0)
+    images = np.concatenate([*shown, *unwanted]) - centre
+    fits = []
+    for block in blocks(class_embeddings, shown, unwanted):
+        text = class_embeddings[block.labels].astype(np.float64)
+        text_logits = scale * (np.matvec(images[block.rows], text) + (text @ centre)[:, np.newaxis]) + bias
+        fits.append((block, *candidates(scale * images[block.rows], text_logits, block.num_examples)))
+    choice = weakest([losses for block, _, losses in fits if block.num_examples > 1])
+    for block, residuals, _ in fits:
+        strength = STRENGTHS.index(SINGLE_STRENGTH) if block.num_examples == 1 else choice
+        change = scale * STRENGTHS[strength] ** 2 * np.vecmat(residuals[strength], images[block.rows])  # [b, E]
+        weights[block.labels] += change
+        biases[block.labels] -= scale * change @ centre
+    return Classifiers(weights, biases, scale)
+
+
+def checked(name: str, groups: Sequence[np.ndarray], num_labels: int, width: int) -> list[np.ndarray]:
+    """Returns each label's embeddings as [n, E] float64 without duplicates.
+
+    Raises:
+        ValueError: As for `fit`.
+    """
+    if len(groups) != num_labels:
+        raise ValueError(f"{name} must have one array per label. Received: {len(groups)} for {num_labels} labels.")
+    arrays = []
+    for number, group in enumerate(groups, start=1):
+        array = np.asarray(group, np.float32)
+        if array.size and (array.ndim != 2 or array.shape[1] != width):
+            raise ValueError(f"{name} of label {number} must be [n, {width}]. Received: shape {array.shape}.")
+        unique = {row.tobytes(): row for row in array.reshape(-1, width)}
+        array = np.array(list(unique.values()), np.float64).reshape(-1, width)
+        norms = np.linalg.norm(array, axis=1)
+        if not (np.abs(norms - 1) <= NORM_TOLERANCE).all():  # also if a norm is not a number
+            raise ValueError(f"{name} of label {number} must be finite and L2-normalised. Received: norms {norms}.")
+        arrays.append(array)
+    return arrays
+
+
+def blocks(class_embeddings: np.ndarray, shown: list[np.ndarray], unwanted: list[np.ndarray]) -> Iterator[Block]:
+    """Yields the labels that have examples and negatives. Rows count the examples first, then the counterexamples."""
+    images = np.concatenate(shown).astype(np.float32)
+    owners = np.repeat(np.arange(len(shown)), [len(own) for own in shown])
+    starts = len(images) + np.cumsum([0, *(len(own) for own in unwanted)])
+    first: dict[bytes, int] = {}
+    identities = np.array([first.setdefault(row.tobytes(), number) for number, row in enumerate(images)])
+    learners = np.unique(owners)
+    alike: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    step = max(1, BLOCK_NUMBERS // len(images))
+    for labels in np.split(learners, range(step, len(learners), step)):
+        queries = [class_embeddings[label] + shown[label].mean(axis=0) for label in labels]
+        similarities = np.array(queries, np.float32) @ images.T  # [b, N]
+        for label, similarity in zip(labels.tolist(), similarities, strict=True):
+            own = np.flatnonzero(owners == label)
+            similarity[np.isin(identities, identities[own])] = -np.inf
+            others = np.argsort(-similarity, kind="stable")[: min(MAX_OTHERS, np.isfinite(similarity).sum())]
+            negatives = np.append(np.arange(starts[label], starts[label + 1]), others)
+            if len(negatives):
+                alike[len(own), len(negatives)].append((label, np.append(own, negatives)))
+    for (num_examples, num_negatives), group in alike.items():
+        size = num_examples + num_negatives
+        step = max(1, BLOCK_NUMBERS // (size * max(size, images.shape[1])))
+        for start in range(0, len(group), step):
+            numbers, rows = zip(*group[start : start + step], strict=True)
+            yield Block(np.array(numbers), np.array(rows), num_examples)
+
+
+def candidates(images: np.ndarray, text_logits: np.ndarray, num_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the fits of b labels with every strength: residuals and leave-one-out losses, both [S, b, m].
+
+    The change of the weights is the sum of the images times residuals, times the strength's square.
+
+    Args:
+        images: [b, m, E] float64, centred and multiplied by the scale.
+        text_logits: [b, m], the logits of the text classifiers.
+        num_examples: How many of the m images are examples.
+    """
+    _, num_images, width = images.shape
+    targets = (np.arange(num_images) < num_examples).astype(np.float64)
+    basis = images  # the coordinates of the images, [b, m, r]: any with the same inner products
+    if num_images < width:
+        # Identical images make the product singular, and the small diagonal makes it regular.
+        gram = images @ images.swapaxes(1, 2)
+        basis = np.linalg.cholesky(gram + 1e-9 * gram.max() * np.eye(num_images))
+    change = np.zeros(basis.shape[::2])  # of the weights, [b, r]
+    residuals, losses = [targets - sigmoid(text_logits)], [log_loss(text_logits, targets)]
+    for strength in STRENGTHS[1:]:
+        change, left_out = newton(basis, text_logits, targets, strength, change)
+        residuals.append(targets - sigmoid(text_logits + np.matvec(basis, change)))
+        losses.append(log_loss(left_out, targets))
+    return np.stack(residuals), np.stack(losses)
+
+
+def newton(
+    basis: np.ndarray, text_logits: np.ndarray, targets: np.ndarray, strength: float, change: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the change of the weights with the lowest objective, [b, r], and the leave-one-out logits, [b, m].
+
+    Args:
+        basis: [b, m, r].
+        text_logits: [b, m].
+        targets: [m], 1 or 0.
+        strength: Of the penalty.
+        change: Where to start, [b, r].
+    """
+
+    def objective(change: np.ndarray) -> np.ndarray:
+        losses = log_loss(text_logits + np.matvec(basis, change), targets)
+        total: np.ndarray = losses.sum(axis=1) + (change**2).sum(axis=1) / (2 * strength**2)
+        return total
+
+    def slopes(change: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns residuals [b, m], curvatures [b, m] and the Hessian [b, r, r]."""
+        probabilities = sigmoid(text_logits + np.matvec(basis, change))
+        curvatures = probabilities * (1 - probabilities)
+        hessian = (basis.swapaxes(1, 2) * curvatures[:, np.newaxis]) @ basis
+        return targets - probabilities, curvatures, hessian + np.eye(basis.shape[2]) / strength**2
+
+    lowest = objective(change)
+    for _ in range(MAX_NEWTON_STEPS):
+        residuals, _, hessian = slopes(change)
+        gradient = np.vecmat(residuals, basis) - change / strength**2
+        step = np.linalg.solve(hessian, gradient[..., np.newaxis])[..., 0]
+        reached = objective(change + step)
+        while (worse := reached > lowest * (1 + TOLERANCE)).any():  # far from the minimum, a whole step can be too long
+            step[worse] /= 2
+            reached = objective(change + step)
+        change = change + step
+        if (lowest - reached <= TOLERANCE * lowest).all():
+            break
+        lowest = reached
+    residuals, curvatures, hessian = slopes(change)
+    leverages = (np.linalg.solve(hessian, basis.swapaxes(1, 2)).swapaxes(1, 2) * basis).sum(axis=2)
+    logits = text_logits + np.matvec(basis, change)
+    return change, logits - leverages / np.maximum(1 - curvatures * leverages, TOLERANCE) * residuals
+
+
+def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns the loss of each logit, without overflow."""
+    losses: np.ndarray = np.logaddexp(0, logits) - targets * logits
+    return losses
+
+
+def weakest(losses: Sequence[np.ndarray]) -> int:
+    """Returns the index of the weakest strength whose loss is within one standard error of the lowest.
+
+    Args:
+        losses: The losses of images that were left out, [S, ...] for S strengths; may be empty.
+    """
+    if not losses:
+        return 0
+    table = np.concatenate([each.reshape(len(STRENGTHS), -1) for each in losses], axis=1)
+    excess = table - table[table.sum(axis=1).argmin()]
+    return int((excess.mean(axis=1) <= excess.std(axis=1) / np.sqrt(table.shape[1])).argmax())

@@ -39,6 +39,7 @@ def worker_exits(client: httpx.Client) -> dict[str, float]:
 def test_a_fault_is_the_response_to_its_image_and_nothing_else_is_lost(running, fault, error_type, exits):
     encoder = FakeEncoder(preprocessor=Faulty(fault, RED))
     with running(encoder, decode_workers=2) as client, ThreadPoolExecutor(8) as clients:
+        client.timeout = httpx.Timeout(300)  # an endless loop ends after 20 s of CPU time
         before = [clients.submit(post, client, encoded(plain_image(colour))) for colour in COLOURS[:30]]
         bad = clients.submit(post, client, BAD)
         after = [clients.submit(post, client, encoded(plain_image(colour))) for colour in COLOURS[30:]]
