@@ -144,14 +144,14 @@ def checked(name: str, groups: Sequence[np.ndarray], num_labels: int, width: int
         raise ValueError(f"{name} must have one array per label. Received: {len(groups)} for {num_labels} labels.")
     arrays = []
     for number, group in enumerate(groups, start=1):
-        array = np.asarray(group, np.float32)
-        if array.size and (array.ndim != 2 or array.shape[1] != width):
-            raise ValueError(f"{name} of label {number} must be [n, {width}]. Received: shape {array.shape}.")
-        unique = {row.tobytes(): row for row in array.reshape(-1, width)}
+        received = np.asarray(group, np.float32)
+        if received.size and (received.ndim != 2 or received.shape[1] != width):
+            raise ValueError(f"{name} of label {number} must be [n, {width}]. Received: shape {received.shape}.")
+        unique = {row.tobytes(): row for row in received.reshape(-1, width)}
         array = np.array(list(unique.values()), np.float64).reshape(-1, width)
-        norms = np.linalg.norm(array, axis=1)
-        if not (np.abs(norms - 1) <= NORM_TOLERANCE).all():  # also if a norm is not a number
-            raise ValueError(f"{name} of label {number} must be finite and L2-normalised. Received: norms {norms}.")
+        wrong = ~(np.abs(np.linalg.norm(array, axis=1) - 1) <= NORM_TOLERANCE)  # also if a number is not finite
+        if wrong.any():
+            raise ValueError(f"{name} of label {number} must be L2-normalised. Received: {wrong.sum()} that are not.")
         arrays.append(array)
     return arrays
 
@@ -204,54 +204,47 @@ def candidates(images: np.ndarray, text_logits: np.ndarray, num_examples: int) -
     change = np.zeros(basis.shape[::2])  # of the weights, [b, r]
     residuals, losses = [targets - sigmoid(text_logits)], [log_loss(text_logits, targets)]
     for strength in STRENGTHS[1:]:
-        change, left_out = newton(basis, text_logits, targets, strength, change)
-        residuals.append(targets - sigmoid(text_logits + np.matvec(basis, change)))
+        change, logits, left_out = newton(basis, text_logits, targets, strength, change)
+        residuals.append(targets - sigmoid(logits))
         losses.append(log_loss(left_out, targets))
     return np.stack(residuals), np.stack(losses)
 
 
 def newton(
     basis: np.ndarray, text_logits: np.ndarray, targets: np.ndarray, strength: float, change: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the change of the weights with the lowest objective, [b, r], and the leave-one-out logits, [b, m].
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the change of the weights with the lowest objective, [b, r], the logits, and those if left out, [b, m].
 
     Args:
-        basis: [b, m, r].
-        text_logits: [b, m].
-        targets: [m], 1 or 0.
+        basis, text_logits, targets: [b, m, r], [b, m], [m].
         strength: Of the penalty.
         change: Where to start, [b, r].
     """
 
-    def objective(change: np.ndarray) -> np.ndarray:
-        losses = log_loss(text_logits + np.matvec(basis, change), targets)
-        total: np.ndarray = losses.sum(axis=1) + (change**2).sum(axis=1) / (2 * strength**2)
-        return total
+    def evaluate(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the logits, [b, m], and the objective, [b]."""
+        logits = text_logits + np.matvec(basis, change)
+        return logits, log_loss(logits, targets).sum(axis=1) + (change**2).sum(axis=1) / (2 * strength**2)
 
-    def slopes(change: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns residuals [b, m], curvatures [b, m] and the Hessian [b, r, r]."""
-        probabilities = sigmoid(text_logits + np.matvec(basis, change))
-        curvatures = probabilities * (1 - probabilities)
-        hessian = (basis.swapaxes(1, 2) * curvatures[:, np.newaxis]) @ basis
-        return targets - probabilities, curvatures, hessian + np.eye(basis.shape[2]) / strength**2
-
-    lowest = objective(change)
+    logits, lowest = evaluate(change)
+    converged = False
     for _ in range(MAX_NEWTON_STEPS):
-        residuals, _, hessian = slopes(change)
-        gradient = np.vecmat(residuals, basis) - change / strength**2
+        probabilities = sigmoid(logits)
+        curvatures = probabilities * (1 - probabilities)
+        hessian = (basis.swapaxes(1, 2) * curvatures[:, np.newaxis]) @ basis + np.eye(basis.shape[2]) / strength**2
+        if converged:
+            break
+        gradient = np.vecmat(targets - probabilities, basis) - change / strength**2
         step = np.linalg.solve(hessian, gradient[..., np.newaxis])[..., 0]
-        reached = objective(change + step)
+        logits, reached = evaluate(change + step)
         while (worse := reached > lowest * (1 + TOLERANCE)).any():  # far from the minimum, a whole step can be too long
             step[worse] /= 2
-            reached = objective(change + step)
-        change = change + step
-        if (lowest - reached <= TOLERANCE * lowest).all():
-            break
-        lowest = reached
-    residuals, curvatures, hessian = slopes(change)
+            logits, reached = evaluate(change + step)
+        converged = bool((lowest - reached <= TOLERANCE * lowest).all())
+        change, lowest = change + step, reached
     leverages = (np.linalg.solve(hessian, basis.swapaxes(1, 2)).swapaxes(1, 2) * basis).sum(axis=2)
-    logits = text_logits + np.matvec(basis, change)
-    return change, logits - leverages / np.maximum(1 - curvatures * leverages, TOLERANCE) * residuals
+    influences = leverages / np.maximum(1 - curvatures * leverages, TOLERANCE)
+    return change, logits, logits - influences * (targets - probabilities)
 
 
 def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -164,6 +164,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "sample_format", "bits"), CASES)
 def test_a_page_of_any_layout_has_its_pixels(kind, sample_format, bits):
     for layout in stored_layouts(kind, sample_format, bits, 3):
@@ -206,6 +207,7 @@ def test_usual_layouts_need_no_optional_package(layout, compression):
 WITHOUT_CODECS = "import sys, pytest; sys.modules['imagecodecs'] = None; sys.exit(pytest.main(sys.argv[1:]))"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_CODECS, reason="the tests above have run without imagecodecs")
 def test_the_tests_of_layouts_pass_without_imagecodecs():
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__, "-k", "layout and not tests_of"]
