@@ -14,6 +14,7 @@ from app.http.body_limits import BodyLimits
 from app.http.deadline import Deadline
 from app.http.security_headers import SecurityHeaders, allow_origins
 from app.http.telemetry import Telemetry
+from app.images.workers import WorkersError
 from app.inference.admission import Admission
 from app.inference.encoder import Encoder, load_encoder
 from app.inference.engine import Engine
@@ -68,7 +69,7 @@ def create_app(
 
         try:
             await engine.load(lambda: encoder or load_encoder(settings, on_stage), sets.load)
-        except (CheckpointError, LabelSetFolderError) as error:  # their messages are for people
+        except (CheckpointError, LabelSetFolderError, WorkersError) as error:  # their messages are for people
             log.error("cannot start: %s", " ".join(str(error).split()))  # noqa: TRY400 (no traceback)
             on_failure()
             return

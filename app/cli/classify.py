@@ -16,7 +16,7 @@ from app.cli.local import embed_definition, results_of_model
 from app.cli.printing import CSV, JSON, TABLE, OutputFormat, Scored
 from app.cli.remote import results_of_service
 from app.cli.service_info import service_info
-from app.cli.setting_flags import MODEL_FLAGS, add_setting_flags, given_flags
+from app.cli.setting_flags import add_frame_flag, add_source_flags, given_model_flags
 from app.cli.silence import import_tensorflow
 from app.cli.stored_embeddings import check_model, local_model, scores_of_model, scores_of_service
 from app.errors import ServiceError
@@ -25,7 +25,7 @@ from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError, read_file
 from app.observability.logs import printable
 from app.schemas import ClassifyOptions
-from app.settings import PREFIX, Settings, SettingsError, flag, load_settings
+from app.settings import PREFIX, Settings, SettingsError, load_settings
 from app.validation import validated
 from model.config import CheckpointError
 from model.published import choose_weights
@@ -81,27 +81,22 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"only the N best labels of each image (default: {TOP_K_OF_TABLE} in the table, all in JSON and CSV)",
     )
     parser.add_argument("--threshold", type=float, metavar="P", help="only labels with a sigmoid of at least P")
-    parser.add_argument(
-        "--frame", type=int, default=0, metavar="N", help="the frame or page of each file, counted from 0 (default: 0)"
-    )
+    add_frame_flag(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object per image instead of a table")
     output.add_argument("--csv", action="store_true", help="print one CSV row per image and label instead of a table")
-    parser.add_argument("--server", metavar="URL", help="use this running service, and load no model")
-    add_setting_flags(parser, MODEL_FLAGS)
+    add_source_flags(parser)
     return parser
 
 
 def main(arguments: list[str], load: Load = load_quietly) -> int:
     """Prints the scores of every image. Returns 1 if a file has none."""
     options = make_parser().parse_args(arguments)
-    flags = given_flags(options, MODEL_FLAGS)
+    flags = given_model_flags(options)
     if bool(options.paths) == bool(options.embeddings):
         raise CommandError("name image files or folders, or one file with --embeddings", MISTAKE)
     if options.embeddings and options.frame:
         raise CommandError("--frame is for image files: `siglip embed` has chosen the frame of each embedding", MISTAKE)
-    if options.server and flags:
-        raise CommandError(f"a service has its own model: leave out {', '.join(map(flag, flags))}", MISTAKE)
     if options.label_set and not options.server:
         raise CommandError("--label-set needs a running service: name it with --server", MISTAKE)
     with as_command_error(SettingsError, LabelSetFolderError, ServiceError, CheckpointError, status=MISTAKE):

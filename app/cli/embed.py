@@ -14,10 +14,10 @@ from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_serv
 from app.cli.embedding_files import NPZ, PARQUET, EmbeddedFile, StoredModel, check_format, create
 from app.cli.files import image_files
 from app.cli.service_info import service_info
-from app.cli.setting_flags import MODEL_FLAGS, add_setting_flags, given_flags
+from app.cli.setting_flags import add_frame_flag, add_source_flags, given_model_flags
 from app.cli.stored_embeddings import local_model
 from app.observability.logs import printable
-from app.settings import PREFIX, SettingsError, flag, load_settings
+from app.settings import PREFIX, SettingsError, load_settings
 from model.config import CheckpointError
 from model.published import choose_weights
 
@@ -42,20 +42,15 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"the file to write or replace, {NPZ} (NumPy) or {PARQUET} (needs pyarrow)",
     )
-    parser.add_argument(
-        "--frame", type=int, default=0, metavar="N", help="the frame or page of each file, counted from 0 (default: 0)"
-    )
-    parser.add_argument("--server", metavar="URL", help="use this running service, and load no model")
-    add_setting_flags(parser, MODEL_FLAGS)
+    add_frame_flag(parser)
+    add_source_flags(parser)
     return parser
 
 
 def main(arguments: list[str], load: Load = load_quietly) -> int:
     """Writes the file. Returns 1 if an image file has no embedding."""
     options = make_parser().parse_args(arguments)
-    flags = given_flags(options, MODEL_FLAGS)
-    if options.server and flags:
-        raise CommandError(f"a service has its own model: leave out {', '.join(map(flag, flags))}", MISTAKE)
+    flags = given_model_flags(options)
     if options.frame < 0:
         raise CommandError("--frame counts from 0", MISTAKE)
     check_format(options.out)

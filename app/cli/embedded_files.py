@@ -6,23 +6,19 @@ Every file gets a result: its embedding, or the reason why it has none.
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from typing import NamedTuple
 
 import numpy as np
 
 from app.cli import CommandError
-from app.cli.ahead import batches, map_ordered
+from app.cli.ahead import map_ordered
 from app.cli.client import Refused, Service
 from app.cli.embedding_files import EmbeddedFile
-from app.cli.files import ImageFile, NotScored
-from app.cli.local import encode
+from app.cli.files import NotScored, ReadableFile
+from app.cli.local import embed_files
 from app.cli.remote import IMAGE_ERRORS
 from app.cli.service_info import ServiceInfo
-from app.errors import ServiceError
 from app.inference.embeddings import LITTLE_ENDIAN_FLOAT32, EmbedBatchResponse, ImageEmbedding
 from app.inference.encoder import Encoder
-from app.inference.image_input import make_workers
 from app.schemas import FailedImage
 from app.settings import Settings
 
@@ -34,44 +30,20 @@ IMAGES_PER_REQUEST = 16  # so that four requests fit into the service's queue
 PART_BYTES = 1_000  # more than the headers of an image in a form
 
 
-class PreparedFile(NamedTuple):
-    """An image file's path, its SHA-256 in hex, and its pixels for the image tower."""
-
-    path: str
-    sha256: str
-    pixels: np.ndarray
-
-
 def embedded_by_model(
-    encoder: Encoder, settings: Settings, files: Iterable[ImageFile], frame: int
+    encoder: Encoder, settings: Settings, files: Iterable[ReadableFile], frame: int
 ) -> Iterator[Embedded]:
     """Yields each file's path with its embedding, or with the reason why it has none.
 
     Raises:
         CommandError: The device failed.
     """
-
-    def prepare(file: ImageFile) -> tuple[str, PreparedFile | NotScored]:
-        try:
-            content = file.read()
-            pixels = workers.prepare(content, frame).pixels
-        except NotScored as error:
-            return file.path, error
-        except ServiceError as error:
-            return file.path, NotScored(error.detail)
-        return file.path, PreparedFile(file.path, hashlib.sha256(content).hexdigest(), pixels)
-
-    with closing(make_workers(encoder.preprocessor, settings)) as workers:
-        images = map_ordered(prepare, files, threads=workers.processes, ahead=2 * settings.max_batch)
-        for batch in batches(images, settings.max_batch):
-            pixels = [image.pixels for _, image in batch if isinstance(image, PreparedFile)]
-            rows = iter(encode(encoder.encode_images, pixels) if pixels else ())
-            for path, image in batch:
-                yield path, image if isinstance(image, NotScored) else EmbeddedFile(path, image.sha256, next(rows))
+    for path, found in embed_files(encoder, settings, files, frame):
+        yield path, found if isinstance(found, NotScored) else EmbeddedFile(path, found.sha256, found.row)
 
 
 def embedded_by_service(
-    service: Service, info: ServiceInfo, files: Iterable[ImageFile], frame: int
+    service: Service, info: ServiceInfo, files: Iterable[ReadableFile], frame: int
 ) -> Iterator[Embedded]:
     """Yields each file's path with its embedding, or with the reason why it has none.
 
@@ -127,7 +99,7 @@ def embedding_of(result: ImageEmbedding | FailedImage, embed_dim: int) -> np.nda
     return np.frombuffer(base64.b64decode(str(result.embedding)), LITTLE_ENDIAN_FLOAT32).reshape(embed_dim)
 
 
-def grouped(files: Iterable[ImageFile], max_images: int, max_body_bytes: int) -> Iterator[list[ReadFile]]:
+def grouped(files: Iterable[ReadableFile], max_images: int, max_body_bytes: int) -> Iterator[list[ReadFile]]:
     """Yields the read files in groups that fit into one request. A file that fits into none is alone."""
     group: list[ReadFile] = []
     group_bytes = 0
@@ -143,7 +115,7 @@ def grouped(files: Iterable[ImageFile], max_images: int, max_body_bytes: int) ->
         yield group
 
 
-def read(file: ImageFile) -> bytes | NotScored:
+def read(file: ReadableFile) -> bytes | NotScored:
     """Returns a file's bytes, or the reason why it cannot be read."""
     try:
         return file.read()

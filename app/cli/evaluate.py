@@ -16,7 +16,7 @@ from app.cli.evaluation_result import evaluated, report_unusable, usable_rows
 from app.cli.evaluation_table import evaluation_table
 from app.cli.labelled_files import file_digests
 from app.cli.score_labelled import Run, score_files
-from app.cli.setting_flags import MODEL_FLAGS, given_flags
+from app.cli.setting_flags import given_model_flags
 from app.cli.towers import EncoderFacts
 from app.errors import ServiceError
 from app.evaluation.embedding_cache import CacheError
@@ -39,8 +39,8 @@ PRESET_SETTINGS = {"color_profiles": "ignore", "reduce_jpegs": "false"}
 def main(arguments: list[str], load: Load = load_quietly) -> int:
     """Prints the numbers. Returns 1 if a file cannot be used, or a check fails."""
     options = make_parser().parse_args(arguments)
-    flags = given_flags(options, MODEL_FLAGS)
-    check_options(options, flags)
+    flags = given_model_flags(options)
+    check_options(options)
     with as_command_error(*MISTAKES, status=MISTAKE):
         settings = load_settings(**flags, **(PRESET_SETTINGS if options.preset else {}))
         keys = settings.read_keys()
@@ -112,7 +112,7 @@ def stored_set(url: str, keys: list[str], name: str) -> LabelSetDefinition:
     """Returns a label set of a service.
 
     Raises:
-        CommandError: There is none, or the service does not respond.
+        CommandError: The set does not exist, or the service does not respond.
     """
     with Service(url, keys) as service:
         response = service.ask("GET", f"/label-sets/{check_name(name)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.cli import MISTAKE, CommandError
-from app.cli.setting_flags import MODEL_FLAGS, add_setting_flags
+from app.cli.setting_flags import MODEL_FLAGS, add_source_flags
 from app.evaluation.comparison import METRICS
 from app.evaluation.presets import preset_names
 from app.settings import PREFIX
@@ -81,12 +81,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_label_arguments(parser)
     _add_choice_arguments(parser)
     _add_output_arguments(parser)
-    parser.add_argument("--server", metavar="URL", help="use this running service, and load no model")
     parser.add_argument(
         "--cache", type=Path, default=DEFAULT_CACHE, metavar="DIR", help=f"for embeddings (default: {DEFAULT_CACHE})"
     )
     parser.add_argument("--no-cache", action="store_true", help="neither read nor keep embeddings")
-    add_setting_flags(parser, MODEL_FLAGS)
+    add_source_flags(parser)
     return parser
 
 

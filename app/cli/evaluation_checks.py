@@ -10,25 +10,21 @@ from app.evaluation.comparison import METRICS, Check, check_baseline, check_fail
 from app.evaluation.evaluation import Evaluation, from_json
 from app.evaluation.metrics import Summary
 from app.evaluation.names import DataError, read_bytes
-from app.evaluation.plots import INSTALL
 from app.evaluation.presets import Verdict
 from app.evaluation.result import Estimate
 from app.evaluation.thresholds import Goal, check_goal
 from app.observability.logs import printable
-from app.settings import flag
 
 # Values with which every condition can be checked, to find malformed ones.
 ALL_KNOWN = Summary(**dict.fromkeys(METRICS, Estimate(1.0)), false_accept_rate=None)
 
 
-def check_options(options: argparse.Namespace, model_flags: dict[str, str]) -> None:
+def check_options(options: argparse.Namespace) -> None:
     """Finds mistakes that can be seen before anything is read.
 
     Raises:
         CommandError: There is one.
     """
-    if options.server and model_flags:
-        raise CommandError(f"a service has its own model: leave out {', '.join(map(flag, model_flags))}", MISTAKE)
     if options.label_set and not options.server:
         raise CommandError("--label-set needs a running service: name it with --server", MISTAKE)
     if options.preset and (options.labels_file or options.label_set or options.template):
@@ -47,16 +43,6 @@ def check_options(options: argparse.Namespace, model_flags: dict[str, str]) -> N
             check_fail_under(ALL_KNOWN, condition)
     except ValueError as error:
         raise CommandError(str(error), MISTAKE) from None
-    if options.report:
-        check_matplotlib()
-
-
-def check_matplotlib() -> None:
-    """Raises CommandError if a report cannot be made."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise CommandError(INSTALL, MISTAKE) from None
 
 
 def goal_of(options: argparse.Namespace) -> Goal | None:

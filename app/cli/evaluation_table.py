@@ -73,7 +73,7 @@ def _thresholds(evaluation: Evaluation) -> Iterator[str]:
     if not thresholds:
         return
     asked = "the best F1" if thresholds.asked is None else f"a precision of {thresholds.asked:g}"
-    one = "none reaches it" if thresholds.threshold is None else f"{thresholds.threshold:.4g}"
+    one = "no threshold reaches it" if thresholds.threshold is None else f"{thresholds.threshold:.4g}"
     own = sum(label.source == "label" for label in thresholds.per_label)
     unreachable = sum(label.source == "unreachable" for label in thresholds.per_label)
     yield f"thresholds for {asked}: the set's {one}; labels with their own {own:,}, without any {unreachable:,}"

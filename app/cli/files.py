@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.errors import ServiceError
 from app.images.identify import identify
@@ -15,6 +15,21 @@ MAX_FILE_BYTES = 1_000_000_000  # more than 50 megapixels need in any format
 
 class NotScored(Exception):
     """A file has no scores; the message says why."""
+
+
+class ReadableFile(Protocol):
+    """A file that may be an image."""
+
+    @property
+    def path(self) -> str:
+        """Its name in results."""
+
+    def read(self) -> bytes:
+        """Returns the bytes of an image file in an accepted format.
+
+        Raises:
+            NotScored: It is not one, cannot be read, or is too large.
+        """
 
 
 class ImageFile(NamedTuple):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Self
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
@@ -21,16 +21,15 @@ READS_AT_ONCE = 4
 ROWS_PER_WRITE = 256  # to the cache: what an interrupted run loses at most
 
 
-class LabelledFile(ImageFile):
+class LabelledFile(NamedTuple):
     """A labelled image as a command reads it; it may be a member of a tar file."""
 
     image: LabelledImage
 
-    def __new__(cls, image: LabelledImage) -> Self:
-        """Returns the file of a labelled image."""
-        file = super().__new__(cls, image.name, image.fault)
-        file.image = image
-        return file
+    @property
+    def path(self) -> str:
+        """Its name in results."""
+        return self.image.name
 
     def read(self) -> bytes:
         """Returns the bytes of an image file in an accepted format.
@@ -39,8 +38,8 @@ class LabelledFile(ImageFile):
             NotScored: It is not one, cannot be read, or is too large.
         """
         part = self.image.part
-        if self.fault or part is None:
-            return super().read()
+        if self.image.fault or part is None:
+            return ImageFile(self.image.name, self.image.fault).read()
         if part.size > MAX_FILE_BYTES:
             raise NotScored(f"The file has {part.size:,} bytes; at most {MAX_FILE_BYTES:,} are read.")
         try:

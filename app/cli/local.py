@@ -1,32 +1,76 @@
-"""Scores files without a service: decoded in worker processes ahead of the device, encoded in batches.
+"""Embeds and scores files without a service: decoded in worker processes ahead of the device, encoded in batches.
 
 It uses the service's own functions, so its scores are the service's.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
-from app.cli import CommandError
+from app.cli import CommandError, as_command_error
 from app.cli.ahead import batches, map_ordered
-from app.cli.files import ImageFile, NotScored
+from app.cli.files import NotScored, ReadableFile
 from app.errors import ServiceError
-from app.images.workers import PreparedImage
+from app.images.decode_worker import PreparedImage
+from app.images.workers import WorkersError
 from app.inference.encoder import Encoder
 from app.inference.image_input import make_workers
 from app.inference.scoring import prompt_means, scored_image
 from app.label_sets.definition import LabelSetDefinition
-from app.schemas import ClassifyOptions, ScoredImage
+from app.schemas import ClassifyOptions, ImageFacts, ScoredImage
 from app.settings import Settings
 from model import zero_shot
 
 Result = tuple[str, ScoredImage | NotScored]
 
 
+class LocalEmbedding(NamedTuple):
+    """An image's embedding, [E] float32, the SHA-256 of its file in hex, and the facts for its result."""
+
+    row: np.ndarray
+    sha256: str
+    facts: ImageFacts
+
+
+def embed_files(
+    encoder: Encoder, settings: Settings, files: Iterable[ReadableFile], frame: int
+) -> Iterator[tuple[str, LocalEmbedding | NotScored]]:
+    """Yields each file's path with its embedding, or with the reason why it has none, in order.
+
+    Raises:
+        CommandError: The device failed, or the decode workers cannot be started.
+    """
+
+    def prepare(file: ReadableFile) -> tuple[str, tuple[PreparedImage, str] | NotScored]:
+        try:
+            content = file.read()
+            return file.path, (workers.prepare(content, frame), hashlib.sha256(content).hexdigest())
+        except NotScored as error:
+            return file.path, error
+        except ServiceError as error:
+            return file.path, NotScored(error.detail)
+
+    with closing(make_workers(encoder.preprocessor, settings)) as workers:
+        with as_command_error(WorkersError):
+            workers.start()
+        images = map_ordered(prepare, files, threads=workers.processes, ahead=2 * settings.max_batch)
+        for batch in batches(images, settings.max_batch):
+            pixels = [found[0].pixels for _, found in batch if not isinstance(found, NotScored)]
+            rows = iter(encode(encoder.encode_images, pixels) if pixels else ())
+            for path, found in batch:
+                if isinstance(found, NotScored):
+                    yield path, found
+                else:
+                    image, sha256 = found
+                    yield path, LocalEmbedding(next(rows), sha256, image.facts)
+
+
 def results_of_model(
-    encoder: Encoder, settings: Settings, files: Iterable[ImageFile], classes: np.ndarray, options: ClassifyOptions
+    encoder: Encoder, settings: Settings, files: Iterable[ReadableFile], classes: np.ndarray, options: ClassifyOptions
 ) -> Iterator[Result]:
     """Yields each file's path with its scores for K classes [K, E], or with the reason why it has none, in order.
 
@@ -34,25 +78,12 @@ def results_of_model(
         CommandError: The device failed.
     """
 
-    def read(file: ImageFile) -> tuple[str, PreparedImage | NotScored]:
-        try:
-            return file.path, workers.prepare(file.read(), options.frame)
-        except NotScored as error:
-            return file.path, error
-        except ServiceError as error:
-            return file.path, NotScored(error.detail)
-
-    with closing(make_workers(encoder.preprocessor, settings)) as workers:
-        images = map_ordered(read, files, threads=workers.processes, ahead=2 * settings.max_batch)
-        for batch in batches(images, settings.max_batch):
-            pixels = [image.pixels for _, image in batch if isinstance(image, PreparedImage)]
-            embeddings = iter(encode(encoder.encode_images, pixels) if pixels else ())
-            for path, image in batch:
-                if isinstance(image, NotScored):
-                    yield path, image
-                    continue
-                scores = zero_shot.scores(next(embeddings), classes, encoder.scale, encoder.bias)
-                yield path, scored_image(image.facts, options.labels or [], scores, options)
+    for path, found in embed_files(encoder, settings, files, options.frame):
+        if isinstance(found, NotScored):
+            yield path, found
+        else:
+            scores = zero_shot.scores(found.row, classes, encoder.scale, encoder.bias)
+            yield path, scored_image(found.facts, options.labels or [], scores, options)
 
 
 def embed_definition(

@@ -6,6 +6,7 @@ from typing import get_args
 
 from pydantic import SecretStr
 
+from app.cli import MISTAKE, CommandError
 from app.settings import Settings, default_text, flag, variable
 
 MODEL_FLAGS = ("model", "weights", "revision", "device", "dtype", "engine")
@@ -30,6 +31,31 @@ def add_setting_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> 
             group.add_argument(flag(name), dest=name, nargs="?", const="true", metavar="false", help=meaning)
         else:
             group.add_argument(flag(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=meaning)
+
+
+def add_source_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags for what embeds the images: a model here, or a running service."""
+    parser.add_argument("--server", metavar="URL", help="use this running service, and load no model")
+    add_setting_flags(parser, MODEL_FLAGS)
+
+
+def add_frame_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--frame`."""
+    parser.add_argument(
+        "--frame", type=int, default=0, metavar="N", help="the frame or page of each file, counted from 0 (default: 0)"
+    )
+
+
+def given_model_flags(options: argparse.Namespace) -> dict[str, str]:
+    """Returns the flags of the model that were given.
+
+    Raises:
+        CommandError: A service was named too.
+    """
+    flags = given_flags(options, MODEL_FLAGS)
+    if options.server and flags:
+        raise CommandError(f"a service has its own model: leave out {', '.join(map(flag, flags))}", MISTAKE)
+    return flags
 
 
 def given_flags(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
-from app.cli.files import ImageFile
+from app.cli.files import ReadableFile
 from app.cli.local import embed_definition
 from app.cli.service_info import ServiceInfo, ServiceLimits
 from app.inference.encoder import Encoder
@@ -51,7 +51,7 @@ class Towers(NamedTuple):
     """Both towers of an encoder. They keep it in memory; its facts do not."""
 
     facts: EncoderFacts
-    embed_images: Callable[[Iterable[ImageFile]], Iterator[Embedded]]
+    embed_images: Callable[[Iterable[ReadableFile]], Iterator[Embedded]]
     embed_labels: Callable[[LabelSetDefinition, OnStage], np.ndarray]
     """Class embeddings [K, E]."""
 

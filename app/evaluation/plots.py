@@ -23,11 +23,6 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 INK, FIRST, SECOND, RULE = "#000001", "#000002", "#000003", "#000004"
 CLASSES = {INK: "ink", FIRST: "first", SECOND: "second", RULE: "rule"}
 SHOWN_THRESHOLDS = (1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-INSTALL = "the report needs matplotlib, which is not installed: pip install matplotlib"
-
-
-class MissingMatplotlib(RuntimeError):
-    """matplotlib is not installed."""
 
 
 def precision_recall_plot(curve: Sequence[CurvePoint]) -> str:
@@ -85,11 +80,8 @@ class _Plot:
     """One pair of axes, in the report's colours."""
 
     def __init__(self, title: str, xlabel: str, ylabel: str) -> None:
-        """Raises MissingMatplotlib if matplotlib is not installed."""
-        try:
-            from matplotlib.figure import Figure
-        except ModuleNotFoundError:
-            raise MissingMatplotlib(INSTALL) from None
+        from matplotlib.figure import Figure  # takes a second
+
         self._title = title
         self._figure = Figure(figsize=(4.6, 3.6), layout="constrained")
         self.axes = self._figure.add_subplot()

@@ -40,7 +40,6 @@ def render_report(
         title: The heading.
 
     Raises:
-        MissingMatplotlib: matplotlib is not installed.
         ValueError: A thumbnail is not a JPEG.
     """
     for image, data in (thumbnails or {}).items():

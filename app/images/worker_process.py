@@ -37,7 +37,8 @@ T = TypeVar("T", bytes, bytearray)
 class Limits(NamedTuple):
     """What one image may cost: bytes of memory, seconds of CPU time, and seconds.
 
-    50 megapixels take up to 1.5 s (benchmarks/decode_memory.py), and converting their colours up to 9 s (Lab).
+    The slowest 50 megapixels take seconds to decode (benchmarks/decode_memory.py). Converting the colours of Lab, the
+    slowest, would take nine more, in proportion to benchmarks/colours.py.
     """
 
     memory_bytes: int
@@ -123,7 +124,7 @@ def limit_process(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    os.nice(10)  # the service goes first: next to 12 decodes, embedding a text took 27 ms instead of 38 (two cores)
+    os.nice(10)  # the service goes first: benchmarks/decode_workers.py measures a text next to 12 decodes
 
 
 def limit_cpu(seconds: int) -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from app.errors import IMAGE_ERRORS, Fault, InternalError, Overloaded, ServiceError
-from app.images.workers import PreparedImage, Workers
+from app.images.decode_worker import PreparedImage
+from app.images.workers import Workers
 from app.inference.admission import Admission
 from app.inference.batcher import BatchFailed, QueueFull, Result
 from app.inference.cache import EmbeddingCache

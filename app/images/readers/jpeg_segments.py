@@ -135,7 +135,7 @@ def find_frame(data: bytes) -> FrameHeader:
     """Returns the frame header.
 
     Raises:
-        InvalidImage: There is none, or it is damaged.
+        InvalidImage: It is missing or damaged.
         UnsupportedMediaType: The coding is not supported.
     """
     for segment in walk_segments(data):

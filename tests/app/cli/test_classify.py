@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.cli import CommandError
 from app.cli.classify import main
@@ -31,13 +32,6 @@ ROOT = Path(__file__).parents[3]
 
 
 NOT_AN_IMAGE = f"The file is not an image in an accepted format. Send one of {', '.join(ACCEPTED)}."
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in os.environ:
-        if name.startswith("SIGLIP_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -77,6 +71,18 @@ def test_a_folder_gives_a_table_and_a_bad_file_is_reported_and_the_status_is_1(f
         f"{folder}/notes.txt: {NOT_AN_IMAGE}",
         "without scores: 2 of 4",
     ]
+
+
+def test_a_frame_of_an_animation_is_scored(folder, capsys):
+    frames = [Image.fromarray(plain_image(colour)) for colour in (RED, BLUE)]
+    (folder / "two.gif").write_bytes(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    for frame, colour in ((1, BLUE), (0, RED)):
+        assert run(folder / "two.gif", "--labels", "cat", "--frame", frame, "--json") == 0
+        (line,) = json_lines(capsys.readouterr().out)
+        expected = FakeEncoder().logit(plain_image(colour), "This is a photo of cat.")
+        assert line["scores"][0]["logit"] == pytest.approx(expected, abs=1e-5)
+    assert run(folder / "two.gif", "--labels", "cat", "--frame", 2, "--json") == 1
+    assert "there is no frame 2" in capsys.readouterr().err
 
 
 def test_if_all_files_are_good_the_status_is_0_and_stderr_is_empty(folder, capsys):

@@ -1,7 +1,6 @@
 """The whole command, with the fake encoder or with a real service that uses it."""
 
 import hashlib
-import os
 import signal
 import subprocess
 import sys
@@ -20,13 +19,6 @@ from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import INFO, FakeEncoder, embed
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in os.environ:
-        if name.startswith("SIGLIP_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The whole command, with the fake encoder or with a real service that uses it."""
 
 import json
-import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,13 +19,6 @@ from tests.fakes import INFO, FakeEncoder, MeanColour, embed
 
 LABELS = ["blue", "green", "red"]
 TEMPLATE = "This is a photo of {}."
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in os.environ:
-        if name.startswith("SIGLIP_"):
-            monkeypatch.delenv(name)
 
 
 def colours(label: int, count: int = 6) -> list[tuple[int, int, int]]:

@@ -59,7 +59,7 @@ def test_a_stored_result_is_read_back(tmp_path):
     [([], None), (["--f1"], "f1"), (["--precision", "0.9"], 0.9), (["--precision", "1e-3"], 1e-3)],
 )
 def test_the_goal_is_the_best_f1_or_a_precision(arguments, goal):
-    check_options(options(*arguments), {})
+    check_options(options(*arguments))
     assert goal_of(options(*arguments)) == goal
 
 
@@ -74,5 +74,5 @@ def test_the_goal_is_the_best_f1_or_a_precision(arguments, goal):
 )
 def test_contradictions_are_found_before_anything_is_read(arguments, message):
     with pytest.raises(CommandError, match=message) as error:
-        check_options(options(*arguments), {})
+        check_options(options(*arguments))
     assert error.value.status == 2

@@ -27,13 +27,6 @@ COLOURS = [(number * 12, 40, 90) for number in range(20)]
 LABELS = ["--labels", "cat", "dog", "a [b", "cat"]
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
-    for name in os.environ:
-        if name.startswith("SIGLIP_"):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Twenty images."""

@@ -212,6 +212,16 @@ def test_the_warnings_of_libraries_about_clients_files_are_not_printed():
     assert (done.stdout, done.stderr) == ("PNG\n", "")
 
 
+def test_a_folder_that_is_too_long_for_sockets_is_named_in_the_error(tmp_path):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    environment = os.environ | {"TMPDIR": str(folder)}
+    command = [sys.executable, "-c", PROGRAM, ""]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "whose path has at most 75 characters" in done.stderr.splitlines()[-1]
+
+
 def test_a_worker_imports_no_tensorflow_and_no_keras():
     code = "import sys, app.images.worker_process; print(*sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
