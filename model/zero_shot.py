@@ -52,21 +52,22 @@ def class_embeddings(text_embeddings: np.ndarray) -> np.ndarray:
     return mean
 
 
-def scores(image_embedding: np.ndarray, class_embeddings: np.ndarray, scale: float, bias: float) -> Scores:
+def scores(image_embedding: np.ndarray, weights: np.ndarray, scale: float, bias: float | np.ndarray) -> Scores:
     """Returns the logits, sigmoids and softmax of one image for K labels.
 
     `logit = scale * cos + bias`. The sigmoid answers "does this label fit?" for each label independently; sigmoids do
-    not sum to 1. The softmax answers "which of these labels?"; it sums to 1, and the bias cancels in it.
+    not sum to 1. The softmax answers "which of these labels?"; it sums to 1. Labels that learnt from examples
+    (`few_shot`) have other weights than their class embeddings, and biases of their own.
 
     Args:
         image_embedding: [E] float32, L2-normalised.
-        class_embeddings: [K, E] float32, L2-normalised; K >= 1.
+        weights: [K, E] float32, K >= 1: class embeddings, which are L2-normalised, or learnt weights.
         scale: The temperature, already exponentiated.
-        bias: Added after scaling.
+        bias: Added after scaling; one number, or [K].
     """
     # Not a matrix product: its last bit depends on the row's index, but a repeated label must get the same score.
-    cosines = np.vecdot(class_embeddings, image_embedding)
-    logits = np.float32(scale) * cosines + np.float32(bias)
+    cosines = np.vecdot(weights, image_embedding)
+    logits = np.float32(scale) * cosines + np.asarray(bias, np.float32)
     exponentials = np.exp(logits - logits.max())
     return Scores(logits, sigmoid(logits), exponentials / exponentials.sum())
 

@@ -192,9 +192,18 @@ class Embedder:
         embeddings = (await self.embed_texts(list(chain.from_iterable(prompts)))).embeddings
         return await self._threads.compute.run(prompt_means, embeddings, [len(own) for own in prompts])
 
-    def scores(self, image_embedding: np.ndarray, class_embeddings: np.ndarray) -> zero_shot.Scores:
-        """Returns the scores of K classes [K, E] for an image [E]. Call it in a thread if K is large."""
-        return zero_shot.scores(image_embedding, class_embeddings, self.encoder.scale, self.encoder.bias)
+    def scores(
+        self, image_embedding: np.ndarray, weights: np.ndarray, biases: np.ndarray | None = None
+    ) -> zero_shot.Scores:
+        """Returns the scores of K classes [K, E] for an image [E]. Call it in a thread if K is large.
+
+        Args:
+            image_embedding: [E] float32.
+            weights: [K, E]: class embeddings, or weights that were learnt from examples.
+            biases: [K], of learnt classifiers; otherwise the model's bias is used.
+        """
+        bias = self.encoder.bias if biases is None else biases
+        return zero_shot.scores(image_embedding, weights, self.encoder.scale, bias)
 
     def _check_finite(self, embeddings: np.ndarray) -> None:
         if not np.isfinite(embeddings).all():

@@ -239,7 +239,7 @@ def score_all(scoring: Scoring, images: list[EmbeddedImage | ServiceError], clas
     for image in images:
         if isinstance(image, ServiceError):
             raise image
-        rows.append(scoring.embedder.scores(image.row, classes.embeddings))
+        rows.append(scoring.embedder.scores(image.row, classes.weights, classes.biases))
     return {name: np.stack(values) for name, values in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}
 
 

@@ -45,10 +45,14 @@ NOT_IN_FORCE = ResponseWarning(
 
 
 class Classes(NamedTuple):
-    """K labels and their embeddings [K, E]; of a label set also its name, and what was tuned for it."""
+    """K labels and their classifiers: class embeddings [K, E], or weights and biases [K] learnt from examples.
+
+    Of a label set also its name, and what was tuned for it.
+    """
 
     labels: Sequence[str]
-    embeddings: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray | None = None
     label_set: str = ""
     tuning: Tuning | None = None
 
@@ -115,7 +119,8 @@ class Scoring:
             label_set = self._label_sets.get(options.label_set)
             if label_set.in_force is False:
                 self._metrics.not_in_force.labels(self._metrics.label_set(options.label_set)).inc()
-            return Classes(label_set.definition.names, label_set.embeddings, options.label_set, label_set.tuning)
+            names = label_set.definition.names
+            return Classes(names, label_set.embeddings, None, options.label_set, label_set.tuning)
         started_s = time.perf_counter()
         labels = check_labels(options.labels or [], self._settings.max_labels)
         templates = None if options.templates is None else check_templates(options.templates, len(labels))
@@ -126,14 +131,14 @@ class Scoring:
 
     def score(self, image: EmbeddedImage, classes: Classes, options: ClassifyOptions) -> ScoredImage:
         """Returns one image's scores. Call it in a thread: 10,000 labels take tens of milliseconds."""
-        scores = self.embedder.scores(image.row, classes.embeddings)
+        scores = self.embedder.scores(image.row, classes.weights, classes.biases)
         scored = scored_image(image.facts, classes.labels, scores, options, classes.tuning)
         self._count(scored, classes)
         return scored
 
     def score_embedding(self, row: np.ndarray, classes: Classes, options: LabelOptions) -> ScoredEmbedding:
         """Returns the scores of one stored embedding [E]; see `score`."""
-        scores = self.embedder.scores(row, classes.embeddings)
+        scores = self.embedder.scores(row, classes.weights, classes.biases)
         scored = scored_embedding(classes.labels, scores, options, classes.tuning)
         self._count(scored, classes)
         return scored
