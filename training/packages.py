@@ -31,27 +31,29 @@ class PackageError(Exception):
     """A package could not be fetched. The message says why."""
 
 
-def fetch(name: str, folder: Path) -> Path:
+def fetch(name: str, folder: Path, version: str | None = None) -> Path:
     """Returns the unpacked package's directory. The first call fetches it with `npm pack`.
 
     Args:
-        name: A key of `PACKAGES`.
+        name: The package's name on npm.
         folder: Where packages are stored, one directory each.
+        version: None: the one in `PACKAGES`.
 
     Raises:
         PackageError: npm is missing or failed.
     """
-    target = folder / f"{name.removeprefix('@').replace('/', '-')}-{PACKAGES[name]}"
+    version = version or PACKAGES[name]
+    target = folder / f"{name.removeprefix('@').replace('/', '-')}-{version}"
     if (target / "package" / "package.json").exists():
         return target / "package"
     target.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "pack", "--silent", "--pack-destination", str(target), f"{name}@{PACKAGES[name]}"]
+    command = ["npm", "pack", "--silent", "--pack-destination", str(target), f"{name}@{version}"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
         raise PackageError("npm is needed to fetch the art. Install Node.js.") from error
     except subprocess.CalledProcessError as error:
-        raise PackageError(f"npm could not fetch {name}@{PACKAGES[name]}: {error.stderr.strip()}") from error
+        raise PackageError(f"npm could not fetch {name}@{version}: {error.stderr.strip()}") from error
     (archive,) = target.glob("*.tgz")
     with tarfile.open(archive) as tar:
         # package.json is extracted last: if it exists, the package is complete.

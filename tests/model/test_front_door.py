@@ -52,5 +52,6 @@ def test_an_unknown_name_raises_attribute_error():
 
 
 def test_the_numpy_modules_do_not_import_keras():
-    code = "import sys, model.zero_shot, model.config, model.processor; sys.exit('keras' in sys.modules)"
+    modules = "model.zero_shot, model.few_shot, model.config, model.processor"
+    code = f"import sys, {modules}; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
