@@ -9,20 +9,25 @@ from pathlib import Path
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
+from app.cli.classifiers import local_classifiers, local_tuning
 from app.cli.client import Service
 from app.cli.embedding_files import open_file
 from app.cli.files import NotScored, image_files
-from app.cli.local import embed_definition, results_of_model
-from app.cli.printing import CSV, JSON, TABLE, OutputFormat, Scored
+from app.cli.local import results_of_model
+from app.cli.printing import CSV, JSON, TABLE, OutputFormat, Scored, print_warnings
 from app.cli.remote import results_of_service
 from app.cli.service_info import service_info
 from app.cli.setting_flags import add_frame_flag, add_source_flags, given_model_flags
 from app.cli.silence import import_tensorflow
 from app.cli.stored_embeddings import check_model, local_model, scores_of_model, scores_of_service
 from app.errors import ServiceError
-from app.inference.encoder import Encoder, load_encoder
+from app.inference.encoder import Encoder, load_encoder, uses_tensorflow
+from app.inference.identity import model_fingerprint
+from app.inference.label_warnings import prompt_warnings
 from app.label_sets.definition import LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError, read_file
+from app.label_sets.tuning import bind
+from app.labels import LABELS_SPLIT, read_labels
 from app.observability.logs import printable
 from app.schemas import ClassifyOptions
 from app.settings import PREFIX, Settings, SettingsError, load_settings
@@ -37,7 +42,7 @@ Load = Callable[[Settings, Callable[[str], None]], Encoder]
 
 def load_quietly(settings: Settings, on_stage: Callable[[str], None]) -> Encoder:
     """Returns the configured encoder; see `load_encoder`."""
-    if settings.engine == "tensorflow":
+    if uses_tensorflow(settings):
         import_tensorflow()
     return load_encoder(settings, on_stage)
 
@@ -60,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--embeddings", type=Path, metavar="FILE", help="a file of `siglip embed`, instead of the images themselves"
     )
     labels = parser.add_mutually_exclusive_group(required=True)
-    labels.add_argument("--labels", nargs="+", metavar="LABEL", help="what may be in the images")
+    labels.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="what may be in the images; or one text with commas"
+    )
     labels.add_argument(
         "--labels-file",
         type=Path,
@@ -123,12 +130,15 @@ def main(arguments: list[str], load: Load = load_quietly) -> int:
         encoder = loaded(load, settings, bar.set_description)
         if stored:
             check_model(stored, local_model(encoder, settings))
-        classes = embed_definition(encoder, settings, definition, bar.set_description)
+        definition = bind(definition, model_fingerprint(encoder.info, settings))
+        tuning = local_tuning(encoder, settings, definition)
+        classes = local_classifiers(encoder, settings, definition, bar.set_description)
         bar.set_description()
+        print_warnings(prompt_warnings(encoder, definition.names, definition.prompts))
         if stored:
-            results = scores_of_model(encoder, stored, classes, request)
+            results = scores_of_model(encoder, stored, classes, request, tuning)
         else:
-            results = results_of_model(encoder, settings, files, classes, request)
+            results = results_of_model(encoder, settings, files, classes, request, tuning)
         return write(results, output, bar)
 
 
@@ -141,13 +151,16 @@ def requested_labels(options: argparse.Namespace, max_labels: int) -> LabelSetDe
     if options.labels_file:
         definition = read_file(options.labels_file, max_labels)
     else:
-        definition = LabelSetDefinition(labels=options.labels)
+        given = read_labels(options.labels)
+        print_warnings([LABELS_SPLIT] if given.split else [])
+        definition = LabelSetDefinition(labels=list(given.labels))
     if options.template:
         definition = definition.model_copy(update={"templates": options.template})
     definition = check_label_set(definition, max_labels)
-    if options.server and not all(isinstance(label, str) for label in definition.labels):
-        message = "has labels with their own prompts: store it with `siglip label-sets put`, and use --label-set"
-        raise CommandError(f"{options.labels_file} {message}", MISTAKE)
+    has_own = definition.is_tuned or not all(isinstance(label, str) for label in definition.labels)
+    if options.server and has_own:
+        message = "store it with `siglip label-sets put`, and use --server and --label-set"
+        raise CommandError(f"{options.labels_file} has prompts, thresholds or examples: {message}", MISTAKE)
     return definition
 
 
@@ -210,19 +223,18 @@ def loaded(load: Load, settings: Settings, on_stage: Callable[[str], None]) -> E
 def write(results: Iterable[tuple[str, Scored | NotScored]], output: OutputFormat, bar: tqdm) -> int:
     """Prints the result of each file. Returns 1 if a file has no scores."""
     scored = failed = 0
-    header = output.header
     for path, result in results:
         if isinstance(result, NotScored):
             failed += 1
             tqdm.write(f"{printable(path)}: {result}", file=sys.stderr)
         else:
+            tqdm.write(output.text(path, result, is_first=not scored), end="")
             scored += 1
-            tqdm.write(header + output.rows(path, result), end="")
-            header = ""
             sys.stdout.flush()  # for a program that reads along
         bar.update()
     bar.close()
-    sys.stdout.write(header)
+    if not scored:
+        sys.stdout.write(output.header)
     if failed:
         print(f"without scores: {failed:,} of {scored + failed:,}", file=sys.stderr)
     return FAILURE if failed else SUCCESS

@@ -6,9 +6,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+from pydantic import BaseModel, ValidationError
 
 from app.cli import MISTAKE, CommandError
+from app.cli.printing import print_warnings
 from app.observability.logs import printable
+from app.schemas import ResponseWarning
 from app.settings import PREFIX
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -17,6 +20,14 @@ MAX_TRIES = 5
 MAX_WAIT_S = 60  # before another try
 # A service answers within its own deadline, usually a minute; storing a large label set may take longer.
 TIMEOUT = httpx2.Timeout(600, connect=10)
+# How a response with a warning begins the list. Within a JSON string, the quotes would have backslashes.
+WARNED = b'"warnings":[{'
+
+
+class WarnedResponse(BaseModel):
+    """The part of a response that has warnings."""
+
+    warnings: list[ResponseWarning]
 
 
 class Refused(CommandError):
@@ -29,7 +40,7 @@ class Refused(CommandError):
 
 
 class Service:
-    """A running service; a context manager. Thread-safe.
+    """A running service; a context manager. Thread-safe. Each different warning in its responses is printed once.
 
     Args:
         url: Its address, such as http://127.0.0.1:8000.
@@ -42,6 +53,8 @@ class Service:
     def __init__(self, url: str, keys: list[str]) -> None:
         self._url = url
         self._closed = threading.Event()
+        self._printing = threading.Lock()
+        self._printed: set[str] = set()
         try:
             scheme = httpx2.URL(url).scheme
         except httpx2.InvalidURL as error:
@@ -82,8 +95,23 @@ class Service:
             if response.status_code != 429 or not tries_left or wait_s > MAX_WAIT_S or self._closed.wait(wait_s):
                 break
         if response.is_success:
+            self._print_warnings(response.content)
             return response
         raise refused(response, self._url)
+
+    def _print_warnings(self, content: bytes) -> None:
+        """Prints the warnings in a response on stderr, without those that were printed before."""
+        if WARNED not in content:  # parsing every response twice would take time
+            return
+        try:
+            warnings = WarnedResponse.model_validate_json(content).warnings
+        except ValidationError:  # the caller reports a response that is not ours
+            return
+        with self._printing:
+            for warning in warnings:
+                if warning.message not in self._printed:
+                    self._printed.add(warning.message)
+                    print_warnings([warning])
 
     def not_ours(self) -> CommandError:
         """Returns the error for a successful response that is not a SigLIP service's."""

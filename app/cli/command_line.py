@@ -13,9 +13,10 @@ COMMANDS = {
     "classify": "score labels for image files, here or with a running service",
     "embed": "store the embeddings of image files, to score them later for any labels",
     "evaluate": "measure accuracy on labelled images, compare choices, and choose thresholds",
+    "tune": "add example images to a label set, and measure how much they help",
     "verify": "compare real weights with published results",
     "download": "download a checkpoint in advance, and check it",
-    "label-sets": "list, show, store or delete the label sets of a running service, or check a folder of them",
+    "label-sets": "list, show, store, export or delete the label sets of a running service, or check a folder of them",
 }
 INTERRUPTED, READER_LEFT = 130, 141
 EXIT_STATUSES = """exit status:

@@ -5,6 +5,8 @@ import sys
 
 from app.cli import MISTAKE, as_command_error
 from app.cli.silence import import_tensorflow
+from app.inference.encoder import load_encoder, uses_tensorflow
+from app.settings import Settings, SettingsError, load_settings
 from model.checkpoint.hub import checkpoint_directory
 from model.config import CheckpointError
 from model.published import VARIANTS, choose_weights
@@ -24,9 +26,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", help="variant, such as SigLIPBaseP16; needed if several variants have these weights")
     parser.add_argument("--weights", required=True, help="published name, hub id or checkpoint directory")
     parser.add_argument("--revision", help="commit, branch or tag on the hub (default: the published revision)")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="also do what the first start would: if the engine is openvino, make its graphs in SIGLIP_ENGINE_CACHE, "
+        "and test them. The other settings of `siglip serve` apply, such as SIGLIP_DTYPE",
+    )
     options = parser.parse_args(arguments)
-    with as_command_error(CheckpointError, status=MISTAKE):
+    given = {"model": options.model, "weights": options.weights, "revision": options.revision}
+    with as_command_error(CheckpointError, SettingsError, status=MISTAKE):
         names = choose_weights(options.model, options.weights)
+        settings = load_settings(**{name: text for name, text in given.items() if text}) if options.prepare else None
     with as_command_error(CheckpointError):
         on_stage = None if sys.stderr.isatty() else log_stage  # None: the client draws its progress bar
         directory = checkpoint_directory(options.model, options.weights, revision=options.revision, on_stage=on_stage)
@@ -44,8 +54,24 @@ def main(arguments: list[str]) -> int:
         print(f"tensors           {tensors:,}, each with the right name, shape and type")
         print(f"sha256 of them    {fingerprint(directory)}")
     published = VARIANTS[names[0]][names[1]].sha256 if names and not options.revision else {}
-    print(f"published sha256  {', '.join(f'{name} agrees' for name in published) or 'none is known'}")
+    print(f"published sha256  {', '.join(f'{name} agrees' for name in published) or 'none is known'}", flush=True)
+    if settings:
+        with as_command_error(CheckpointError):
+            print(f"engine            {prepare(settings)}")
     return 0
+
+
+def prepare(settings: Settings) -> str:
+    """Makes and tests OpenVINO's graphs of a checkpoint, unless the engine is TensorFlow, and returns the engine.
+
+    Raises:
+        CheckpointError: The graphs cannot be made, or give wrong embeddings.
+    """
+    if uses_tensorflow(settings):
+        return "tensorflow, which needs no preparation"
+    encoder = load_encoder(settings.model_copy(update={"engine": "openvino"}), log_stage)  # fails instead of a fallback
+    encoder.self_test()
+    return f"{encoder.info.engine}, {encoder.info.dtype}; its graphs are in {settings.engine_cache}"
 
 
 def log_stage(stage: str) -> None:

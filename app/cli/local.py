@@ -17,6 +17,7 @@ from app.cli.files import NotScored, ReadableFile
 from app.errors import ServiceError
 from app.images.decode_worker import PreparedImage
 from app.images.workers import WorkersError
+from app.inference.acceptance import Tuning
 from app.inference.encoder import Encoder
 from app.inference.image_input import make_workers
 from app.inference.scoring import prompt_means, scored_image
@@ -24,6 +25,7 @@ from app.label_sets.definition import LabelSetDefinition
 from app.schemas import ClassifyOptions, ImageFacts, ScoredImage
 from app.settings import Settings
 from model import zero_shot
+from model.few_shot import Classifiers
 
 Result = tuple[str, ScoredImage | NotScored]
 
@@ -70,20 +72,32 @@ def embed_files(
 
 
 def results_of_model(
-    encoder: Encoder, settings: Settings, files: Iterable[ReadableFile], classes: np.ndarray, options: ClassifyOptions
+    encoder: Encoder,
+    settings: Settings,
+    files: Iterable[ReadableFile],
+    classes: Classifiers,
+    options: ClassifyOptions,
+    tuning: Tuning | None = None,
 ) -> Iterator[Result]:
-    """Yields each file's path with its scores for K classes [K, E], or with the reason why it has none, in order.
+    """Yields each file's path with its scores, or with the reason why it has none, in order.
+
+    Args:
+        encoder: The model.
+        settings: How images are decoded, and how many are computed at once.
+        files: The files.
+        classes: The classifiers of the labels.
+        options: The labels, and which scores are shown.
+        tuning: What was tuned for the labels.
 
     Raises:
         CommandError: The device failed.
     """
-
     for path, found in embed_files(encoder, settings, files, options.frame):
         if isinstance(found, NotScored):
             yield path, found
         else:
-            scores = zero_shot.scores(found.row, classes, encoder.scale, encoder.bias)
-            yield path, scored_image(found.facts, options.labels or [], scores, options)
+            scores = zero_shot.scores(found.row, classes.weights, encoder.scale, classes.biases)
+            yield path, scored_image(found.facts, options.labels or [], scores, options, tuning)
 
 
 def embed_definition(

@@ -10,6 +10,7 @@ from app.cli.ahead import map_ordered
 from app.cli.client import Refused, Service
 from app.cli.files import ImageFile, NotScored
 from app.cli.local import Result
+from app.inference.acceptance import TunedImage
 from app.schemas import ClassifyOptions, ScoredImage
 
 REQUESTS_AT_ONCE = 8
@@ -38,7 +39,8 @@ def results_of_service(service: Service, files: Iterable[ImageFile], options: Cl
     def ask(file: ImageFile) -> Result:
         try:
             response = service.ask("POST", "/classify", files={"image": file.read()}, data=fields)
-            return file.path, ScoredImage.model_validate_json(response.content)
+            schema = TunedImage if says_what_is_accepted(response.content) else ScoredImage
+            return file.path, schema.model_validate_json(response.content)
         except NotScored as error:
             return file.path, error
         except Refused as error:
@@ -49,3 +51,11 @@ def results_of_service(service: Service, files: Iterable[ImageFile], options: Cl
             raise service.not_ours() from None
 
     return map_ordered(ask, files, threads=REQUESTS_AT_ONCE, ahead=2 * REQUESTS_AT_ONCE)
+
+
+def says_what_is_accepted(content: bytes) -> bool:
+    """Returns whether a response is for a label set with thresholds or a calibration.
+
+    Within a JSON string, such as a label, the quotes would have backslashes.
+    """
+    return b'"accepted_labels":' in content

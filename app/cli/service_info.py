@@ -1,9 +1,12 @@
-"""What commands need to know about a running service: its model, and its limits."""
+"""What commands need to know about a running service: its model, its limits, and its label sets."""
+
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from app.cli.client import Service
 from app.cli.embedding_files import StoredModel
+from app.label_sets.responses import LabelSetResponse
 
 
 class ServiceLimits(BaseModel):
@@ -36,5 +39,20 @@ def service_info(service: Service) -> ServiceInfo:
     """
     try:
         return ServiceInfo.model_validate_json(service.ask("GET", "/info").content)
+    except ValidationError:
+        raise service.not_ours() from None
+
+
+def stored_set(service: Service, name: str, *, embeddings: bool = False) -> LabelSetResponse:
+    """Returns a label set of a service; examples have their embeddings if asked for.
+
+    Raises:
+        CommandError: There is no such label set, or the service does not respond.
+    """
+    response = service.ask(
+        "GET", f"/label-sets/{quote(name, safe='')}", params={"embeddings": "true"} if embeddings else None
+    )
+    try:
+        return LabelSetResponse.model_validate_json(response.content)
     except ValidationError:
         raise service.not_ours() from None

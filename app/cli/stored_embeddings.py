@@ -3,16 +3,14 @@
 import base64
 from collections.abc import Iterator
 from math import inf
-from urllib.parse import quote
-
-import numpy as np
-from pydantic import ValidationError
 
 from app.cli import MISTAKE, CommandError
 from app.cli.ahead import map_ordered
 from app.cli.client import Service
 from app.cli.embedding_files import ROWS_AT_ONCE, EmbeddingFile, EmbeddingPart, StoredModel
-from app.cli.service_info import ServiceInfo
+from app.cli.remote import says_what_is_accepted
+from app.cli.service_info import ServiceInfo, stored_set
+from app.inference.acceptance import Tuning
 from app.inference.embeddings import (
     LITTLE_ENDIAN_FLOAT32,
     EmbeddingsResponse,
@@ -22,10 +20,10 @@ from app.inference.embeddings import (
 )
 from app.inference.encoder import Encoder
 from app.inference.identity import model_fingerprint
-from app.label_sets.definition import LabelSetResponse
 from app.schemas import ClassifyOptions
 from app.settings import Settings
 from model import zero_shot
+from model.few_shot import Classifiers
 
 Scored = tuple[str, ScoredEmbedding]
 
@@ -52,18 +50,22 @@ def check_model(file: EmbeddingFile, model: StoredModel) -> None:
 
 
 def scores_of_model(
-    encoder: Encoder, file: EmbeddingFile, classes: np.ndarray, options: ClassifyOptions
+    encoder: Encoder,
+    file: EmbeddingFile,
+    classes: Classifiers,
+    options: ClassifyOptions,
+    tuning: Tuning | None = None,
 ) -> Iterator[Scored]:
-    """Yields each path with its scores for K classes [K, E], in order.
+    """Yields each path with its scores of the K labels, and with a tuning what is accepted, in order.
 
     Raises:
         CommandError: The file is damaged.
     """
     for part in file.parts(ROWS_AT_ONCE):
-        check_width(part, classes.shape[1])
+        check_width(part, classes.weights.shape[1])
         for path, row in zip(part.paths, part.rows, strict=True):
-            scores = zero_shot.scores(row, classes, encoder.scale, encoder.bias)
-            yield path, scored_embedding(options.labels or [], scores, options)
+            scores = zero_shot.scores(row, classes.weights, encoder.scale, classes.biases)
+            yield path, scored_embedding(options.labels or [], scores, options, tuning)
 
 
 def scores_of_service(
@@ -80,30 +82,16 @@ def scores_of_service(
         check_width(part, info.embed_dim)
         rows = [base64.b64encode(row.tobytes()).decode() for row in part.rows.astype(LITTLE_ENDIAN_FLOAT32)]
         content = service.ask("POST", "/classify/embeddings", json=fields | {"embeddings": rows}).content
+        schema = TunedEmbeddingsResponse if says_what_is_accepted(content) else EmbeddingsResponse
         try:
             return list(zip(part.paths, schema.model_validate_json(content).results, strict=True))
         except ValueError:  # also Pydantic's
             raise service.not_ours() from None
 
-    label_set = stored_set(service, options.label_set) if options.label_set else None
-    schema = TunedEmbeddingsResponse if label_set and label_set.is_tuned else EmbeddingsResponse
-    num_labels = len(label_set.labels if label_set else options.labels or [])
+    num_labels = len(stored_set(service, options.label_set).labels if options.label_set else options.labels or [])
     size = rows_per_request(info, num_labels, options.top_k)
     for results in map_ordered(ask, file.parts(size), threads=REQUESTS_AT_ONCE, ahead=REQUESTS_AT_ONCE):
         yield from results
-
-
-def stored_set(service: Service, name: str) -> LabelSetResponse:
-    """Returns a label set of a service.
-
-    Raises:
-        CommandError: There is no such label set.
-    """
-    response = service.ask("GET", f"/label-sets/{quote(name, safe='')}")
-    try:
-        return LabelSetResponse.model_validate_json(response.content)
-    except ValidationError:
-        raise service.not_ours() from None
 
 
 def rows_per_request(info: ServiceInfo, num_labels: int, top_k: int | None) -> int:

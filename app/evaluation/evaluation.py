@@ -64,6 +64,9 @@ class Evaluation(Documented):
     """What was evaluated, as the caller describes it: checkpoint, engine, templates, source of the images."""
     labels: list[str]
     data: Data
+    """The images that all numbers are about, except those of `thresholds` that say what was chosen."""
+    chosen_on: Data | None = None
+    """The images that thresholds and calibration were chosen on, if they are other ones than `data`."""
     summary: Summary
     per_label: list[LabelMetrics]
     confusions: list[Confusion]
@@ -146,8 +149,8 @@ def evaluate(  # noqa: PLR0913 - every option is named at the call
         calibrate_by: Calibration to fit: one for the "set", or one for each "label". Default: none.
         groups: [N]; images with equal numbers, such as copies of one file, stay together in folds. Default: each image
             is its own group.
-        chosen_on: [N] bool; thresholds and calibration are chosen on these images and reported on the others. Default:
-            five stratified folds.
+        chosen_on: [N] bool; thresholds and calibration are chosen on these images, and all numbers are about the
+            others. Default: all numbers are about all images, and thresholds are reported by five stratified folds.
 
     Raises:
         ValueError: An input has a wrong shape, type or value.
@@ -157,26 +160,32 @@ def evaluate(  # noqa: PLR0913 - every option is named at the call
         raise ValueError(f"there must be one name for each of the {len(logits)} images. Received: {len(names)}")
     if goal is not None:
         check_goal(goal)
-    data = describe_data(truth)
-    answers = find_answers(logits, truth)
-    per_label = label_metrics(logits, truth, labels, answers, data)
-    listed, left_out = confusions(answers, len(labels))
-    warnings = list(_warnings(data, labels))
     splits = make_splits(truth, groups, chosen_on)
-    thresholds = calibration = None
+    answers = find_answers(logits, truth)
+    thresholds = calibration = choosing = None
+    tuning_warnings: list[Warned] = []
     if goal is not None:
         thresholds, more = tune_thresholds(logits, truth, labels, goal, splits)
-        warnings += more
+        tuning_warnings += more
     if calibrate_by is not None:
         calibration, more = calibrate(logits, truth, answers.best, calibrate_by, splits)
-        warnings += more
-    mistakes, doubtful = _worth_looking_at(logits, truth, answers, names)
+        tuning_warnings += more
+    rows = np.arange(len(logits))
+    if chosen_on is not None:
+        choosing, rows = describe_data(truth[chosen_on]), np.flatnonzero(~chosen_on)
+        logits, truth, answers = logits[rows], truth[rows], Answers(*(each[rows] for each in answers))
+    data = describe_data(truth)
+    per_label = label_metrics(logits, truth, labels, answers, data)
+    listed, left_out = confusions(answers, len(labels))
+    shown = [names[row] if names is not None else f"image {row + 1}" for row in rows.tolist()]
+    mistakes, doubtful = _worth_looking_at(logits, truth, answers, shown, rows)
     return Evaluation(
         model_fingerprint=model_fingerprint,
         versions=dict(versions),
         settings=dict(settings or {}),
         labels=list(labels),
         data=data,
+        chosen_on=choosing,
         summary=summarize(logits, truth, per_label, answers, data),
         per_label=per_label,
         confusions=listed,
@@ -187,7 +196,7 @@ def evaluate(  # noqa: PLR0913 - every option is named at the call
         calibration=calibration,
         mistakes=mistakes,
         doubtful=doubtful,
-        warnings=warnings,
+        warnings=[*_warnings(data, labels), *tuning_warnings],
     )
 
 
@@ -199,21 +208,24 @@ def _warnings(data: Data, labels: Sequence[str]) -> Iterator[Warned]:
     if data.images == data.none_images:
         yield Warned("only_none_images", "No image has a true label, so there is no accuracy.")
     if data.labels_without_images:
-        reason = f"{len(data.labels_without_images)} labels have no images. They are left out of the macro averages."
+        reason = f"Labels without images: {len(data.labels_without_images):,}. They are left out of the macro averages."
         yield Warned("labels_without_images", reason, data.labels_without_images)
     first: dict[str, int] = {}
     repeated = [index for index, label in enumerate(labels) if first.setdefault(label, index) != index]
     if repeated:
         reason = (
-            f"{len(repeated)} labels have the text of an earlier label. Only the label in the truth counts as right."
+            f"Labels with the text of an earlier label: {len(repeated):,}. Only the label in the truth counts as right."
         )
         yield Warned("labels_repeated", reason, repeated)
 
 
 def _worth_looking_at(
-    logits: Logits, truth: Truth, answers: Answers, names: Sequence[str] | None
+    logits: Logits, truth: Truth, answers: Answers, names: Sequence[str], rows: NDArray[np.intp]
 ) -> tuple[list[ImageAnswer], list[ImageAnswer]]:
-    """Returns the most confident mistakes, and the images whose two best labels are closest."""
+    """Returns the most confident mistakes, and the images whose two best labels are closest.
+
+    `names` and `rows` are those of the images in the result.
+    """
     each = np.arange(len(logits))
     best, second = logits[each, answers.best], logits[each, answers.second]
     scores = sigmoid(np.stack([best, second], axis=1).astype(np.float64))
@@ -224,8 +236,8 @@ def _worth_looking_at(
     def shown(image: int) -> ImageAnswer:
         several = logits.shape[1] > 1
         return ImageAnswer(
-            image=image,
-            name=names[image] if names is not None else f"image {image + 1}",
+            image=int(rows[image]),
+            name=names[image],
             true=np.flatnonzero(truth[image]).tolist(),
             best=int(answers.best[image]),
             score=float(scores[image, 0]),

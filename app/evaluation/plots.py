@@ -23,6 +23,7 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 INK, FIRST, SECOND, RULE = "#000001", "#000002", "#000003", "#000004"
 CLASSES = {INK: "ink", FIRST: "first", SECOND: "second", RULE: "rule"}
 SHOWN_THRESHOLDS = (1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+MIN_TICK_DISTANCE = 0.13  # of the axis: the width of 0.0001
 
 
 def precision_recall_plot(curve: Sequence[CurvePoint]) -> str:
@@ -44,12 +45,22 @@ def coverage_plot(curve: Sequence[CurvePoint]) -> str:
     precisions = [np.nan if point.top1_precision is None else point.top1_precision for point in curve]
     plot.axes.plot(odds, [point.coverage for point in curve], "-", color=FIRST, label="images with an accepted label")
     plot.axes.plot(odds, precisions, "--", color=SECOND, label="of these, best label true")
-    ticks = [value for value in SHOWN_THRESHOLDS if min(odds) <= _log_odds(value) <= max(odds)]
-    ticks = ticks or [round(curve[0].threshold, 6)]
+    ticks = _spaced_thresholds(min(odds), max(odds)) or [round(curve[0].threshold, 6)]
     plot.axes.set(ylim=(-0.02, 1.02))
     plot.axes.set_xticks([_log_odds(value) for value in ticks], [f"{value:g}" for value in ticks])
     plot.legend()
     return plot.svg()
+
+
+def _spaced_thresholds(low: float, high: float) -> list[float]:
+    """Returns thresholds between two log-odds, the highest first, without those whose text would touch the next one."""
+    spaced: list[float] = []
+    for value in reversed(SHOWN_THRESHOLDS):
+        place = _log_odds(value)
+        room = _log_odds(spaced[-1]) - place if spaced else high - low
+        if low <= place <= high and room >= MIN_TICK_DISTANCE * (high - low):
+            spaced.append(value)
+    return spaced
 
 
 def reliability_plot(title: str, sigmoid: Reliabilities, probability: Reliabilities | None = None) -> str:

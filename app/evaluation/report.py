@@ -13,6 +13,7 @@ from app.evaluation.evaluation import Evaluation, ImageAnswer
 from app.evaluation.held_out import Accepted
 from app.evaluation.plots import coverage_plot, precision_recall_plot, reliability_plot
 from app.evaluation.result import Estimate
+from app.evaluation.statements import how_chosen, warning_text
 from app.evaluation.tables import (
     FEW_LABELS,
     comparison_table,
@@ -75,7 +76,7 @@ def _summary(evaluation: Evaluation) -> Iterator[str]:
     facts += ["several labels an image"] if data.multi_label else []
     yield f'<p class="soft">{", ".join(facts)}. The ranges are 95 % intervals.</p>'
     if evaluation.warnings:
-        items = "".join(f"<li>{escape(warning.message)}</li>" for warning in evaluation.warnings)
+        items = "".join(f"<li>{escape(warning_text(evaluation, warning))}</li>" for warning in evaluation.warnings)
         yield f'<ul class="warnings">{items}</ul>'
     reliability = evaluation.reliability
     shown: list[tuple[str, Estimate | None]] = [
@@ -108,7 +109,8 @@ def _thresholds(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Thresholds</h2>"
     asked = "the best F1" if thresholds.asked is None else f"a precision of {thresholds.asked:g}"
     one = "accepts nothing" if thresholds.threshold is None else f"is {thresholds.threshold:.4g}"
-    yield f"<p>Chosen for {asked}. The threshold of the set {one}. Each label's is in the table of labels.</p>"
+    yield f"<p>For {asked}. The threshold of the set {one}. Each label's is in the table of labels.</p>"
+    yield f"<p>{escape(how_chosen(evaluation))}</p>"
     measured = [
         (name, accepted)
         for name, accepted in (
@@ -118,7 +120,7 @@ def _thresholds(evaluation: Evaluation) -> Iterator[str]:
         if accepted
     ]
     if measured:
-        yield "<p>Measured on images that were not used for choosing. An answer is one label of one image.</p>"
+        yield "<p>An answer is one label of one image.</p>"
         header = ["threshold", "accepted answers", "precision", "recall", "F1", "coverage", "false accepts"]
         yield table("Thresholds", header, [[name, *_accepted(accepted)] for name, accepted in measured])
 

@@ -220,12 +220,11 @@ def _warnings(thresholds: Thresholds) -> Iterable[Warned]:
     if not thresholds.held_out:
         yield Warned("not_held_out", "There are too few images to report thresholds on images not used for choosing.")
     if few:
-        reason = f"{len(few)} labels have fewer than {thresholds.min_images} images and take the set's threshold."
+        reason = f"Labels with fewer than {thresholds.min_images} images: {len(few):,}. They take the set's threshold."
         yield Warned("too_few_images", reason, few)
     if unreachable:
-        reason = (
-            f"No threshold reaches the precision {thresholds.asked} for {len(unreachable)} labels. They accept nothing."
-        )
+        asked = f"the precision {thresholds.asked}"
+        reason = f"Labels for which no threshold reaches {asked}: {len(unreachable):,}. They accept nothing."
         yield Warned("precision_unreachable", reason, unreachable)
     for name, accepted in (
         ("the set", thresholds.with_set_threshold),

@@ -1,4 +1,4 @@
-"""The report of an evaluation in Chromium: light, dark, on paper, and on a phone."""
+"""The report of an evaluation in Chromium: light, dark, on paper, and on a phone; and its screenshot in the guide."""
 
 import os
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
+from app.cli.evaluate import main
 from app.evaluation.comparison import compare
 from app.evaluation.evaluation import evaluate
 from app.evaluation.report import render_report
@@ -17,6 +19,9 @@ from tests.app.evaluation.synthetic import scores
 from tests.clients.chromium import Visit
 from tests.clients.test_page_looks import serious_violations
 
+ROOT = Path(__file__).parents[2]
+SCREENSHOT = ROOT / "docs" / "report.png"
+MAX_SCREENSHOT_BYTES = 300_000
 PHONE = {"width": 390, "height": 844}
 
 
@@ -127,3 +132,57 @@ def test_thumbnails_are_shown(opened: Page) -> None:
         for scheme in ("light", "dark"):
             opened.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             opened.screenshot(path=f"{folder}/report-{scheme}.png", full_page=True)
+
+
+def write_scenes(folder: Path, seed: int, count: int) -> Path:
+    """Writes `count` scenes with each sample: turned, of other sizes, on pale grounds. Returns the folder."""
+    chance = np.random.default_rng(seed)
+    for path in sorted((ROOT / "samples").glob("*.png")):
+        (folder / path.stem).mkdir(parents=True)
+        with Image.open(path) as sample:
+            drawing = sample.convert("RGBA")
+        for number in range(count):
+            turned = drawing.rotate(chance.uniform(-10, 10), Image.Resampling.BICUBIC, expand=True)
+            turned.thumbnail((int(chance.integers(150, 200)),) * 2)
+            scene = Image.new("RGB", (220, 200), tuple(chance.integers(215, 256, 3).tolist()))
+            left, top = (
+                int(chance.integers(0, whole - own + 1)) for whole, own in zip(scene.size, turned.size, strict=True)
+            )
+            scene.paste(turned, (left, top), turned)
+            scene.save(folder / path.stem / f"{number:02}.png")
+    return folder
+
+
+def test_the_screenshot_in_the_guide_shows_a_report(visit: Visit, tmp_path: Path) -> None:
+    """Set UPDATE_SCREENSHOT=1 to update the screenshot."""
+    old, new = (write_scenes(tmp_path / name, seed, 20) for seed, name in enumerate(("may", "june")))
+    report = tmp_path / "report.html"
+    options = [
+        "--choose-on",
+        str(old),
+        "--precision",
+        "0.9",
+        "--calibrate",
+        "set",
+        "--report",
+        str(report),
+        "--no-cache",
+        "--json",
+    ]
+    assert main([str(new), *options]) == 0
+    text = report.read_text(encoding="utf-8").replace(f"{tmp_path}/", "")
+    report.write_text(text, encoding="utf-8")
+    page = visit(report.as_uri(), viewport={"width": 1200, "height": 900}, color_scheme="light")
+    plots = page.locator(".plots").bounding_box()
+    assert plots is not None
+    end = {"x": 0, "y": 0, "width": 1200, "height": plots["y"] + plots["height"] + 16}
+    screenshot = page.screenshot(full_page=True, clip=end)  # type: ignore[arg-type]
+    if os.environ.get("UPDATE_SCREENSHOT"):
+        SCREENSHOT.write_bytes(screenshot)
+    assert SCREENSHOT.stat().st_size <= MAX_SCREENSHOT_BYTES
+    with Image.open(SCREENSHOT) as stored, Image.open(BytesIO(screenshot)) as now:
+        assert stored.width == now.width == 1200
+        assert stored.height == pytest.approx(now.height, rel=0.05)
+        # At this size letters are invisible, so the fonts of another machine make little difference.
+        small = [np.asarray(image.convert("RGB").resize((24, 24)), np.float32) for image in (stored, now)]
+    assert np.abs(small[0] - small[1]).mean() < 6

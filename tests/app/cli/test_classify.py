@@ -21,9 +21,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.cli import CommandError
+from app.cli import CommandError, embed
 from app.cli.classify import main
+from app.cli.printing import warning_line
 from app.images.identify import ACCEPTED
+from app.inference import acceptance
+from app.inference.identity import model_fingerprint
+from app.label_sets.definition import LabelSetDefinition
+from app.label_sets.tuning import bind
 from app.settings import Settings
 from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import INFO, FakeEncoder
@@ -160,6 +165,70 @@ def test_a_label_set_of_a_service_is_used_by_name_with_an_api_key(folder, runnin
     assert {score["label"] for score in line["scores"]} == {"cat", "dog"}
 
 
+TUNED = {
+    "labels": ["cat", {"label": "dog", "threshold": None}],
+    "templates": ["a {}"],
+    "threshold": 0.0,
+    "calibration": {"slope": 0.5, "intercept": 1.0},
+}
+OTHER_ENCODER = {"tuned_for": {"model_fingerprint": "0" * 64, "texts": "1" * 64}}
+NOT_IN_FORCE = f"{warning_line(acceptance.NOT_IN_FORCE)}\n"
+
+
+@pytest.fixture
+def embeddings(folder, tmp_path, capsys) -> Path:
+    """The embeddings of the folder's two images."""
+    assert embed.main([str(folder), "--out", str(tmp_path / "photos.npz")], lambda *_: FakeEncoder()) == 1
+    capsys.readouterr()
+    return tmp_path / "photos.npz"
+
+
+@pytest.mark.parametrize(("more", "accepted", "stderr"), [({}, True, ""), (OTHER_ENCODER, None, NOT_IN_FORCE)])
+def test_a_label_set_with_thresholds_says_what_is_accepted_here_and_with_a_service(
+    folder, embeddings, client, tmp_path, capsys, more, accepted, stderr
+):
+    definition = TUNED | more
+    (tmp_path / "pets.json").write_text(json.dumps(definition))
+    client.put("/label-sets/pets", json=definition).raise_for_status()
+    here = ["--labels-file", tmp_path / "pets.json"]
+    there = ["--label-set", "pets", "--server", client.base_url]
+    images = [folder / "red.png", folder / "more/blue.jpg"]
+    for output in (["--json"], ["--csv"], [], ["--json", "--top-k", 1]):
+        found = []
+        for source, labels in ((s, ls) for s in (images, ["--embeddings", embeddings]) for ls in (here, there)):
+            assert run(*source, *labels, *output) == 0
+            found.append(capsys.readouterr())
+        assert [errors for _, errors in found] == [stderr] * 4
+        assert found[0] == found[1]
+        assert found[2] == found[3]
+        if "--json" in output:
+            for line in (line for text, _ in found for line in json_lines(text)):
+                answers = {score["label"]: score["accepted"] for score in line["scores"]}
+                assert answers in (
+                    {"cat": accepted},
+                    {"dog": accepted and False},
+                    {"cat": accepted, "dog": accepted and False},
+                )
+                assert line["accepted_labels"] == (accepted and [{"index": 0, "label": "cat"}])
+                assert [set(score) for score in line["scores"]] == [
+                    {"label", "logit", "sigmoid", "softmax", "accepted"} | ({"probability"} if accepted else set())
+                ] * len(answers)
+
+
+def test_thresholds_are_not_in_force_with_another_template(folder, tmp_path, capsys):
+    here = Settings()
+    definition = LabelSetDefinition(labels=["cat"], threshold=0.0)
+    bound = bind(definition, model_fingerprint(INFO, here)).content
+    (tmp_path / "pets.json").write_text(json.dumps(bound))
+    arguments = [folder / "red.png", "--labels-file", tmp_path / "pets.json", "--json"]
+    assert run(*arguments) == 0
+    assert json_lines(capsys.readouterr().out)[0]["accepted_labels"] == [{"index": 0, "label": "cat"}]
+    assert run(*arguments, "--template", "a {}") == 0
+    text, errors = capsys.readouterr()
+    assert json_lines(text)[0]["accepted_labels"] is None
+    assert errors == NOT_IN_FORCE
+
+
 def test_the_demonstration_model_is_announced_on_stderr(folder, capsys):
     main([str(folder / "red.png"), "--labels", "cat"], lambda *_: FakeEncoder(info=replace(INFO, demonstration=True)))
     assert capsys.readouterr().err == "note: this is the embedded demonstration model for pictograms, not for photos\n"
@@ -216,9 +285,12 @@ def test_a_users_mistake_is_reported_before_anything_is_loaded(arguments, messag
     assert exc_info.value.status == 2
 
 
-def test_labels_with_their_own_prompts_cannot_be_sent_to_a_service(folder, tmp_path):
-    (tmp_path / "own.json").write_text('[{"label": "dog", "prompts": ["ein Hund"]}]')
-    with pytest.raises(CommandError, match="store it with `siglip label-sets put`, and use --label-set"):
+@pytest.mark.parametrize(
+    "content", ['[{"label": "dog", "prompts": ["ein Hund"]}]', '{"labels": ["dog"], "threshold": 0.5}']
+)
+def test_labels_with_prompts_or_thresholds_cannot_be_sent_to_a_service(folder, tmp_path, content):
+    (tmp_path / "own.json").write_text(content)
+    with pytest.raises(CommandError, match="store it with `siglip label-sets put`, and use --server and --label-set"):
         run(folder, "--labels-file", tmp_path / "own.json", "--server", "http://127.0.0.1:1")
 
 
@@ -248,6 +320,7 @@ def test_a_terminal_shows_a_progress_bar_that_disappears_at_the_end(folder):
 @pytest.mark.slow
 def test_the_real_model_scores_the_samples_as_the_service_does(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
+    environment["SIGLIP_ENGINE"] = "tensorflow"  # OpenVINO would convert the checkpoint first
     settings = {
         "SIGLIP_PORT": "0",
         "SIGLIP_LOG_FORMAT": "text",

@@ -1,3 +1,4 @@
+import json
 import re
 import socket
 import threading
@@ -102,6 +103,30 @@ def test_an_error_response_is_a_one_line_error(response, message):
 )
 def test_a_url_without_a_service_is_a_one_line_error(url, message):
     assert str(error_of(url)).startswith(message)
+
+
+WARNING = {"code": "labels_alike", "message": "Two labels have equal tokens.", "labels": [0, 1]}
+
+
+def test_each_different_warning_of_a_service_is_printed_once(capsys):
+    other = WARNING | {"message": "A label is too long."}
+    bodies = [{"warnings": found} for found in ([WARNING], [WARNING, other], [], [WARNING])]
+    responses = [StubResponse(200, json.dumps(body, separators=(",", ":")).encode()) for body in bodies]
+    with stub_server(*responses) as (url, _), Service(url, []) as service:
+        for _ in responses:
+            service.ask("POST", "/classify")
+    assert capsys.readouterr() == (
+        "",
+        "warning: Two labels have equal tokens.\nwarning: A label is too long.\n",
+    )
+
+
+def test_a_label_that_looks_like_a_warning_is_not_one(capsys):
+    body = {"scores": [{"label": json.dumps({"warnings": [WARNING]}, separators=(",", ":"))}], "warnings": []}
+    response = StubResponse(200, json.dumps(body, separators=(",", ":")).encode())
+    with stub_server(response) as (url, _), Service(url, []) as service:
+        service.ask("POST", "/classify")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_proxy_is_not_used_for_this_machine(client, monkeypatch):

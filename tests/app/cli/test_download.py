@@ -53,6 +53,29 @@ def test_a_missing_tensor_is_reported_by_name(tmp_path):
     assert done.stderr.splitlines()[-1] == "  missing: logit_bias [1]"
 
 
+@pytest.mark.slow
+def test_prepare_makes_the_graphs_that_the_first_start_would_make(tmp_path):
+    cache = tmp_path / "engine"
+    with Hub(EMBEDDED_CHECKPOINT) as hub:
+        environment = {"HF_HUB_OFFLINE": "1", "SIGLIP_ENGINE_CACHE": str(cache)}
+        done = download(hub, tmp_path, "--weights", EMBEDDED[1], "--prepare", **environment)
+        again = download(hub, tmp_path, "--weights", EMBEDDED[1], "--prepare", SIGLIP_ENGINE="tensorflow")
+        (cache / "file").touch()
+        failed = download(hub, tmp_path, "--weights", EMBEDDED[1], "--prepare", SIGLIP_ENGINE_CACHE=str(cache / "file"))
+    assert done.stdout.splitlines()[-1] == f"engine            openvino, float32; its graphs are in {cache}"
+    assert [path.name.partition("-")[0] for path in cache.iterdir() if path.is_dir()] == ["float32"]
+    assert again.stdout.splitlines()[-1] == "engine            tensorflow, which needs no preparation"
+    assert (done.returncode, again.returncode, failed.returncode) == (0, 0, 1)
+    assert "cannot be stored" in failed.stderr.splitlines()[-1]
+
+
+def test_prepare_refuses_invalid_settings_before_it_downloads(tmp_path):
+    with Hub(EMBEDDED_CHECKPOINT) as hub:
+        done = download(hub, tmp_path, "--weights", HUB_ID, "--prepare", SIGLIP_ENGINE="onnx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SIGLIP_ENGINE" in done.stderr
+
+
 def test_an_unreachable_hub_is_a_one_line_error(tmp_path):
     with Hub(EMBEDDED_CHECKPOINT) as hub:
         done = download(hub, tmp_path, "--weights", HUB_ID, HF_HUB_OFFLINE="1")

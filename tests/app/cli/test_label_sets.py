@@ -1,10 +1,15 @@
+import base64
 import json
 
 import pytest
 
 from app.cli import CommandError
 from app.cli.label_sets import main
+from app.cli.printing import warning_line
+from app.inference.acceptance import NOT_IN_FORCE
 from tests.app.cli.stub import StubResponse, stub_server
+from tests.app.image_files import RED, encoded, plain_image
+from tests.fakes import FakeEncoder
 
 
 @pytest.fixture
@@ -62,9 +67,7 @@ def test_thresholds_that_are_not_in_force_are_a_warning(run, tmp_path, capsys):
     assert run("put", "zoo", tmp_path / "zoo.json") == 0
     stdout, stderr = capsys.readouterr()
     assert stdout == "stored zoo: labels 1\n"
-    assert stderr == (
-        "warning: zoo was tuned for another model or other texts; its thresholds and calibration are not used\n"
-    )
+    assert stderr == f"{warning_line(NOT_IN_FORCE)}\n"
 
 
 @pytest.mark.parametrize(
@@ -123,3 +126,38 @@ def test_a_missing_folder_is_a_users_mistake(tmp_path):
     with pytest.raises(CommandError, match="nowhere: No such file or directory") as exc_info:
         main(["check", str(tmp_path / "nowhere")])
     assert exc_info.value.status == 2
+
+
+def test_exported_sets_are_imported_with_their_examples(run, running, tmp_path, capsys):
+    image = base64.b64encode(encoded(plain_image(RED))).decode()
+    (tmp_path / "zoo.json").write_text(json.dumps({"labels": [{"label": "cat", "examples": [image]}, "dog"]}))
+    (tmp_path / "plain.txt").write_text("cat")
+    for name in ("zoo.json", "plain.txt"):
+        run("put", name.partition(".")[0], tmp_path / name)
+    run("show", "zoo")
+    shown = capsys.readouterr().out.split("labels 1\n")[1]
+    folder = tmp_path / "sets"
+    assert run("export", folder) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{folder}/plain.json", f"{folder}/zoo.json"]
+    assert image not in (folder / "zoo.json").read_text()
+    encoder = FakeEncoder()
+    with running(encoder) as client:
+        assert main(["import", str(folder), "zoo", "--server", str(client.base_url)]) == 0
+        assert capsys.readouterr().out == "stored zoo: labels 2\n"
+        assert main(["import", str(folder), "--server", str(client.base_url)]) == 0
+        assert capsys.readouterr().out == "stored plain: labels 1\nreplaced zoo: labels 2\n"
+        assert main(["show", "zoo", "--server", str(client.base_url)]) == 0
+        assert encoder.image_batches == []
+    assert capsys.readouterr().out == shown
+
+
+def test_an_import_with_a_mistake_stores_nothing(run, tmp_path):
+    (tmp_path / "a.txt").write_text("cat")
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(CommandError, match="labels is missing"):
+        run("import", tmp_path)
+    with pytest.raises(CommandError, match="There is no label set"):
+        run("show", "a")
+    (tmp_path / "b.json").unlink()
+    with pytest.raises(CommandError, match=r"there is no c\.json and no c\.txt"):
+        run("import", tmp_path, "c")

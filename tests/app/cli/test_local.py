@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from app.cli import CommandError
+from app.cli.classifiers import text_classifiers
 from app.cli.files import ImageFile, NotScored
 from app.cli.local import embed_definition, encode, results_of_model
 from app.label_sets.definition import LabelDefinition, LabelSetDefinition
 from app.schemas import ClassifyOptions, ScoredImage
 from app.settings import Settings
 from tests.app.image_files import encoded, plain_image
-from tests.fakes import FakeEncoder
+from tests.fakes import BIAS, FakeEncoder
 
 SETTINGS = Settings(max_batch=4)
 COLOURS = [(number * 20, 40, 90) for number in range(9)]
@@ -34,7 +35,8 @@ def test_every_image_gets_its_own_scores_in_order_even_next_to_bad_files(files):
     encoder = FakeEncoder()
     options = ClassifyOptions(labels=["cat"])
     definition = LabelSetDefinition(labels=["cat"], templates=["a {}"])
-    results = list(results_of_model(encoder, SETTINGS, files, classes_of(encoder, definition), options))
+    classes = text_classifiers(classes_of(encoder, definition), BIAS)
+    results = list(results_of_model(encoder, SETTINGS, files, classes, options))
     assert [path for path, _ in results] == [file.path for file in files]
     for number, (_, result) in enumerate(results):
         if number == 3:
@@ -51,7 +53,8 @@ def test_every_image_gets_its_own_scores_in_order_even_next_to_bad_files(files):
 
 def test_bad_files_alone_do_not_use_the_device(files):
     encoder = FakeEncoder()
-    results = list(results_of_model(encoder, SETTINGS, files[3:4], np.zeros((1, 32)), ClassifyOptions(labels=["cat"])))
+    classes = text_classifiers(np.zeros((1, 32)), BIAS)
+    results = list(results_of_model(encoder, SETTINGS, files[3:4], classes, ClassifyOptions(labels=["cat"])))
     assert [type(result) for _, result in results] == [NotScored]
     assert encoder.image_batches == []
 

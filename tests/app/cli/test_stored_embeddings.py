@@ -60,14 +60,14 @@ def test_stored_embeddings_have_the_scores_of_their_images(folder, stored, capsy
     encoder = FakeEncoder()
     for output in (["--json"], ["--csv"], [], ["--json", "--top-k", "2", "--threshold", "0.01", "--template", "a {}"]):
         assert run(folder, *LABELS, *output) == 0
-        expected = capsys.readouterr().out
+        expected, warnings = capsys.readouterr()
         assert run("--embeddings", stored, *LABELS, *output, encoder=encoder) == 0
         found, errors = capsys.readouterr()
         if "--json" in output:
             assert [json.loads(line) for line in found.splitlines()] == without_facts(expected)
         else:
             assert found == expected
-        assert errors == ""
+        assert errors == warnings
     assert encoder.image_batches == []
 
 

@@ -133,6 +133,28 @@ def test_copies_of_an_image_are_never_chosen_and_reported_on():
         evaluate(logits, truth, labels, **BY, goal="f1", groups=np.repeat(np.arange(40), 2), chosen_on=part)
 
 
+def test_with_images_to_choose_on_all_numbers_are_about_the_other_images():
+    logits, truth, labels = scores(images=600, labels=4)
+    part = np.random.default_rng(0).random(600) < 0.6
+    part[:2] = [True, False]
+    names = [f"{row}.jpg" for row in range(600)]
+    options = {"goal": 0.9, "calibrate_by": "set"}
+    result = evaluate(logits, truth, labels, **BY, **options, names=names, chosen_on=part)
+    alone = evaluate(logits[~part], truth[~part], labels, **BY)
+    for name in ("data", "summary", "per_label", "confusions", "curve", "reliability"):
+        assert getattr(result, name) == getattr(alone, name)
+    assert result.chosen_on == evaluate(logits[part], truth[part], labels, **BY).data
+    assert alone.chosen_on is None
+    rows = np.flatnonzero(~part)
+    assert [answer.image for answer in result.mistakes] == [rows[answer.image] for answer in alone.mistakes]
+    assert {answer.name for answer in result.doubtful} == {f"{rows[answer.image]}.jpg" for answer in alone.doubtful}
+    chosen = evaluate(logits[part], truth[part], labels, **BY, **options)
+    assert result.thresholds.threshold == chosen.thresholds.threshold
+    assert result.thresholds.with_set_threshold.images == (~part).sum()
+    assert (result.calibration.slope, result.calibration.held_out) == (chosen.calibration.slope, "part")
+    assert from_json(result.to_json()) == result
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"names": ["a.jpg"]}, "one name for each of the 200 images"), ({"chosen_on": np.ones(3)}, "chosen_on")],

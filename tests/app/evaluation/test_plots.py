@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -97,3 +98,22 @@ assert "matplotlib" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_texts_below_the_axis_do_not_touch():
+    truth = np.eye(2, dtype=bool)[np.arange(200) % 2]
+    for lowest in (-16, -13, -5):
+        logits = np.linspace(lowest, 6, 400).reshape(200, 2)
+        root = parsed(coverage_plot(coverage_curve(logits, truth, find_answers(logits, truth))))
+        places = {
+            float(use.get("x", "nan")): "".join(text.itertext())
+            for tick in root.iter(f"{SVG}g")
+            if len(uses := list(tick.iter(f"{SVG}use"))) == 1 and len(texts := list(tick.iter(f"{SVG}text"))) == 1
+            for use, text in [(uses[0], texts[0])]
+        }
+        below = sorted(
+            (place, text) for place, text in places.items() if text not in ("0.0", "0.2", "0.4", "0.6", "0.8", "1.0")
+        )
+        assert len(below) >= 3
+        for (left, one), (right, other) in pairwise(below):
+            assert right - left > 3.2 * (len(one) + len(other)), (one, other)  # a digit of 10 px is 6.4 px wide

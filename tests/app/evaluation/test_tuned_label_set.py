@@ -5,7 +5,8 @@ import pytest
 
 from app.evaluation.evaluation import evaluate
 from app.evaluation.tuned_label_set import tuned_label_set, untuned
-from app.label_sets.definition import LabelDefinition, LabelSetDefinition
+from app.label_sets.definition import Calibration, LabelDefinition, LabelSetDefinition
+from app.label_sets.examples import stored_example
 from app.label_sets.tuning import make_tuning
 
 FINGERPRINT = "ab" * 32
@@ -55,3 +56,28 @@ def test_the_set_is_in_force_for_this_encoder_and_these_texts_only():
     assert tuned.calibration
     assert tuned.calibration.slope == pytest.approx(result.calibration.slope)
     assert untuned(tuned) == DEFINITION
+
+
+def test_examples_stay_and_so_does_what_was_not_chosen():
+    logits, truth = scores()
+    result = evaluate(logits, truth, DEFINITION.names, model_fingerprint=FINGERPRINT, versions={}, goal="f1")
+    line, own_line = Calibration(slope=2, intercept=1), Calibration(slope=3, intercept=0)
+    example = stored_example(np.array([1.0, 0.0], np.float32), FINGERPRINT)
+    before = LabelSetDefinition(
+        labels=[
+            LabelDefinition(label="clear", examples=[example], threshold=0.1, calibration=own_line),
+            LabelDefinition(label="mixed", prompts=["a mix"], threshold=None),
+            LabelDefinition(label="rare", threshold=0.2),
+        ],
+        templates=["a {}"],
+        threshold=0.3,
+        calibration=line,
+    )
+    clear, mixed, rare = tuned_label_set(before, result).labels
+    assert result.thresholds
+    chosen = [label.threshold for label in result.thresholds.per_label]
+    assert clear == LabelDefinition(label="clear", examples=[example], threshold=chosen[0], calibration=own_line)
+    assert mixed == LabelDefinition(label="mixed", prompts=["a mix"], threshold=chosen[1])
+    assert rare == "rare"
+    tuned = tuned_label_set(before, result)
+    assert (tuned.threshold, tuned.calibration) == (result.thresholds.threshold, line)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from app.cli import MISTAKE, CommandError
-from app.cli.evaluate_options import Variant
+from app.cli.evaluate.options import Variant
 from app.evaluation.names import DataError, read_names, read_templates
 from app.evaluation.placement import place, renamed, reorder
 from app.evaluation.presets import Preset, find_preset
 from app.evaluation.truth import LabelledImages
-from app.evaluation.tuned_label_set import untuned
+from app.evaluation.tuned_label_set import without_thresholds
 from app.label_sets.definition import LabelSetDefinition, check_label_set, own_prompts
 from app.label_sets.folder import read_file
 from model import zero_shot
@@ -71,8 +71,8 @@ def evaluated_labels(
 
 def _label_set(options: argparse.Namespace, max_labels: int, read_set: ReadSet) -> LabelSetDefinition | None:
     if options.labels_file:
-        return untuned(read_file(options.labels_file, max_labels))
-    return untuned(read_set(options.label_set)) if options.label_set else None
+        return without_thresholds(read_file(options.labels_file, max_labels))
+    return without_thresholds(read_set(options.label_set)) if options.label_set else None
 
 
 def _of_preset(
@@ -105,7 +105,7 @@ def labels_of_variant(
     definition = base
     try:
         if variant.labels:
-            given = untuned(read_file(variant.labels, max_labels))
+            given = without_thresholds(read_file(variant.labels, max_labels))
             order = reorder(base.names, given.names)
             has_own = given.templates != list(zero_shot.DEFAULT_TEMPLATES)  # a list of labels has no other ones
             definition = LabelSetDefinition(

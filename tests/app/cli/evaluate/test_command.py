@@ -1,8 +1,7 @@
-"""The whole command, with the fake encoder or with a real service that uses it."""
+"""The whole command, with the fake encoder or with a real service that uses it: data, labels and mistakes."""
 
 import json
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,55 +10,10 @@ import numpy as np
 import pytest
 
 from app.cli import CommandError
-from app.cli.evaluate import main
-from app.evaluation.evaluation import from_json
-from app.settings import Settings
+from app.cli.evaluate.command import main
+from tests.app.cli.evaluate.colour_folder import LABELS, TEMPLATE, expected_logits, top1
 from tests.app.image_files import encoded, plain_image
-from tests.fakes import INFO, FakeEncoder, MeanColour, embed
-
-LABELS = ["blue", "green", "red"]
-TEMPLATE = "This is a photo of {}."
-
-
-def colours(label: int, count: int = 6) -> list[tuple[int, int, int]]:
-    """Returns different colours, the images of a label."""
-    return [(10 + 20 * label, 7 * index, 200 - label) for index in range(count)]
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A folder with three labels of six images each."""
-    for label, name in enumerate(LABELS):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for index, colour in enumerate(colours(label)):
-            (tmp_path / "data" / name / f"{index}.png").write_bytes(encoded(plain_image(colour)))
-    return tmp_path / "data"
-
-
-def expected_logits(prompts: list[str]) -> np.ndarray:
-    """Returns the logits of the folder's 18 images, in order, [18, K]."""
-    encoder = FakeEncoder()
-    return np.array(
-        [[encoder.logit(plain_image(colour), prompt) for prompt in prompts] for k in range(3) for colour in colours(k)]
-    )
-
-
-def top1(prompts: list[str], labels: list[int] | None = None) -> float:
-    """Returns the share of the folder's images whose best prompt is that of its label."""
-    true = np.repeat(labels or [0, 1, 2], 6)
-    return float((expected_logits(prompts).argmax(axis=1) == true).mean())
-
-
-@pytest.fixture
-def run(tmp_path, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command. Returns its status, stdout and stderr."""
-
-    def run(*arguments: Any, encoder: FakeEncoder | None = None) -> tuple[int, str, str]:
-        given = [str(argument) for argument in arguments]
-        status = main([*given, "--cache", str(tmp_path / "cache")], lambda *_: encoder or FakeEncoder())
-        return status, *capsys.readouterr()
-
-    return run
+from tests.fakes import INFO, FakeEncoder
 
 
 def test_the_numbers_are_those_of_the_scores(folder, run):
@@ -147,7 +101,7 @@ def test_a_label_set_of_a_service_is_used_by_name(folder, run, client):
     assert result["data"]["labels_without_images"] == [0]
     expected = top1(["a nothing", "fire", "a green", "a blue"], [3, 2, 1])
     assert result["summary"]["top1"]["value"] == pytest.approx(expected)
-    assert "labels have no images" in errors
+    assert "warning: Labels without images: 1. They are left out of the macro averages. (nothing)" in errors
 
 
 def test_unreadable_files_leaks_and_files_outside_are_listed_and_counted(folder, run):
@@ -213,109 +167,6 @@ def test_tar_files_are_read_without_unpacking_and_numbers_need_names(folder, run
         assert json.loads(packed)[name] == json.loads(unpacked)[name]
 
 
-def test_compare_shows_variants_on_the_same_images_and_loads_each_encoder_once(folder, tmp_path, capsys):
-    (tmp_path / "other.txt").write_text("sea\ngrass\nfire\n")
-    variants = ["template=a {}, of {},template={}!", f"labels={tmp_path}/other.txt", "dtype=bfloat16"]
-    arguments = [part for variant in variants for part in ("--compare", variant)]
-    loads: list[str] = []
-
-    def load(settings: Settings, _on_stage: Callable[[str], None]) -> FakeEncoder:
-        loads.append(settings.dtype)
-        return FakeEncoder(info=replace(INFO, dtype=settings.dtype))
-
-    assert main([str(folder), *arguments, "--no-cache", "--json"], load) == 0
-    assert loads == ["auto", "bfloat16"]  # one for three wordings
-    result = json.loads(capsys.readouterr().out)
-    assert [comparison["second"] for comparison in result["comparisons"]] == variants
-    assert [comparison["top1"]["second"] for comparison in result["comparisons"]][1:] == [
-        pytest.approx(top1([f"This is a photo of {name}." for name in names]))
-        for names in (["sea", "grass", "fire"], LABELS)
-    ]
-
-
-def test_compared_values_are_those_of_each_variant_alone(folder, run):
-    _, out, _ = run(folder, "--compare", "template=a {}", "--json")
-    (comparison,) = json.loads(out)["comparisons"]
-    assert (comparison["first"], comparison["second"]) == ("the evaluation", "template=a {}")
-    assert comparison["top1"]["first"] == pytest.approx(top1([f"This is a photo of {x}." for x in LABELS]))
-    assert comparison["top1"]["second"] == pytest.approx(top1([f"a {x}" for x in LABELS]))
-
-
-def test_a_label_set_with_thresholds_is_written_and_read_by_the_service(folder, run, tmp_path, client):
-    written = tmp_path / "tuned.json"
-    status, out, _ = run(
-        folder, "--f1", "--calibrate", "set", "--write-label-set", written, "--json", "--server", client.base_url
-    )
-    assert status == 0
-    result, content = json.loads(out), json.loads(written.read_text())
-    assert content["labels"] == LABELS  # too few images for their own thresholds
-    assert content["threshold"] == pytest.approx(result["thresholds"]["threshold"])
-    assert content["tuned_for"]["model_fingerprint"] == result["model_fingerprint"]
-    assert content["templates"] == [TEMPLATE]
-
-
-def test_the_report_has_thumbnails(folder, run, tmp_path):
-    report = tmp_path / "report.html"
-    status, _, _ = run(folder, "--report", report)
-    assert status == 0
-    assert report.read_text().count("data:image/jpeg;base64,") == 12 + 18  # mistakes and doubtful images
-
-
-@pytest.mark.parametrize(("bound", "status"), [(0.0, 0), (1.0, 1)])
-def test_fail_under_decides_the_exit_status(folder, run, bound, status):
-    found, _, errors = run(folder, "--fail-under", f"top1={bound}", "--fail-under", "macro_f1=0")
-    assert found == status
-    assert errors.splitlines()[-2].startswith("passed: top1" if status == 0 else "FAILED: top1")
-    assert errors.splitlines()[-1].startswith("passed: macro_f1")
-
-
-def test_a_baseline_fails_if_the_numbers_are_worse_than_its_interval(folder, run, tmp_path):
-    _, out, _ = run(folder, "--json")
-    old = tmp_path / "old.json"
-    old.write_text(out)
-    assert run(folder, "--baseline", old)[0] == 0
-    better = json.loads(out)
-    better["summary"]["top1"] |= {"value": 1.0, "low": 0.99, "high": 1.0}
-    old.write_text(json.dumps(better))
-    status, _, errors = run(folder, "--baseline", old)
-    assert status == 1
-    assert "FAILED: top1 is" in errors
-
-
-def test_a_preset_says_expected_measured_and_within_tolerance_or_not(run, tmp_path):
-    encoder = FakeEncoder(info=replace(INFO, variant="SigLIPBaseP16", weights="google_224"))
-    names = [f"thing_{number}" for number in range(10)]
-    right = 0
-    for number in range(10):
-        (tmp_path / "stl" / f"n{number}").mkdir(parents=True)
-        colour = (10, 20 * number, 100)
-        (tmp_path / "stl" / f"n{number}" / "0.png").write_bytes(encoded(plain_image(colour)))
-        prompts = [[f"a photo of a thing {n}", f"a photo of the thing {n}"] for n in range(10)]
-        image = embed(MeanColour()(plain_image(colour)))
-        texts = [np.sum([embed(encoder.prepare_text([text])[0]) for text in own], axis=0) for own in prompts]
-        right += int(np.argmax([image @ text / np.linalg.norm(text) for text in texts]) == number)
-    (tmp_path / "names.json").write_text(json.dumps({"stl10": names}))
-    (tmp_path / "templates.json").write_text('{"stl10": ["A photo of a {c}.", "a photo of the {c}."]}')
-    texts = ["--names", tmp_path / "names.json", "--templates-file", tmp_path / "templates.json"]
-    status, out, errors = run(tmp_path / "stl", "--preset", "stl10", *texts, "--json", encoder=encoder)
-    result = from_json(out)
-    assert status == 1
-    assert result.settings["preset"] == {
-        "preset": "STL-10, test",
-        "metric": "top1",
-        "expected": 98.21,
-        "measured": pytest.approx(10 * right),
-        "tolerance": 0.3,
-        "within": False,
-        "images": 10,
-        "published_images": 8000,
-    }
-    assert f"FAILED: STL-10, test: top1 expected 98.21, measured {10 * right:.2f}, not within" in errors
-    assert "Labels are assigned to the sorted names in their order: n0 is thing_0" in errors
-    with pytest.raises(CommandError, match="no accuracy on STL-10, test is published for FakeSigLIP fake_8"):
-        run(tmp_path / "stl", "--preset", "stl10", *texts)
-
-
 def test_one_label_one_image_a_label_and_ten_thousand_labels_work(folder, run, tmp_path):
     (tmp_path / "one.csv").write_text("path,label\ndata/red/0.png,red\n")
     _, out, _ = run(tmp_path / "one.csv", "--json", "--f1")
@@ -354,6 +205,8 @@ def test_without_a_usable_file_the_status_is_1(tmp_path, run):
         (["data", "--fail-under", "top2=0.9"], "a condition is METRIC=NUMBER"),
         (["data", "--precision", "2"], "goal must be"),
         (["data", "--write-label-set", "a.json"], "--write-label-set needs --precision, --f1 or --calibrate"),
+        (["data", "--choose-on", "data"], "--choose-on needs --precision, --f1 or --calibrate"),
+        (["data", "--choose-on", "nowhere", "--f1"], "there is no file or folder nowhere"),
         (["data", "--report", "no/r.html"], "there is no folder no"),
         (["data", "--baseline", "readme.md"], "readme.md: This is not the result of an evaluation"),
         (["data", "--preset", "stl10"], "--preset needs the published texts"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.cli import CommandError
-from app.cli.evaluate_options import make_parser
-from app.cli.evaluation_checks import check_options, failed_checks, goal_of, other_images, read_baseline
+from app.cli.evaluate.checks import check_options, failed_checks, goal_of, other_images, read_baseline
+from app.cli.evaluate.options import make_parser
 from app.evaluation.evaluation import Evaluation, evaluate
 from app.evaluation.names import DataError
 

@@ -29,8 +29,12 @@ def check_options(options: argparse.Namespace) -> None:
         raise CommandError("--label-set needs a running service: name it with --server", MISTAKE)
     if options.preset and (options.labels_file or options.label_set or options.template):
         raise CommandError("--preset has published texts: leave out --labels-file, --label-set and --template", MISTAKE)
-    if options.write_label_set and not (options.precision is not None or options.f1 or options.calibrate):
-        raise CommandError("--write-label-set needs --precision, --f1 or --calibrate: what shall it contain?", MISTAKE)
+    if not (options.precision is not None or options.f1 or options.calibrate):
+        if options.write_label_set:
+            message = "--write-label-set needs --precision, --f1 or --calibrate: what shall it contain?"
+            raise CommandError(message, MISTAKE)
+        if options.choose_on:
+            raise CommandError("--choose-on needs --precision, --f1 or --calibrate: what shall be chosen?", MISTAKE)
     if options.write_label_set and options.write_label_set.suffix != ".json":
         raise CommandError("--write-label-set writes a .json file", MISTAKE)
     for path in (options.write_label_set, options.report):

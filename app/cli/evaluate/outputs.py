@@ -1,4 +1,4 @@
-"""The files that `siglip evaluate` reads and writes: labelled images, label sets and reports."""
+"""The files that `siglip evaluate` writes: label sets and reports."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,39 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.cli.ahead import map_ordered
-from app.cli.files import NotScored, image_files
-from app.cli.labelled_files import LabelledFile
+from app.cli.evaluate.labelled_files import LabelledFile
+from app.cli.files import NotScored
 from app.errors import ServiceError
 from app.evaluation.evaluation import Evaluation
-from app.evaluation.names import DataError
 from app.evaluation.report import render_report
-from app.evaluation.truth import LabelledImage, LabelledImages, read_folder, read_table
+from app.evaluation.truth import LabelledImage
 from app.evaluation.tuned_label_set import tuned_label_set
-from app.evaluation.webdataset import read_tars, tar_files
 from app.images.thumbnail import ThumbnailPreprocessor, thumbnail
 from app.inference.image_input import make_workers
 from app.label_sets.definition import LabelSetDefinition
 from app.settings import Settings
 
-LISTS = ("unreadable", "leaks")  # settings of a result that the report shows as warnings
-
-
-def read_data(path: Path, none_folders: Sequence[str]) -> LabelledImages:
-    """Returns the labelled images.
-
-    Raises:
-        DataError: They cannot be read.
-    """
-    if path.suffix in (".csv", ".jsonl"):
-        return read_table(path, none_folders)
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
-    tars = tar_files(path)
-    if path.is_dir() and not tars:
-        return read_folder(path, lambda folder: image_files([folder]), none_folders)
-    if not tars:
-        raise DataError(f"{path} is not a folder, and not a .csv, .jsonl or .tar file")
-    return read_tars(tars, none_folders)
+LISTS = ("unreadable", "leaks", "in_both")  # settings of a result that the report shows as warnings
 
 
 def write_label_set(path: Path, definition: LabelSetDefinition, evaluation: Evaluation) -> None:
@@ -48,7 +28,7 @@ def write_label_set(path: Path, definition: LabelSetDefinition, evaluation: Eval
     Raises:
         OSError: The file cannot be written.
     """
-    content = tuned_label_set(definition, evaluation).content
+    content = tuned_label_set(definition, evaluation).whole
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.cli import CommandError
 from app.cli.client import Service
-from app.cli.towers import EncoderFacts, embedded_texts, local_towers, remote_towers
+from app.cli.evaluate.towers import EncoderFacts, embedded_texts, local_towers, remote_towers
 from app.inference.identity import cache_key, model_fingerprint
 from app.label_sets.definition import LabelDefinition, LabelSetDefinition
 from app.settings import Settings
@@ -44,7 +44,8 @@ def test_equal_labels_get_equal_logits():
     rows, classes = chance.standard_normal((50, 32)), chance.standard_normal((300, 32))
     classes[[7, 150, 299]] = classes[3]
     facts = EncoderFacts("", "", {}, "", "", 32, 10.0, -5.0)
-    logits = facts.logits(rows.astype(np.float32), classes.astype(np.float32))
+    definition = LabelSetDefinition(labels=["a"] * 300)
+    logits = facts.logits(rows.astype(np.float32), definition, classes.astype(np.float32))
     np.testing.assert_allclose(logits, 10 * rows @ classes.T - 5, rtol=1e-4, atol=1e-3)
     for place in (7, 150, 299):
         np.testing.assert_array_equal(logits[:, place], logits[:, 3])

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
+from app.cli.classifiers import classifiers
 from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
 from app.cli.files import ReadableFile
 from app.cli.local import embed_definition
 from app.cli.service_info import ServiceInfo, ServiceLimits
+from app.evaluation.logits import class_logits
 from app.inference.encoder import Encoder
 from app.inference.identity import cache_key, model_fingerprint
 from app.inference.scoring import prompt_means
@@ -37,14 +39,19 @@ class EncoderFacts(NamedTuple):
     scale: float
     bias: float
 
-    def logits(self, embeddings: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Returns [N, K] float32 for images [N, E] and classes [K, E]. Equal classes get equal logits.
+    def logits(self, embeddings: np.ndarray, definition: LabelSetDefinition, texts: np.ndarray) -> np.ndarray:
+        """Returns the scores of images [N, E] for K labels, [N, K] float32.
 
-        In a matrix product, the last bit of a number depends on its place, so each class is computed once.
+        Args:
+            embeddings: The images.
+            definition: The labels. If they have examples, the scores are those of what is learnt from them.
+            texts: The class embeddings of the labels, [K, E].
+
+        Raises:
+            CommandError: An example has no embedding, or is of another model.
         """
-        unique, place = np.unique(classes, axis=0, return_inverse=True)
-        cosines: np.ndarray = embeddings @ unique.T
-        return (np.float32(self.scale) * cosines + np.float32(self.bias))[:, place.reshape(-1)]
+        weights, biases = classifiers(definition, texts, self.model_fingerprint, self.scale, self.bias)
+        return class_logits(embeddings, weights, self.scale, biases)
 
 
 class Towers(NamedTuple):

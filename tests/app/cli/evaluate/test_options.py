@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import CommandError
-from app.cli.evaluate_options import Variant, make_parser, parse_variant
+from app.cli.evaluate.options import Variant, make_parser, parse_variant
 
 
 @pytest.mark.parametrize(

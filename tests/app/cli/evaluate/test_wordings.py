@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.evaluate_options import make_parser, parse_variant
-from app.cli.evaluated_labels import EvaluatedLabels, evaluated_labels, labels_of_variant
+from app.cli.evaluate.options import make_parser, parse_variant
+from app.cli.evaluate.wordings import EvaluatedLabels, evaluated_labels, labels_of_variant
 from app.errors import InvalidLabels
 from app.evaluation.names import DataError
 from app.evaluation.truth import LabelledImages

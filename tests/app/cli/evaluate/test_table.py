@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.cli.evaluation_table import evaluation_table
+from app.cli.evaluate.table import evaluation_table
 from app.evaluation.comparison import compare
 from app.evaluation.evaluation import evaluate
 
@@ -25,7 +25,9 @@ def test_the_table_has_every_block_and_escapes_control_characters():
     assert cat.split() == [f"{2 / 3:.4f}", "1.0000", "0.5000", "10", "cat"]
     assert "and 4 more labels" in lines
     assert "      5  cat -> dog\\x1b[31m" in lines
-    assert any(line.startswith("thresholds for a precision of 0.8: the set's") for line in lines)
+    assert any(line.startswith("Chosen on 140 images. Measured on the same images in at most five") for line in lines)
+    assert any(line.startswith("thresholds for a precision of 0.8; for the set: 0.") for line in lines)
+    assert "labels with their own threshold: 0; labels that accept nothing: 0" in lines
     assert any(line.startswith("calibration: slope") for line in lines)
     assert "that compared with this:" in lines
     assert f"top-1: 1.0000 instead of {135 / 140:.4f}" in text

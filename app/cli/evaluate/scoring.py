@@ -10,9 +10,9 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from app.cli.classify import Load, loaded
 from app.cli.client import Service
+from app.cli.evaluate.labelled_files import embedded
+from app.cli.evaluate.towers import EncoderFacts, Towers, local_towers, remote_towers
 from app.cli.files import NotScored
-from app.cli.labelled_files import embedded
-from app.cli.towers import EncoderFacts, Towers, local_towers, remote_towers
 from app.evaluation.embedding_cache import EmbeddingFileCache
 from app.evaluation.truth import LabelledImage
 from app.label_sets.definition import LabelSetDefinition
@@ -73,7 +73,7 @@ def score_files(
         nothing = np.full(towers.facts.embed_dim, np.nan, np.float32)
         matrix = np.stack([row if isinstance(row := rows[digest], np.ndarray) else nothing for digest in files])
         for place, own in classes.items():
-            logits[place] = towers.facts.logits(matrix, own)
+            logits[place] = towers.facts.logits(matrix, run.wordings[place], own)
             facts[place] = towers.facts
         del towers
     order = sorted(logits)

@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from app.cli import CommandError
-from app.cli.score_labelled import Run, score_files
+from app.cli.evaluate.scoring import Run, score_files
 from app.evaluation.truth import LabelledImage
 from app.label_sets.definition import LabelSetDefinition
 from app.settings import Settings

@@ -6,6 +6,7 @@ from app.evaluation.comparison import Comparison, Difference
 from app.evaluation.evaluation import Evaluation
 from app.evaluation.held_out import Accepted
 from app.evaluation.result import Estimate
+from app.evaluation.statements import how_chosen
 from app.observability.logs import printable
 
 ROWS = 10  # labels and confusions; --json and --report have all
@@ -13,7 +14,7 @@ ROWS = 10  # labels and confusions; --json and --report have all
 
 def evaluation_table(evaluation: Evaluation) -> str:
     """Returns the table, several lines."""
-    parts = (_summary, _labels, _confusions, _thresholds, _calibration, _comparisons)
+    parts = (_summary, _labels, _confusions, _choosing, _thresholds, _calibration, _comparisons)
     blocks = ["\n".join(lines) for part in parts if (lines := list(part(evaluation)))]
     return "\n\n".join(blocks) + "\n"
 
@@ -68,15 +69,21 @@ def _confusions(evaluation: Evaluation) -> Iterator[str]:
         yield f"{confusion.images:7,}  {names[confusion.true]} -> {names[confusion.predicted]}"
 
 
+def _choosing(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.thresholds or evaluation.calibration:
+        yield printable(how_chosen(evaluation))
+
+
 def _thresholds(evaluation: Evaluation) -> Iterator[str]:
     thresholds = evaluation.thresholds
     if not thresholds:
         return
     asked = "the best F1" if thresholds.asked is None else f"a precision of {thresholds.asked:g}"
-    one = "no threshold reaches it" if thresholds.threshold is None else f"{thresholds.threshold:.4g}"
+    one = "none reaches it" if thresholds.threshold is None else f"{thresholds.threshold:.4g}"
     own = sum(label.source == "label" for label in thresholds.per_label)
-    unreachable = sum(label.source == "unreachable" for label in thresholds.per_label)
-    yield f"thresholds for {asked}: the set's {one}; labels with their own {own:,}, without any {unreachable:,}"
+    nothing = sum(label.threshold is None for label in thresholds.per_label)
+    yield f"thresholds for {asked}; for the set: {one}"
+    yield f"labels with their own threshold: {own:,}; labels that accept nothing: {nothing:,}"
     for name, accepted in (
         ("one threshold for the set", thresholds.with_set_threshold),
         ("a threshold for each label", thresholds.with_label_thresholds),
