@@ -108,12 +108,14 @@ class BodyTimeout(ServiceError):
 class OtherEncoder(ServiceError):
     code, status, title = "other_encoder", 409, "The embeddings are of another encoder"
 
-    def __init__(self) -> None:
-        detail = (
-            "The embeddings were computed by another encoder: their model_fingerprint is not the one in GET /info. "
-            "Embed the images again with this service."
-        )
-        super().__init__(detail, [Fault("/model_fingerprint", detail)])
+    def __init__(
+        self,
+        fault: str = "The embeddings were computed by another encoder: their model_fingerprint is not the one in "
+        "GET /info.",
+        pointer: str = "/model_fingerprint",
+    ) -> None:
+        detail = f"{fault} Embed the images again with this service."
+        super().__init__(detail, [Fault(pointer, detail)])
 
 
 class PreconditionFailed(ServiceError):

@@ -5,9 +5,10 @@ import json
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from app.label_sets.examples import KINDS, Digest, Example, Examples
 from app.labels import check_labels, check_prompts, check_templates
 from app.schemas import Sent, Texts, example
 from model import zero_shot
@@ -18,24 +19,12 @@ EXAMPLE = {
     "threshold": 0.24,
     "calibration": {"slope": 0.82, "intercept": 1.7},
 }
-TUNED_FOR = {
-    "model_fingerprint": "6f0f2a55c6b0d7f6b8a8ad5f5be1e5a6c30a5a9b7d6f4f1d2d9b9a6d1c3e7b21",
-    "texts": "17f43654c3ab633627ee269d5393ec5ef1c37869c0eb5c6ea29c9bc489241878",
-}
-SUMMARY = {
-    "name": "pets",
-    "size": 2,
-    "etag": '"9d0c2b7c4f7fb5f2c6a3e1d8b4a59687130f2e4d6c8b0a99887766554433221f"',
-    "in_force": True,
-}
 MAX_COEFFICIENT = 1e6  # of a calibration; with larger ones a float could overflow
 
 Threshold = Annotated[
     float | None,
     Field(ge=0, le=1, description="Accept a label from this sigmoid on. null accepts nothing."),
 ]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-IN_FORCE = "Whether thresholds and calibration are used. They are if `tuned_for` names this model and these texts."
 
 
 class Calibration(Sent):
@@ -48,7 +37,7 @@ class Calibration(Sent):
 
 
 class TunedFor(Sent):
-    """What thresholds and calibration were made for. With another model or other texts they are not used."""
+    """What thresholds, calibration and examples are for. With another model or other texts they are not used."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +46,7 @@ class TunedFor(Sent):
 
 
 class LabelDefinition(Sent):
-    """A label with more than its name: prompts, which replace the templates, or what was tuned for it.
+    """A label with more than its name: prompts, which replace the templates, what was tuned for it, or examples.
 
     A threshold that is left out is the set's, and so is a calibration.
     """
@@ -70,6 +59,8 @@ class LabelDefinition(Sent):
     ] = None
     threshold: Threshold = None
     calibration: Calibration | None = None
+    examples: Annotated[Examples, Field(description="Images that show it.")] = Field(default=[])
+    counterexamples: Annotated[Examples, Field(description="Images that do not show it.")] = Field(default=[])
 
 
 def text_or_object(value: Any, text: ValidatorFunctionWrapHandler) -> str | LabelDefinition:
@@ -114,16 +105,36 @@ class LabelSetDefinition(Sent):
             for name, prompts in zip(self.names, map(own_prompts, self.labels), strict=True)
         ]
 
-    @cached_property
+    @property
     def is_tuned(self) -> bool:
+        """Whether the set has anything that depends on the model."""
+        return self.has_thresholds or bool(self.examples)
+
+    @cached_property
+    def has_thresholds(self) -> bool:
         """Whether the set or a label has a threshold or a calibration."""
         return any(tuned_members(part) for part in (self, *self.labels) if not isinstance(part, str))
 
+    @cached_property
+    def examples(self) -> list[str | bytes | Example]:
+        """All examples and counterexamples."""
+        return [example for label in self.labels for kind in KINDS for example in own_examples(label, kind)]
+
     @property
-    def content(self) -> dict[str, Any]:
-        """The definition as JSON. Members that were left out stay left out."""
+    def whole(self) -> dict[str, Any]:
+        """The definition as JSON, with everything. Members that were left out stay left out."""
         sent = self.model_dump(exclude_unset=True)
         return {"labels": sent["labels"], "templates": self.templates} | sent
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The definition as JSON, with the digests of the examples instead of their embeddings."""
+        whole = self.whole
+        for label in whole["labels"] if self.examples else ():
+            for kind in KINDS:
+                if isinstance(label, dict) and kind in label:
+                    label[kind] = [{"digest": own["digest"]} for own in label[kind]]
+        return whole
 
     @cached_property
     def texts_digest(self) -> str:
@@ -145,11 +156,32 @@ class LabelSetBody(LabelSetDefinition):
 
     name: Annotated[str | None, Field(description="Not read: the path has the name.")] = None
     in_force: Annotated[bool | None, Field(description="Not read: it follows from `tuned_for`.")] = None
+    warnings: Annotated[list[Any], Field(description="Not read.")] = Field(default=[])
 
 
 def own_prompts(label: str | LabelDefinition) -> list[str] | None:
     """Returns a label's own prompts, or None if the templates make them."""
     return None if isinstance(label, str) else label.prompts
+
+
+def own_examples(label: str | LabelDefinition, kind: str) -> list[Any]:
+    """Returns a label's examples or counterexamples."""
+    found: list[Any] = [] if isinstance(label, str) else getattr(label, kind)
+    return found
+
+
+def own_members(label: str | LabelDefinition) -> dict[str, Any]:
+    """Returns what a label has besides its name. What is empty is left out."""
+    if isinstance(label, str):
+        return {}
+    prompts: dict[str, Any] = {} if label.prompts is None else {"prompts": label.prompts}
+    return prompts | tuned_members(label) | {kind: own for kind in KINDS if (own := own_examples(label, kind))}
+
+
+def with_members(label: str | LabelDefinition, members: dict[str, Any]) -> str | LabelDefinition:
+    """Returns the label with these members instead of its own."""
+    name = label if isinstance(label, str) else label.label
+    return LabelDefinition(label=name, **members) if members else name
 
 
 def tuned_members(part: LabelSetDefinition | LabelDefinition) -> dict[str, Any]:
@@ -171,12 +203,9 @@ def check_label_set(definition: LabelSetDefinition, max_labels: int) -> LabelSet
     prompts = check_prompts(own, len(templates) * (len(names) - len(own)))
     labels: list[str | LabelDefinition] = []
     for index, (name, label) in enumerate(zip(names, definition.labels, strict=True)):
-        more: dict[str, Any] = {"prompts": prompts[index]} if index in prompts else {}
-        if not isinstance(label, str):
-            more |= tuned_members(label)
-        labels.append(LabelDefinition(label=name, **more) if more else name)
-    checked = LabelSetDefinition(labels=labels, templates=templates, **tuned_members(definition))
-    return checked if definition.tuned_for is None else with_tuned_for(checked, definition.tuned_for)
+        trimmed = {"prompts": prompts[index]} if index in prompts else {}
+        labels.append(with_members(name, own_members(label) | trimmed))
+    return with_labels(definition, labels, templates)
 
 
 def with_tuned_for(definition: LabelSetDefinition, tuned_for: TunedFor) -> LabelSetDefinition:
@@ -188,34 +217,15 @@ def with_tuned_for(definition: LabelSetDefinition, tuned_for: TunedFor) -> Label
     )
 
 
+def with_labels(
+    definition: LabelSetDefinition, labels: list[str | LabelDefinition], templates: list[str] | None = None
+) -> LabelSetDefinition:
+    """Returns the definition with other labels, and other templates if given. What was tuned for the set stays."""
+    templates = definition.templates if templates is None else templates
+    changed = LabelSetDefinition(labels=labels, templates=templates, **tuned_members(definition))
+    return changed if definition.tuned_for is None else with_tuned_for(changed, definition.tuned_for)
+
+
 def digest_of(content: dict[str, Any]) -> str:
     """Returns the SHA-256 of JSON, in hex."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-class LabelSetSummary(BaseModel):
-    """A label set without its labels."""
-
-    model_config = example(SUMMARY)
-
-    name: str
-    size: Annotated[int, Field(description="The number of labels.")]
-    etag: Annotated[str, Field(description="The value for `If-Match`. Equal definitions have equal tags.")]
-    in_force: Annotated[bool | None, Field(description=f"{IN_FORCE} Left out if the set has none.")] = None
-
-
-class LabelSetList(BaseModel):
-    """All label sets, by name."""
-
-    model_config = example({"label_sets": [SUMMARY]})
-
-    label_sets: list[LabelSetSummary]
-
-
-class LabelSetResponse(LabelSetDefinition):
-    """A stored label set."""
-
-    model_config = example({"name": "pets", **EXAMPLE, "tuned_for": TUNED_FOR, "in_force": True})
-
-    name: str
-    in_force: Annotated[bool | None, Field(description=f"{IN_FORCE} Left out if the set has none.")] = None

@@ -6,8 +6,8 @@
 Embeddings are written first, then the definition is renamed into place. If the process is killed, either the old set
 or the new one is complete. Sets with equal texts share their embeddings. Each encoder has its own folder.
 
-Format 2 has what was tuned. A set without it is written in format 1, which older versions read; they report a set in
-format 2, keep its file, and do not serve it.
+Format 2 has what was tuned, and the embeddings of examples, which cannot be computed again. A set without it is written
+in format 1, which older versions read; they report a set in format 2, keep its file, and do not serve it.
 
 The folder belongs to one process. This module has no locks: its caller makes one change at a time.
 """
@@ -111,7 +111,7 @@ class LabelSetFiles:
                 write_file(self._embeddings_path(definition), content)
             embeddings = mapped(self._embeddings_path(definition))
         format_ = {"format": TUNED_FORMAT if definition.is_tuned else FORMAT}
-        text = json.dumps(format_ | definition.content, ensure_ascii=False, indent=1)
+        text = json.dumps(format_ | definition.whole, ensure_ascii=False, indent=1)
         write_file(self._definitions / f"{name}.json", text.encode())
         return embeddings
 

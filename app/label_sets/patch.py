@@ -1,12 +1,13 @@
 """A change of a stored label set: what is sent of it, and the definition that it makes."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.errors import InvalidLabels, InvalidRequest
+from app.errors import InvalidLabels, InvalidRequest, NotFound
 from app.label_sets.definition import (
     Calibration,
     LabelDefinition,
@@ -14,10 +15,14 @@ from app.label_sets.definition import (
     Threshold,
     TunedFor,
     check_label_set,
-    own_prompts,
+    own_examples,
+    own_members,
     tuned_members,
+    with_labels,
+    with_members,
 )
-from app.schemas import Sent, Texts, example
+from app.label_sets.examples import KINDS, Examples
+from app.schemas import PNG, Sent, Texts, example
 
 INDEX = re.compile("0|[1-9][0-9]{0,8}")
 REMOVE = "Members to leave out again. A label then has those of the set."
@@ -91,7 +96,60 @@ def patched(definition: LabelSetDefinition, patch: LabelSetPatch, max_labels: in
     return check_label_set(LabelSetDefinition(labels=labels, **members, **tuned), max(max_labels, len(labels)))
 
 
-def patched_label(label: str | LabelDefinition, patch: TunedPatch, pointer: str) -> LabelDefinition:
+def patched_label(label: str | LabelDefinition, patch: TunedPatch, pointer: str) -> str | LabelDefinition:
     """Returns the changed label."""
-    name, members = (label, {}) if isinstance(label, str) else (label.label, tuned_members(label))
-    return LabelDefinition(label=name, prompts=own_prompts(label), **patch.merged(members, pointer))
+    return with_members(label, patch.merged(own_members(label), pointer))
+
+
+class ExamplesBody(Sent):
+    """Examples to add to a label."""
+
+    model_config = example({"examples": [PNG], "counterexamples": []})
+
+    examples: Annotated[Examples, Field(description="Images that show it.")] = Field(default=[])
+    counterexamples: Annotated[Examples, Field(description="Images that do not show it.")] = Field(default=[])
+
+
+def with_more_examples(definition: LabelSetDefinition, index: int, more: ExamplesBody) -> LabelSetDefinition:
+    """Returns the definition with more examples of one label.
+
+    Raises:
+        NotFound: There is no label with this index.
+    """
+    label = label_at(definition, index)
+    added = {kind: own_examples(label, kind) + getattr(more, kind) for kind in KINDS}
+    return with_label(definition, index, {kind: own for kind, own in added.items() if own})
+
+
+def without_examples(definition: LabelSetDefinition, index: int, digests: Collection[str]) -> LabelSetDefinition:
+    """Returns the definition without some examples of one label, or without all of them if no digest is given.
+
+    Raises:
+        NotFound: There is no label with this index.
+        InvalidLabels: The label has no example with one of the digests.
+    """
+    label = label_at(definition, index)
+    present = {example.digest for kind in KINDS for example in own_examples(label, kind)}
+    if not present.issuperset(digests):
+        raise InvalidLabels("The label has no example with one of these digests. GET lists them.")
+    removed = set(digests) or present
+    return with_label(
+        definition,
+        index,
+        {kind: [each for each in own_examples(label, kind) if each.digest not in removed] for kind in KINDS},
+    )
+
+
+def label_at(definition: LabelSetDefinition, index: int) -> str | LabelDefinition:
+    """Returns a label. Raises NotFound if there is none with this index."""
+    if index >= len(definition.labels):
+        raise NotFound(f"There is no label with this index; they are 0 to {len(definition.labels) - 1:,}.")
+    return definition.labels[index]
+
+
+def with_label(definition: LabelSetDefinition, index: int, members: dict[str, Any]) -> LabelSetDefinition:
+    """Returns the definition with changed members of one label. An empty list removes a member."""
+    labels = list(definition.labels)
+    merged = {name: value for name, value in (own_members(labels[index]) | members).items() if value != []}
+    labels[index] = with_members(labels[index], merged)
+    return with_labels(definition, labels)

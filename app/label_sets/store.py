@@ -7,22 +7,21 @@ name take turns, from their precondition to the last byte on the disk; the disk 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-import numpy as np
-
-from app.errors import InternalError, InvalidRequest, LabelSetNotFound
-from app.inference.acceptance import Tuning
+from app.errors import InternalError, InvalidRequest, LabelSetNotFound, MethodNotAllowed, ServiceError
 from app.inference.embedder import Embedder
-from app.inference.identity import cache_key, model_fingerprint
+from app.inference.identity import cache_key
 from app.inference.threads import ThreadPool
+from app.label_sets.data_folder import write_fault
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.files import NAME, LabelSetFiles
-from app.label_sets.folder import read_folder
-from app.label_sets.patch import LabelSetPatch, patched
-from app.label_sets.tuning import bind, keep_binding, make_tuning
-from app.settings import Settings
+from app.label_sets.folder import LabelSetFolderError, read_folder
+from app.label_sets.label_set import LabelSet, LabelSetEncoder
+from app.label_sets.tuning import bind, keep_binding
+from app.observability.record import RequestRecord
+from app.settings import PREFIX, Settings
 
 T = TypeVar("T")
 
@@ -31,25 +30,8 @@ MAX_LABEL_SETS = 1000
 log = logging.getLogger("app")
 
 
-class LabelSet(NamedTuple):
-    """A definition, its class embeddings [K, E], and what was tuned for it."""
-
-    definition: LabelSetDefinition
-    embeddings: np.ndarray
-    tuning: Tuning | None
-
-    @property
-    def in_force(self) -> bool | None:
-        """Whether what was tuned is used, or None if nothing was tuned."""
-        return None if self.tuning is None else self.tuning.in_force
-
-    @property
-    def etag(self) -> str:
-        """The strong entity tag of what GET returns; equal definitions have equal tags."""
-        return f'"{self.definition.digest}{"-not-in-force" if self.in_force is False else ""}"'
-
-
 Precondition = Callable[[LabelSet | None], None]
+Change = Callable[[LabelSetDefinition], LabelSetDefinition]
 
 
 class LabelSets:
@@ -67,6 +49,7 @@ class LabelSets:
         self._name_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._disk = ThreadPool(1, "disk")  # a slow disk delays only label sets
         self._writing = asyncio.Lock()
+        self._read_only = False
 
     async def load(self, embedder: Embedder) -> None:
         """Loads the stored sets and the operator's; embeds only those that were not embedded before.
@@ -74,35 +57,47 @@ class LabelSets:
         Raises:
             LabelSetFolderError: The operator's folder, or a file in it, cannot be used.
         """
-        self._embedder = embedder
+        self._encoder = LabelSetEncoder(embedder, self._settings)
         info, settings, in_thread = embedder.encoder.info, self._settings, self._disk.run
-        self._fingerprint = model_fingerprint(info, settings)
         key = await in_thread(cache_key, info, settings)
         self._files = LabelSetFiles(settings.data_dir, key, info.embed_dim)
+        if fault := await in_thread(write_fault, settings.data_dir):
+            self._read_only = True
+            log.warning("%sDATA_DIR cannot be written, so changes of label sets are refused: %s", PREFIX, fault)
         folder = settings.label_sets_dir
         given = await in_thread(read_folder, folder, settings.max_labels) if folder else {}
         stored = await in_thread(self._files.definitions, settings.max_labels)
         for name, sent in (stored | given).items():
-            definition = keep_binding(sent, stored.get(name))
+            definition = sent
+            if name in given:
+                definition = keep_binding(await self._with_examples(name, sent), stored.get(name))
             if definition.is_tuned and not definition.tuned_for:
-                log.warning("label set %s has thresholds or a calibration, but no tuned_for: this model is used", name)
-                definition = bind(definition, self._fingerprint)
+                log.warning("label set %s was tuned, but has no tuned_for: this model is used", name)
+                definition = bind(definition, self._encoder.fingerprint)
             embeddings = await in_thread(self._files.embeddings, definition)
             if embeddings is None or name not in stored or stored[name].digest != definition.digest:
                 if embeddings is None:
-                    embeddings = await self._embed(definition)
+                    embeddings = await self._encoder.embed(definition)
                 try:
                     embeddings = await in_thread(self._files.write, name, definition, embeddings)
                 except OSError as error:
                     log.warning("label set %s will be embedded again at the next start: %s", name, error)
-            tuning = await in_thread(make_tuning, definition, self._fingerprint)
-            self._sets[name] = LabelSet(definition, embeddings, tuning)
+            try:
+                self._sets[name] = await self._encoder.assemble(definition, embeddings)
+            except ValueError as error:
+                log.error("label set %s is not served: an example of it %s", name, error)  # noqa: TRY400 (a line)
         await self._tidy()
         if old := [name for name, label_set in self.all() if label_set.in_force is False]:
             log.warning(
-                "these label sets were tuned for another model or other texts; their thresholds are not in force: %s",
+                "these label sets were tuned for another model or other texts, and what was tuned is not in force: %s",
                 ", ".join(old),
             )
+
+    async def _with_examples(self, name: str, definition: LabelSetDefinition) -> LabelSetDefinition:
+        try:
+            return await self._encoder.embed_examples(definition, None, RequestRecord("start"))
+        except ServiceError as error:
+            raise LabelSetFolderError(f"label set {name}: {error}") from None
 
     def get(self, name: str) -> LabelSet:
         """Returns the set with this name.
@@ -118,19 +113,24 @@ class LabelSets:
         """Returns names and sets, sorted by name."""
         return sorted(self._sets.items())
 
-    async def put(self, name: str, definition: LabelSetDefinition, precondition: Precondition) -> tuple[LabelSet, bool]:
+    async def put(
+        self, name: str, definition: LabelSetDefinition, precondition: Precondition, record: RequestRecord
+    ) -> tuple[LabelSet, bool]:
         """Embeds and stores a set. Returns it, and whether the name is new.
 
         Args:
             name: A name that `check_name` accepted.
             definition: A definition that `check_label_set` accepted.
             precondition: Called with the current set while no other caller writes this name; may raise.
+            record: Gets the times.
 
         Raises:
             InvalidRequest: There are too many sets.
+            ServiceError: An example cannot be used.
             Overloaded: The queue is full.
             InternalError: The set could not be stored; the old one stays.
         """
+        self._check_writable()
         async with self._name_lock(name):
             old = self._sets.get(name)
             precondition(old)
@@ -139,22 +139,38 @@ class LabelSets:
                 raise InvalidRequest(
                     f"There are {MAX_LABEL_SETS:,} label sets, and no more can be stored. Delete one first."
                 )
-            return await self._replace(name, old, definition), old is None
+            encoded = await self._encoder.encode(definition, old, record)
+            return await to_the_end(self._store(name, encoded)), old is None
 
-    async def patch(self, name: str, patch: LabelSetPatch, precondition: Precondition) -> LabelSet:
+    async def change(self, name: str, change: Change, precondition: Precondition, record: RequestRecord) -> LabelSet:
         """Changes a set; embeds it again only if its texts change. Returns it.
+
+        Args:
+            name: The set's name.
+            change: Returns the changed definition, checked; may raise.
+            precondition: As of `put`.
+            record: Gets the times.
 
         Raises:
             LabelSetNotFound: There is no set with this name.
-            InvalidRequest, InvalidLabels, InvalidTemplate: The change is not possible.
-            Overloaded: The queue is full.
-            InternalError: The set could not be stored; the old one stays.
+            ServiceError: The change is not possible, or as of `put`.
         """
+        self._check_writable()
         async with self._name_lock(name):
             old = self.get(name)
             precondition(old)
-            definition = await asyncio.to_thread(patched, old.definition, patch, self._settings.max_labels)
-            return await self._replace(name, old, definition)
+            definition = await asyncio.to_thread(change, old.definition)
+            encoded = await self._encoder.encode(definition, old, record)
+            return await to_the_end(self._store(name, encoded))
+
+    async def preview(self, name: str | None, definition: LabelSetDefinition, record: RequestRecord) -> LabelSet:
+        """Returns what `put` would store, and stores nothing. Without a name, nothing is replaced.
+
+        Raises:
+            LabelSetNotFound: There is no set with this name.
+            ServiceError: As of `put`.
+        """
+        return await self._encoder.encode(definition, None if name is None else self.get(name), record)
 
     async def delete(self, name: str, precondition: Precondition) -> None:
         """Removes a set.
@@ -163,6 +179,7 @@ class LabelSets:
             LabelSetNotFound: There is no set with this name.
             InternalError: The set could not be removed; it stays.
         """
+        self._check_writable()
         async with self._name_lock(name):
             precondition(self.get(name))
             await to_the_end(self._remove(name))
@@ -171,13 +188,11 @@ class LabelSets:
         """Ends the thread."""
         self._disk.close()
 
-    async def _replace(self, name: str, old: LabelSet | None, definition: LabelSetDefinition) -> LabelSet:
-        definition = await asyncio.to_thread(bind, definition, self._fingerprint)
-        tuning = await asyncio.to_thread(make_tuning, definition, self._fingerprint)
-        await asyncio.to_thread(getattr, definition, "digest")  # it is kept, and would take long on the event loop
-        same = old is not None and old.definition.texts_digest == definition.texts_digest
-        embeddings = old.embeddings if old and same else await self._embed(definition)
-        return await to_the_end(self._store(name, LabelSet(definition, embeddings, tuning)))
+    def _check_writable(self) -> None:
+        """Raises MethodNotAllowed if nothing can be stored."""
+        if self._read_only:
+            detail = "This service cannot store label sets: its data folder is read-only. Its log has the reason."
+            raise MethodNotAllowed(detail, headers={"Allow": "GET, HEAD"})
 
     async def _store(self, name: str, label_set: LabelSet) -> LabelSet:
         async with self._writing:
@@ -202,10 +217,6 @@ class LabelSets:
 
     async def _tidy(self) -> None:
         await self._disk.run(self._files.tidy, {kept.definition.texts_digest for kept in self._sets.values()})
-
-    async def _embed(self, definition: LabelSetDefinition) -> np.ndarray:
-        prompts = await asyncio.to_thread(lambda: definition.prompts)  # up to 100,000
-        return await self._embedder.embed_prompts(prompts)
 
     def _name_lock(self, name: str) -> asyncio.Lock:
         return self._name_locks.setdefault(name, asyncio.Lock())

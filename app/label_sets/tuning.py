@@ -1,7 +1,7 @@
 """What was tuned for a label set: when it is in force, and its thresholds and calibrations as arrays.
 
-Thresholds and calibrations depend on the encoder and on the texts. So a set names both, in `tuned_for`. With another
-encoder or other texts nothing that was tuned is used.
+Thresholds, calibrations and what was learnt from examples depend on the encoder and on the texts. So a set names both,
+in `tuned_for`. With another encoder or other texts nothing that was tuned is used.
 """
 
 from itertools import chain
@@ -36,12 +36,17 @@ def tuned_for_now(definition: LabelSetDefinition, model_fingerprint: str) -> Tun
     return TunedFor(model_fingerprint=model_fingerprint, texts=definition.texts_digest)
 
 
+def is_in_force(definition: LabelSetDefinition, model_fingerprint: str) -> bool | None:
+    """Returns whether what was tuned is used, or None if nothing was tuned."""
+    return definition.tuned_for == tuned_for_now(definition, model_fingerprint) if definition.is_tuned else None
+
+
 def make_tuning(definition: LabelSetDefinition, model_fingerprint: str) -> Tuning | None:
-    """Returns what was tuned for the K labels, or None if nothing was."""
-    if not definition.is_tuned:
-        return None
-    if definition.tuned_for != tuned_for_now(definition, model_fingerprint):
+    """Returns the thresholds and calibrations of the K labels, or None if there are none."""
+    if is_in_force(definition, model_fingerprint) is False:
         return Tuning.not_in_force(len(definition.labels))
+    if not definition.has_thresholds:
+        return None
     rows = chain.from_iterable(numbers(label, definition) for label in definition.labels)
     thresholds, slopes, intercepts = np.fromiter(rows, np.float64, 3 * len(definition.labels)).reshape(-1, 3).T
     return Tuning(thresholds.astype(np.float32), slopes, intercepts, in_force=True)

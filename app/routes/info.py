@@ -16,6 +16,7 @@ from app.images.raster import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.inference.embeddings import FINGERPRINT
 from app.inference.engine import Engine
 from app.inference.identity import cache_key, model_fingerprint
+from app.label_sets.examples import MAX_LABEL_EXAMPLES
 from app.label_sets.store import MAX_LABEL_SETS
 from app.schemas import MODEL, example
 from app.settings import Settings
@@ -36,6 +37,8 @@ class Limits(BaseModel):
     max_label_characters: int
     max_text_characters: int
     max_label_sets: int
+    max_examples: Annotated[int, Field(description="Of a label set, counterexamples included.")]
+    max_label_examples: Annotated[int, Field(description="Of a label; and as many counterexamples.")]
     request_timeout_s: Annotated[float | None, Field(description="null: no limit")]
     max_templates: int
     image_formats: list[str]
@@ -78,6 +81,8 @@ class Info(EncoderInfo):
                 "max_label_characters": 256,
                 "max_text_characters": 1_024,
                 "max_label_sets": 1_000,
+                "max_examples": 10_000,
+                "max_label_examples": 1_000,
                 "request_timeout_s": 60.0,
                 "max_templates": 100,
                 "image_formats": ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"],
@@ -118,6 +123,8 @@ async def info(request: Request) -> Info:
         max_label_characters=labels.MAX_TEXT_CHARACTERS,
         max_text_characters=labels.MAX_PROMPT_CHARACTERS,
         max_label_sets=MAX_LABEL_SETS,
+        max_examples=settings.max_examples,
+        max_label_examples=MAX_LABEL_EXAMPLES,
         request_timeout_s=None if math.isinf(settings.request_timeout_s) else settings.request_timeout_s,
         max_templates=labels.MAX_TEMPLATES,
         image_formats=ACCEPTED,

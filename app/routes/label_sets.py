@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,20 +11,19 @@ from app import errors
 from app.http.bodies import json_body, read_json
 from app.http.problems import problem_responses
 from app.inference.engine import Engine
-from app.label_sets.definition import (
-    LabelSetBody,
-    LabelSetList,
-    LabelSetResponse,
-    LabelSetSummary,
-    check_label_set,
-)
-from app.label_sets.patch import LabelSetPatch
-from app.label_sets.store import LabelSet, LabelSets, Precondition, check_name
+from app.label_sets.definition import check_label_set
+from app.label_sets.embedded_examples import num_images
+from app.label_sets.label_set import LabelSet
+from app.label_sets.patch import LabelSetPatch, patched
+from app.label_sets.responses import LabelSetList, LabelSetResponse, LabelSetSummary
+from app.label_sets.store import LabelSets, Precondition, check_name
 from app.observability.record import RequestRecord
+from app.routes.label_set_bodies import label_set_openapi, read_label_set
+from app.schemas import ResponseWarning
 
 router = APIRouter()
 
-ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
+ENTITY_TAG = re.compile(r'"[^"]*"')
 
 
 @router.get(
@@ -42,16 +43,32 @@ async def list_label_sets(request: Request) -> LabelSetList:
         304: {"description": "`If-None-Match` names the stored set."},
         **problem_responses(errors.InvalidRequest, errors.Unauthorized, errors.LabelSetNotFound, errors.NotReady),
     },
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "embeddings",
+                "in": "query",
+                "schema": {"type": "boolean", "default": False},
+                "description": "Whether examples have their embeddings.",
+            }
+        ]
+    },
 )
 async def get_label_set(request: Request, name: str) -> Response:
-    """Returns a stored label set, with its `ETag`."""
+    """Returns a stored label set, with its `ETag`. Examples are shown by their digests.
+
+    With `?embeddings=true` they have their embeddings too, so that the set can be stored in another service.
+    """
     label_set = stored(request).get(check_name(name))
     headers = {"ETag": label_set.etag}
     if names(request, "if-none-match", label_set):
         return Response(status_code=304, headers=headers)
 
     def content() -> str:
-        whole = {"name": name} | label_set.definition.content | in_force_member(label_set)
+        definition = label_set.definition
+        content = definition.whole if request.query_params.get("embeddings") == "true" else definition.content
+        warnings = [warning.model_dump() for warning in label_set.warnings]
+        whole = {"name": name} | content | in_force_member(label_set) | {"warnings": warnings}
         return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
     engine: Engine = request.app.state.engine
@@ -64,25 +81,31 @@ async def get_label_set(request: Request, name: str) -> Response:
     responses={
         201: {"description": "Stored; the name is new.", "model": LabelSetSummary},
         **problem_responses(
-            *errors.BODY_ERRORS, errors.PreconditionFailed, errors.InvalidLabels, errors.InvalidTemplate
+            *errors.BODY_ERRORS,
+            *errors.IMAGE_ERRORS,
+            errors.OtherEncoder,
+            errors.PreconditionFailed,
+            errors.InvalidLabels,
+            errors.InvalidTemplate,
         ),
     },
-    openapi_extra=json_body(LabelSetBody),
+    openapi_extra=label_set_openapi(),
 )
 async def put_label_set(request: Request, name: str) -> Response:
     """Stores a label set, or replaces the one with this name, after embedding it.
 
-    With `If-Match`, it only replaces the set that you have read; with `If-None-Match: *`, it replaces none. Thresholds
-    and calibration are for this model and these texts, unless `tuned_for` names others.
+    With `If-Match`, it only replaces the set that you have read; with `If-None-Match: *`, it replaces none. Thresholds,
+    calibration and examples are for this model and these texts, unless `tuned_for` names others. Example images are
+    embedded and forgotten; a form has them as files, in `examples.0` for the first label, and so on.
     """
     label_sets = stored(request)
     engine: Engine = request.app.state.engine
     check_name(name)
-    sent = await read_json(request, LabelSetBody)
+    sent, warnings = await read_label_set(request)
     definition = await engine.in_thread(check_label_set, sent, request.app.state.settings.max_labels)
-    with engine.admission.permit():
-        label_set, created = await label_sets.put(name, definition, precondition(request))
-    return changed(request, name, label_set, 201 if created else 200)
+    with engine.admission.permit(max(1, num_images(definition))):
+        label_set, created = await label_sets.put(name, definition, precondition(request), request.state.record)
+    return changed(request, name, label_set, 201 if created else 200, warnings)
 
 
 @router.patch(
@@ -108,7 +131,8 @@ async def patch_label_set(request: Request, name: str) -> Response:
     check_name(name)
     patch = await read_json(request, LabelSetPatch)
     with engine.admission.permit():
-        label_set = await label_sets.patch(name, patch, precondition(request))
+        change = partial(patched, patch=patch, max_labels=request.app.state.settings.max_labels)
+        label_set = await label_sets.change(name, change, precondition(request), request.state.record)
     return changed(request, name, label_set, 200)
 
 
@@ -141,18 +165,23 @@ def stored(request: Request) -> LabelSets:
     return label_sets
 
 
-def changed(request: Request, name: str, label_set: LabelSet, status: int) -> Response:
-    """Returns the response to a request that has stored a set."""
+def changed(
+    request: Request, name: str, label_set: LabelSet, status: int, warnings: Sequence[ResponseWarning] = ()
+) -> Response:
+    """Returns the response to a request that has stored a set, with the set's warnings and these."""
     record: RequestRecord = request.state.record
     record.facts["labels"] = len(label_set.definition.labels)
-    content = summary(name, label_set).model_dump_json(exclude_unset=True)
+    whole = summary(name, label_set).model_copy(update={"warnings": [*label_set.warnings, *warnings]})
+    content = whole.model_dump_json(exclude_unset=True)
     return Response(content, status, headers={"ETag": label_set.etag}, media_type="application/json")
 
 
 def summary(name: str, label_set: LabelSet) -> LabelSetSummary:
     """Returns a set without its labels."""
     size = len(label_set.definition.labels)
-    return LabelSetSummary(name=name, size=size, etag=label_set.etag, **in_force_member(label_set))
+    return LabelSetSummary.model_validate(
+        {"name": name, "size": size, "etag": label_set.etag} | in_force_member(label_set)
+    )
 
 
 def in_force_member(label_set: LabelSet) -> dict[str, bool]:
@@ -179,11 +208,11 @@ def names(request: Request, header: str, label_set: LabelSet | None) -> bool:
     |-------------------------------|----------------|-----------------|
     | `If-Match: *`                 | none           | no              |
     | `If-Match: "a", "b"`          | `"b"`          | yes             |
-    | `If-Match: W/"b"`             | `"b"`          | no: weak        |
-    | `If-None-Match: W/"b"`        | `"b"`          | yes             |
+    | `If-Match: W/"b"`             | `"b"`          | yes             |
+
+    A weak tag counts too, because a tag here is a digest of the content, and a compressing proxy makes it weak.
     """
     value = ",".join(request.headers.getlist(header)).strip()
     if label_set is None or value == "*":
         return label_set is not None
-    tags = [tag for weak, tag in ENTITY_TAG.findall(value) if not (weak and header == "if-match")]
-    return label_set.etag in tags
+    return label_set.etag in ENTITY_TAG.findall(value)

@@ -13,19 +13,20 @@ import numpy as np
 from fastapi import Request, Response
 
 from app.errors import InvalidRequest, ServiceError
-from app.inference.acceptance import TunedImage, Tuning
+from app.inference.acceptance import NOT_IN_FORCE, TunedImage, Tuning
 from app.inference.embedder import Embedder
 from app.inference.embeddings import ScoredEmbedding, TunedEmbedding, scored_embedding
 from app.inference.engine import Engine
 from app.inference.image_input import EmbeddedImage
 from app.inference.scoring import scored_image
 from app.label_sets.store import LabelSets
-from app.labels import check_labels, check_templates
+from app.labels import LABELS_SPLIT, check_labels, check_templates
 from app.observability.metrics import Metrics
 from app.observability.record import RequestRecord
 from app.schemas import (
     ClassifyOptions,
     FailedImage,
+    LabelChoice,
     LabelOptions,
     ModelName,
     Problem,
@@ -36,12 +37,6 @@ from app.settings import Settings
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-NOT_IN_FORCE = ResponseWarning(
-    code="tuned_not_in_force",
-    message="The label set's thresholds and calibration were made for another model or other texts, and are not used.",
-)
 
 
 class Classes(NamedTuple):
@@ -55,11 +50,12 @@ class Classes(NamedTuple):
     biases: np.ndarray | None = None
     label_set: str = ""
     tuning: Tuning | None = None
+    label_warnings: Sequence[ResponseWarning] = ()
 
     @property
     def warnings(self) -> list[ResponseWarning]:
         """What a reader of the scores must know."""
-        return [NOT_IN_FORCE] if self.tuning and not self.tuning.in_force else []
+        return [*self.label_warnings, *([NOT_IN_FORCE] if self.tuning and not self.tuning.in_force else [])]
 
 
 class Scoring:
@@ -101,13 +97,16 @@ class Scoring:
             classes, embedded = await together(
                 self.embed_classes(options), self.embedder.embed_image(image, self.record, frame=options.frame)
             )
-            scored = await self.engine.in_thread(self.score, embedded, classes, options)
-            text = await self.engine.in_thread(content, scored, classes.warnings)
+
+            def scored() -> str:
+                return content(self.score(embedded, classes, options), classes.warnings)
+
+            text = await self.engine.in_thread_if_many(len(classes.labels), scored)
         facts = embedded.facts
         self.record.facts.update(image=f"{facts.width}x{facts.height}", format=facts.format, labels=len(classes.labels))
         return Response(text, media_type="application/json")
 
-    async def embed_classes(self, options: LabelOptions) -> Classes:
+    async def embed_classes(self, options: LabelChoice) -> Classes:
         """Returns the labels of a request, or those of its label set, with their embeddings.
 
         Raises:
@@ -119,15 +118,22 @@ class Scoring:
             label_set = self._label_sets.get(options.label_set)
             if label_set.in_force is False:
                 self._metrics.not_in_force.labels(self._metrics.label_set(options.label_set)).inc()
-            names = label_set.definition.names
-            return Classes(names, label_set.embeddings, None, options.label_set, label_set.tuning)
+            return Classes(
+                label_set.definition.names,
+                label_set.weights,
+                label_set.biases,
+                options.label_set,
+                label_set.tuning,
+                label_set.label_warnings,
+            )
         started_s = time.perf_counter()
         labels = check_labels(options.labels or [], self._settings.max_labels)
         templates = None if options.templates is None else check_templates(options.templates, len(labels))
         found = await self.embedder.embed_labels(labels, templates)
         self.record.timings_s["text"] = time.perf_counter() - started_s
         self.record.count(cache_hits=found.hits, cache_misses=found.misses)
-        return Classes(labels, found.embeddings)
+        split = [LABELS_SPLIT] if options.labels_split else []
+        return Classes(labels, found.embeddings, label_warnings=[*split, *found.warnings])
 
     def score(self, image: EmbeddedImage, classes: Classes, options: ClassifyOptions) -> ScoredImage:
         """Returns one image's scores. Call it in a thread: 10,000 labels take tens of milliseconds."""

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import InternalError, InvalidRequest, LabelSetNotFound, PreconditionFailed
+from app.errors import InternalError, InvalidRequest, LabelSetNotFound, MethodNotAllowed, PreconditionFailed
 from app.label_sets.definition import LabelDefinition, LabelSetDefinition, check_label_set
 from app.label_sets.folder import LabelSetFolderError
-from app.label_sets.patch import LabelSetPatch
-from app.label_sets.store import MAX_LABEL_SETS, LabelSet, LabelSets, check_name, to_the_end
+from app.label_sets.label_set import LabelSet
+from app.label_sets.patch import LabelSetPatch, patched
+from app.label_sets.store import MAX_LABEL_SETS, LabelSets, check_name, to_the_end
+from app.observability.record import RequestRecord
 from app.settings import Settings
 from tests.app.inference.engines import make_engine
 from tests.fakes import INFO, FakeEncoder
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.anyio
 
 CAT = LabelSetDefinition(labels=["cat"])
 DOG = LabelSetDefinition(labels=["dog", LabelDefinition(label="hound", prompts=["a hound", "ein Hund", "un chien"])])
+
+RECORD = RequestRecord("test")
 
 Opened = Callable[..., AbstractAsyncContextManager[LabelSets]]
 
@@ -45,6 +49,10 @@ async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: 
         label_sets.close()
 
 
+def higher(definition: LabelSetDefinition) -> LabelSetDefinition:
+    return patched(definition, LabelSetPatch(threshold=0.6), 1_000)
+
+
 def prompt_embedding(*prompts: str) -> np.ndarray:
     encoder = FakeEncoder()
     mean: np.ndarray = encoder.encode_texts(encoder.prepare_text(prompts)).mean(axis=0)
@@ -53,7 +61,7 @@ def prompt_embedding(*prompts: str) -> np.ndarray:
 
 async def test_a_set_is_embedded_from_templates_or_from_a_labels_own_prompts(tmp_path):
     async with opened(tmp_path) as label_sets:
-        stored, created = await label_sets.put("dogs", DOG, always)
+        stored, created = await label_sets.put("dogs", DOG, always, RECORD)
         assert created
         assert label_sets.get("dogs") == stored
         expected = [prompt_embedding("This is a photo of dog."), prompt_embedding("a hound", "ein Hund", "un chien")]
@@ -62,8 +70,8 @@ async def test_a_set_is_embedded_from_templates_or_from_a_labels_own_prompts(tmp
 
 async def test_a_restart_loads_all_sets_and_encodes_nothing(tmp_path):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", DOG, always)
-        await label_sets.put("cats", CAT, always)
+        await label_sets.put("pets", DOG, always, RECORD)
+        await label_sets.put("cats", CAT, always, RECORD)
         before = label_sets.all()
     encoder = FakeEncoder()
     async with opened(tmp_path, encoder) as label_sets:
@@ -85,7 +93,7 @@ async def test_a_restart_loads_all_sets_and_encodes_nothing(tmp_path):
 )
 async def test_another_checkpoint_or_text_rule_embeds_again_and_deletes_old_embeddings(tmp_path, info):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", DOG, always)
+        await label_sets.put("pets", DOG, always, RECORD)
     for texts in (4, 0):  # the second start finds the new embeddings
         encoder = FakeEncoder(info=info)
         async with opened(tmp_path, encoder) as label_sets:
@@ -96,7 +104,7 @@ async def test_another_checkpoint_or_text_rule_embeds_again_and_deletes_old_embe
 
 async def test_damaged_embeddings_are_computed_again(tmp_path):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", DOG, always)
+        await label_sets.put("pets", DOG, always, RECORD)
         expected = np.array(label_sets.get("pets").embeddings)
     (path,) = tmp_path.rglob("*.npy")
     path.write_bytes(b"")
@@ -108,8 +116,8 @@ async def test_damaged_embeddings_are_computed_again(tmp_path):
 async def test_embeddings_that_no_set_needs_are_deleted(tmp_path):
     async with opened(tmp_path) as label_sets:
         for name in ("a", "b"):
-            await label_sets.put(name, CAT, always)
-        await label_sets.put("a", DOG, always)
+            await label_sets.put(name, CAT, always, RECORD)
+        await label_sets.put("a", DOG, always, RECORD)
         assert len(list(tmp_path.rglob("*.npy"))) == 2  # b still needs the embeddings of CAT
         await label_sets.delete("b", always)
         assert len(list(tmp_path.rglob("*.npy"))) == 1
@@ -122,20 +130,20 @@ async def test_embeddings_that_no_set_needs_are_deleted(tmp_path):
 async def test_an_equal_definition_is_not_encoded_again(tmp_path):
     encoder = FakeEncoder()
     async with opened(tmp_path, encoder) as label_sets:
-        await label_sets.put("pets", DOG, always)
+        await label_sets.put("pets", DOG, always, RECORD)
         encoder.text_batches.clear()
-        stored, created = await label_sets.put("pets", DOG.model_copy(), always)
+        stored, created = await label_sets.put("pets", DOG.model_copy(), always, RECORD)
     assert (stored.definition, created) == (DOG, False)
     assert encoder.text_batches == []
 
 
 async def test_if_a_set_cannot_be_written_the_old_one_stays(tmp_path, caplog):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", CAT, always)
+        await label_sets.put("pets", CAT, always, RECORD)
         (tmp_path / "label-sets").rename(tmp_path / "moved")
         (tmp_path / "label-sets").touch()
         with pytest.raises(InternalError, match="could not be written"):
-            await label_sets.put("pets", DOG, always)
+            await label_sets.put("pets", DOG, always, RECORD)
         with pytest.raises(InternalError, match="could not be deleted"):
             await label_sets.delete("pets", always)
         assert label_sets.get("pets").definition == CAT
@@ -152,13 +160,13 @@ async def test_the_limit_on_sets_counts_those_being_stored(tmp_path):
         (tmp_path / "label-sets" / f"{number}.json").write_text('{"format": 1, "labels": ["cat"]}')
     async with opened(tmp_path) as label_sets:
         outcomes = await asyncio.gather(
-            *[label_sets.put(f"set-{i}", CAT, always) for i in range(6)], return_exceptions=True
+            *[label_sets.put(f"set-{i}", CAT, always, RECORD) for i in range(6)], return_exceptions=True
         )
         assert len(label_sets.all()) == MAX_LABEL_SETS
         rejected = [outcome for outcome in outcomes if isinstance(outcome, InvalidRequest)]
         assert len(rejected) == 3
         assert "no more can be stored" in rejected[0].detail
-        await label_sets.put("0", DOG, always)
+        await label_sets.put("0", DOG, always, RECORD)
 
 
 async def test_writers_of_one_name_take_turns_and_see_the_last_state(tmp_path):
@@ -169,7 +177,7 @@ async def test_writers_of_one_name_take_turns_and_see_the_last_state(tmp_path):
     definitions = [LabelSetDefinition(labels=[f"label {i}"]) for i in range(8)]
     async with opened(tmp_path) as label_sets:
         outcomes = await asyncio.gather(
-            *[label_sets.put("one", definition, expecting_nothing) for definition in definitions],
+            *[label_sets.put("one", definition, expecting_nothing, RECORD) for definition in definitions],
             return_exceptions=True,
         )
         assert sum(isinstance(outcome, PreconditionFailed) for outcome in outcomes) == 7
@@ -186,9 +194,9 @@ async def test_a_put_cancelled_during_embedding_leaves_the_old_set(tmp_path):
         free.wait()
 
     async with opened(tmp_path, encoder) as label_sets:
-        await label_sets.put("pets", CAT, always)
+        await label_sets.put("pets", CAT, always, RECORD)
         encoder.before_batch = before_batch
-        writing = asyncio.create_task(label_sets.put("pets", DOG, always))
+        writing = asyncio.create_task(label_sets.put("pets", DOG, always, RECORD))
         await asyncio.get_running_loop().run_in_executor(None, entered.wait)
         assert label_sets.get("pets").definition == CAT
         writing.cancel()
@@ -196,7 +204,7 @@ async def test_a_put_cancelled_during_embedding_leaves_the_old_set(tmp_path):
             await writing
         free.set()
         assert label_sets.get("pets").definition == CAT
-        await label_sets.put("pets", DOG, always)
+        await label_sets.put("pets", DOG, always, RECORD)
     async with opened(tmp_path) as label_sets:
         assert label_sets.get("pets").definition == DOG
 
@@ -225,8 +233,8 @@ async def test_a_started_write_is_awaited_even_if_cancelled_repeatedly():
 @pytest.mark.parametrize("turns", range(40))
 async def test_after_a_cancelled_put_memory_and_disk_are_equal(tmp_path, turns):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", CAT, always)
-        writing = asyncio.create_task(label_sets.put("pets", DOG, always))
+        await label_sets.put("pets", CAT, always, RECORD)
+        writing = asyncio.create_task(label_sets.put("pets", DOG, always, RECORD))
         for _ in range(turns):
             await asyncio.sleep(0)
         writing.cancel()
@@ -248,8 +256,8 @@ def folder(tmp_path) -> Path:
 
 async def test_preloaded_sets_replace_stored_ones_and_are_embedded_once(tmp_path, folder):
     async with opened(tmp_path / "data") as label_sets:
-        await label_sets.put("pets", CAT, always)
-        await label_sets.put("mine", CAT, always)
+        await label_sets.put("pets", CAT, always, RECORD)
+        await label_sets.put("mine", CAT, always, RECORD)
     counts = []
     for _ in range(2):
         encoder = FakeEncoder()
@@ -270,12 +278,12 @@ async def test_an_operators_thresholds_stay_bound_to_the_encoder_that_first_load
     (folder / "cats.json").write_text('{"labels": ["cat"], "threshold": 0.5}')
     async with opened(tmp_path / "data", label_sets_dir=folder) as label_sets:
         assert label_sets.get("cats").in_force
-    assert "label set cats has thresholds or a calibration, but no tuned_for" in caplog.text
+    assert "label set cats was tuned, but has no tuned_for" in caplog.text
     caplog.clear()
     other = FakeEncoder(info=replace(INFO, sha256="1" * 64))
     async with opened(tmp_path / "data", other, label_sets_dir=folder) as label_sets:
         assert label_sets.get("cats").in_force is False
-    assert "their thresholds are not in force: cats" in caplog.text
+    assert "what was tuned is not in force: cats" in caplog.text
     (folder / "cats.json").write_text('{"labels": ["cat"], "threshold": 0.6}')
     async with opened(tmp_path / "data", other, label_sets_dir=folder) as label_sets:
         assert label_sets.get("cats").in_force
@@ -284,12 +292,12 @@ async def test_an_operators_thresholds_stay_bound_to_the_encoder_that_first_load
 async def test_thresholds_change_without_embedding_and_without_writing_embeddings(tmp_path):
     encoder = FakeEncoder()
     async with opened(tmp_path, encoder) as label_sets:
-        await label_sets.put("pets", DOG, always)
+        await label_sets.put("pets", DOG, always, RECORD)
         (path,) = tmp_path.rglob("*.npy")
         before, written_ns = list(encoder.text_batches), path.stat().st_mtime_ns
         tuned = check_label_set(LabelSetDefinition(labels=DOG.labels, threshold=0.5), 10)
-        await label_sets.put("pets", tuned, always)
-        await label_sets.patch("pets", LabelSetPatch(threshold=0.6), always)
+        await label_sets.put("pets", tuned, always, RECORD)
+        await label_sets.change("pets", higher, always, RECORD)
         assert label_sets.get("pets").definition.threshold == 0.6
         assert (encoder.text_batches, path.stat().st_mtime_ns) == (before, written_ns)
     async with opened(tmp_path) as label_sets:
@@ -299,11 +307,11 @@ async def test_thresholds_change_without_embedding_and_without_writing_embedding
 
 async def test_if_a_patch_cannot_be_written_the_old_set_stays(tmp_path):
     async with opened(tmp_path) as label_sets:
-        await label_sets.put("pets", CAT, always)
+        await label_sets.put("pets", CAT, always, RECORD)
         (tmp_path / "label-sets").rename(tmp_path / "moved")
         (tmp_path / "label-sets").touch()
         with pytest.raises(InternalError, match="could not be written"):
-            await label_sets.patch("pets", LabelSetPatch(threshold=0.6), always)
+            await label_sets.change("pets", higher, always, RECORD)
         assert label_sets.get("pets").definition == CAT
         assert label_sets.get("pets").in_force is None
 
@@ -313,8 +321,8 @@ async def test_preloaded_sets_are_served_without_a_writable_folder(tmp_path, fol
     with caplog.at_level(logging.WARNING, "app"):
         async with opened(tmp_path / "file" / "data", label_sets_dir=folder) as label_sets:
             assert label_sets.get("pets").definition.names == ["dog", "hound"]
-            with pytest.raises(InternalError, match="could not be written"):
-                await label_sets.put("pets", DOG, always)
+            with pytest.raises(MethodNotAllowed, match="its data folder is read-only"):
+                await label_sets.put("pets", DOG, always, RECORD)
     assert "label set pets will be embedded again at the next start: [Errno 17]" in caplog.text
 
 

@@ -39,6 +39,8 @@ def test_info_lists_the_model_and_the_limits(client):
             "max_label_characters": 256,
             "max_text_characters": 1_024,
             "max_label_sets": 1_000,
+            "max_examples": 10_000,
+            "max_label_examples": 1_000,
             "request_timeout_s": 60,
             "max_templates": 100,
             "image_formats": info["limits"]["image_formats"],

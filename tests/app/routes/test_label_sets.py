@@ -19,6 +19,12 @@ from tests.fakes import FakeEncoder, embed
 
 RED_PNG = encoded(plain_image(RED))
 PETS = {"labels": ["cat", {"label": "dog", "prompts": ["a dog", "ein Hund", "un chien"]}, "cat"], "templates": ["a {}"]}
+ALIKE = {
+    "code": "labels_alike",
+    "message": 'The model reads the same tokens for "cat" and "cat", '
+    "so they have the same scores and share the softmax.",
+    "labels": [0, 2],
+}
 
 
 def ask(client: httpx.Client, image: bytes = RED_PNG, **options) -> httpx.Response:
@@ -51,10 +57,10 @@ def client(running, encoder) -> Iterator[httpx.Client]:
 def test_a_set_is_stored_listed_read_replaced_and_deleted(client):
     created = client.put("/label-sets/pets", json=PETS)
     summary = {"name": "pets", "size": 3, "etag": created.headers["ETag"]}
-    assert (created.status_code, created.json()) == (201, summary)
+    assert (created.status_code, created.json()) == (201, summary | {"warnings": [ALIKE]})
     assert client.get("/label-sets").json() == {"label_sets": [summary]}
     read = client.get("/label-sets/pets")
-    assert (read.json(), read.headers["ETag"]) == ({"name": "pets", **PETS}, summary["etag"])
+    assert (read.json(), read.headers["ETag"]) == ({"name": "pets", **PETS, "warnings": [ALIKE]}, summary["etag"])
 
     replaced = client.put("/label-sets/pets", json={"labels": [" bird "]})
     assert (replaced.status_code, replaced.json()["size"]) == (200, 1)
@@ -63,6 +69,7 @@ def test_a_set_is_stored_listed_read_replaced_and_deleted(client):
         "name": "pets",
         "labels": ["bird"],
         "templates": ["This is a photo of {}."],
+        "warnings": [],
     }
 
     removed = client.delete("/label-sets/pets")
@@ -100,8 +107,10 @@ def test_equal_definitions_have_equal_etags_even_if_their_json_differs(client):
 )
 def test_a_set_is_used_by_name_in_all_bodies_without_encoding_texts(client, encoder, request_):
     client.put("/label-sets/pets", json=PETS)
+    by_put = (sum(encoder.texts), sum(encoder.text_batches))
+    assert by_put[1] == 4
     response = client.post("/classify", **request_)
-    assert (sum(encoder.texts), sum(encoder.text_batches)) == (5, 4)  # all of them by the PUT request
+    assert (sum(encoder.texts), sum(encoder.text_batches)) == by_put
     dog = encoder.encode_texts(encoder.prepare_text(["a dog", "ein Hund", "un chien"])).mean(axis=0)
     cosine = embed(encoder.preprocessor(plain_image(RED))) @ dog / np.linalg.norm(dog)
     expected = sorted(
@@ -147,7 +156,7 @@ INVALID = {
     "an unknown key": (
         {"labels": ["cat"], "etag": "x"},
         400,
-        "unknown field; the fields are labels, templates, threshold, calibration, tuned_for, name, in_force.",
+        "unknown field; the fields are labels, templates, threshold, calibration, tuned_for, name, in_force, warnings.",
     ),
     "an empty list": ({"labels": []}, 422, "There are 0 labels; send 1 to 4."),
     "too many labels": ({"labels": ["cat"] * 5}, 422, "There are 5 labels; send 1 to 4."),
@@ -212,13 +221,14 @@ def test_if_match_and_if_none_match_are_respected(client):
     etag = client.put(url, json=PETS, headers={"If-None-Match": "*"}).headers["ETag"]
     assert client.put(url, json=PETS, headers={"If-None-Match": "*"}).status_code == 412
 
-    for other in ('"other"', f"W/{etag}", etag.strip('"'), ""):
+    for other in ('"other"', 'W/"other"', etag.strip('"'), ""):
         changed = client.put(url, json={"labels": ["bird"]}, headers={"If-Match": other})
         assert (changed.status_code, changed.json()["error_type"]) == (412, "precondition_failed")
         assert client.delete(url, headers={"If-Match": other}).status_code == 412
     assert client.get(url).headers["ETag"] == etag
 
-    for matching in ("*", etag, f'"other", {etag}'):
+    # A compressing proxy makes a tag weak.
+    for matching in ("*", etag, f"W/{etag}", f'"other", {etag}', f'W/"other", W/{etag}'):
         assert client.put(url, json=PETS, headers={"If-Match": matching}).status_code == 200
     for current in (etag, f"W/{etag}", "*"):
         unchanged = client.get(url, headers={"If-None-Match": current})
@@ -280,20 +290,33 @@ def test_a_restart_serves_the_stored_sets(running, tmp_path):
     encoder = FakeEncoder()
     with running(encoder, data_dir=tmp_path) as client:
         assert client.get("/label-sets").json()["label_sets"] == [{"name": "pets", "size": 3, "etag": etag}]
-        assert client.get("/label-sets/pets").json() == {"name": "pets", **PETS}
+        assert client.get("/label-sets/pets").json() == {"name": "pets", **PETS, "warnings": [ALIKE]}
         assert ask(client, label_set="pets").json() == before
     assert encoder.text_batches == []
 
 
-def test_if_the_folder_is_not_writable_only_the_put_fails(running, tmp_path):
+def test_if_the_folder_is_read_only_the_start_warns_and_only_changes_are_refused(running, tmp_path, caplog):
     (tmp_path / "file").touch()
     with running(data_dir=tmp_path / "file") as client:
+        assert "SIGLIP_DATA_DIR cannot be written" in caplog.text
+        for method in ("PUT", "DELETE"):
+            response = client.request(method, "/label-sets/pets", json=PETS)
+            assert (response.status_code, response.json()["error_type"]) == (405, "method_not_allowed")
+            assert response.headers["Allow"] == "GET, HEAD"
+            assert "data folder is read-only" in response.json()["detail"]
+            assert str(tmp_path) not in response.text
+        assert client.get("/label-sets").json() == {"label_sets": []}
+        assert ask(client, labels=["cat"]).status_code == 200
+
+
+def test_if_the_folder_becomes_unwritable_only_the_put_fails(running, tmp_path):
+    with running(data_dir=tmp_path) as client:
+        (tmp_path / "label-sets").touch()  # where a folder should be
         response = client.put("/label-sets/pets", json=PETS)
         assert (response.status_code, response.json()["error_type"]) == (500, "internal_error")
         assert response.json()["detail"] == "The label set could not be written. The log has the reason."
         assert str(tmp_path) not in response.text
         assert client.get("/label-sets").json() == {"label_sets": []}
-        assert ask(client, labels=["cat"]).status_code == 200
 
 
 def test_a_put_is_rejected_if_the_queue_is_full(running):
@@ -357,7 +380,7 @@ def test_openapi_describes_the_body_and_every_failure(client):
     assert set(path["delete"]["responses"]) >= {"204", "400", "401", "404", "412", "500", "503"}
     schema = path["put"]["requestBody"]["content"]["application/json"]["schema"]
     tuned = {"threshold", "calibration", "tuned_for"}
-    assert schema["properties"].keys() == {"labels", "templates", "name", "in_force"} | tuned
+    assert schema["properties"].keys() == {"labels", "templates", "name", "in_force", "warnings"} | tuned
     assert set(path["patch"]["responses"]) >= {"200", "400", "401", "404", "412", "422", "429", "500", "503"}
     schema = path["patch"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"].keys() == {"labels", "templates", "remove"} | tuned
@@ -396,7 +419,7 @@ def test_a_service_killed_at_any_moment_restarts_with_a_complete_set(tmp_path, e
                     scores = ask(client, label_set="zoo").json()["scores"]
                     label, logit = expected_top(encoder, definitions[etag])
                     assert etag in possible
-                    assert stored == {"name": "zoo", **definitions[etag].content}
+                    assert stored == {"name": "zoo", **definitions[etag].content, "warnings": []}
                     assert sorted(score["label"] for score in scores) == sorted(definitions[etag].names)
                     assert (scores[0]["label"], scores[0]["logit"]) == (label, pytest.approx(logit, abs=1e-5))
                 else:

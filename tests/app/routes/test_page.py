@@ -69,6 +69,19 @@ def test_a_browser_revalidates_each_time_and_gets_304_for_an_unchanged_file(clie
     assert client.get(path, headers={"If-None-Match": '"of another build"'}).content == first.content
 
 
+def test_the_api_documentation_is_complete_without_internet(client):
+    page = client.get("/docs").text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert {"docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/main.js"} <= set(sources)
+    for source in sources:
+        found = client.get(f"/{source}")  # relative to /docs
+        assert found.status_code == 200
+        assert found.headers["ETag"]
+    assert "<script>" not in page
+    assert client.get("/docs/").status_code == client.get("/docs/index.html").status_code == 404
+    assert client.get("/docs/__init__.py").status_code == 404
+
+
 def test_each_file_has_a_different_etag(client):
     paths = ["/", *(f"/page/{path.name}" for path in PAGE.glob("*.js"))]
     assert len({client.get(path).headers["ETag"] for path in paths}) == len(paths)

@@ -16,8 +16,8 @@ LABELS = ["cat", "dog", "bird", "fish"]
 OTHER_ENCODER = replace(INFO, sha256="1" * 64)
 NOT_IN_FORCE = {
     "code": "tuned_not_in_force",
-    "message": "The label set's thresholds and calibration were made for another model or other texts, "
-    "and are not used.",
+    "message": "What was tuned for the label set (thresholds, calibration, examples) is for another model or other "
+    "texts, and is not used.",
 }
 
 
