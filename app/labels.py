@@ -1,37 +1,68 @@
 """The rules for labels, templates and prompts: how many, how long, and what they must contain."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidRequest, InvalidTemplate
-from app.validation import parse_json
+from app.schemas import ResponseWarning
+from app.validation import BOM, parse_json
 
 MAX_TEXT_CHARACTERS = 256  # of a label or a template
 MAX_PROMPT_CHARACTERS = 1_024  # of a text that is embedded as it is
 MAX_PLACEHOLDERS = 4  # in a template: a short one with many could make megabytes
 MAX_TEMPLATES = 100  # also: prompts of one label
 MAX_PROMPTS = 100_000  # of all labels together
+SEPARATOR = re.compile(r"[,;\r\n\x85\u2028\u2029，、；،؛]")  # commas and semicolons of other scripts too; line breaks
+LABELS_SPLIT = ResponseWarning(
+    code="labels_split",
+    message="labels was one text, and was split at its commas, semicolons and line breaks. "
+    'To score one label that has them, send a JSON array: ["a label, with a comma"].',
+)
 
 
-def read_labels(texts: list[str]) -> list[str]:
-    """Returns the labels of the `labels` fields of a form or a query.
+class GivenLabels(NamedTuple):
+    """Labels as a person has given them, not yet checked, and whether they were split."""
 
-    A field that stands alone and begins with `[` is a JSON array:
+    labels: list[str]
+    split: bool = False
 
-    | fields              | labels               |
-    |---------------------|----------------------|
-    | `cat`, `dog`        | `cat`, `dog`         |
-    | `["cat", "dog"]`    | `cat`, `dog`         |
-    | `["[cat]"]`         | `[cat]`              |
-    | `[cat]`, `dog`      | `[cat]`, `dog`       |
-    | `[cat]`             | InvalidRequest       |
+
+def read_labels(texts: list[str]) -> GivenLabels:
+    """Returns the labels of the `labels` fields of a form or a query, or of `--labels`.
+
+    A text that stands alone is a JSON array if it begins with `[`. Otherwise it is split:
+
+    | fields              | labels               | split |
+    |---------------------|----------------------|-------|
+    | `cat`, `dog`        | `cat`, `dog`         | no    |
+    | `cat, dog; a bird`  | `cat`, `dog`, `a bird` | yes |
+    | `a, b`, `dog`       | `a, b`, `dog`        | no    |
+    | `["cat, dog"]`      | `cat, dog`           | no    |
+    | `[cat]`, `dog`      | `[cat]`, `dog`       | no    |
+    | `[cat]`             | InvalidRequest       |       |
 
     Raises:
         InvalidRequest: It begins with `[` and is not a JSON array of strings.
     """
-    if len(texts) != 1 or not texts[0].lstrip().startswith("["):
-        return texts
+    if len(texts) != 1:
+        return GivenLabels(texts)
+    text = texts[0].removeprefix(BOM).strip()
+    if text.startswith("["):
+        return GivenLabels(read_label_array(text))
+    if not SEPARATOR.search(text):
+        return GivenLabels(texts)
+    return GivenLabels([label for part in SEPARATOR.split(text) if (label := part.strip())], split=True)
+
+
+def read_label_array(text: str) -> list[str]:
+    """Returns the labels of a JSON array.
+
+    Raises:
+        InvalidRequest: It is not a JSON array of strings.
+    """
     try:
-        labels = parse_json(texts[0], "labels")
+        labels = parse_json(text, "labels")
     except InvalidRequest as error:
         reason = error.detail
     else:

@@ -10,7 +10,7 @@ two cats.
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from app.errors import InvalidImage, InvalidRequest
 from app.validation import with_few_unknown
@@ -53,8 +53,8 @@ class Sent(BaseModel):
         return with_few_unknown(cls, values) if isinstance(values, dict) else values
 
 
-class LabelOptions(Sent):
-    """The labels of a request, and which scores it returns."""
+class LabelChoice(Sent):
+    """The labels of a request."""
 
     labels: Annotated[
         Texts | None, Field(description="What may be in the image, each 1 to 256 characters after trimming.")
@@ -64,10 +64,16 @@ class LabelOptions(Sent):
         Texts | None,
         Field(description="Sentences with `{}` for the label, averaged. Default: `This is a photo of {}.`"),
     ] = None
-    top_k: Annotated[int | None, Field(ge=1, description="Return only this many labels, the best first.")] = None
-    threshold: Annotated[
-        float | None, Field(ge=0, le=1, description="Return only labels whose sigmoid is at least this.")
-    ] = None
+    _labels_split: bool = PrivateAttr(default=False)
+
+    @property
+    def labels_split(self) -> bool:
+        """Whether `labels` was one text of a form or a query, and was split."""
+        return self._labels_split
+
+    @labels_split.setter
+    def labels_split(self, value: bool) -> None:
+        self._labels_split = value
 
     @model_validator(mode="after")
     def has_one_source_of_labels(self) -> Self:
@@ -78,6 +84,15 @@ class LabelOptions(Sent):
         if self.label_set is not None and (self.labels, self.templates) != (None, None):
             raise InvalidRequest.at("/label_set", "label_set replaces labels and templates. Send one or the other.")
         return self
+
+
+class LabelOptions(LabelChoice):
+    """The labels of a request, and which scores it returns."""
+
+    top_k: Annotated[int | None, Field(ge=1, description="Return only this many labels, the best first.")] = None
+    threshold: Annotated[
+        float | None, Field(ge=0, le=1, description="Return only labels whose sigmoid is at least this.")
+    ] = None
 
 
 class ClassifyOptions(LabelOptions):

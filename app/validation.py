@@ -1,13 +1,17 @@
 """What a client sent to JSON values and schemas, or to an error in our own words: Pydantic's are for programmers."""
 
+import binascii
 import difflib
 import json
+from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from app.errors import MAX_FAULTS, Fault, InvalidRequest
+
+BOM = "\ufeff"  # some editors and Windows tools write it at the beginning of a text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,9 +52,7 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
         place = "/".join(map(str, path))
         where = place or "the body"
         if unknown and not place:
-            nearest = difflib.get_close_matches(str(fault["loc"][0])[:32], schema.model_fields, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
-            message = f"unknown field; {hint}"
+            message = unknown_field(schema, str(fault["loc"][0]))
         elif unknown:
             message = f"{where}: unknown field"
         elif fault["type"] == "missing":
@@ -60,15 +62,34 @@ def invalid_request(schema: type[BaseModel], error: ValidationError) -> InvalidR
         else:
             message = f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
         faults.append(Fault(f"/{place}" if place else "", message))
+    return with_faults(faults)
+
+
+def with_faults(faults: list[Fault]) -> InvalidRequest:
+    """Returns the error for several faults."""
     sentence = "; ".join(fault.message for fault in faults)
     return InvalidRequest(sentence if sentence.endswith("?") else f"{sentence}.", faults)
+
+
+def unknown_field(schema: type[BaseModel], name: str) -> str:
+    """Returns the message for an unknown field. Its name is not repeated; the nearest known name is given."""
+    nearest = difflib.get_close_matches(name[:32], schema.model_fields, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(schema.model_fields)}"
+    return f"unknown field; {hint}"
+
+
+def check_names(schema: type[BaseModel], names: Iterable[str]) -> None:
+    """Raises InvalidRequest if a name is not a field of the schema. The first ones are reported."""
+    unknown = dict.fromkeys(name for name in names if name not in schema.model_fields)
+    if unknown:
+        raise with_faults([Fault("", unknown_field(schema, name)) for name in islice(unknown, MAX_FAULTS)])
 
 
 def parse_json(content: str | bytes, what: str) -> Any:
     """Returns the value of strict JSON.
 
     Args:
-        content: Text, or its UTF-8.
+        content: Text, or its UTF-8; a byte order mark is dropped.
         what: The name of the content for the error, such as "The body".
 
     Raises:
@@ -85,7 +106,7 @@ def parse_json(content: str | bytes, what: str) -> Any:
         return dict(pairs)
 
     try:
-        text = content if isinstance(content, str) else content.decode()
+        text = (content if isinstance(content, str) else content.decode()).removeprefix(BOM)
         value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
@@ -98,3 +119,28 @@ def parse_json(content: str | bytes, what: str) -> Any:
     except (RecursionError, ValueError):  # ValueError: a number with thousands of digits
         raise InvalidRequest(f"{what} is JSON that is nested too deep, or has a number that is too long.") from None
     return value
+
+
+def parse_base64(text: str) -> bytes:
+    """Returns the bytes of standard base64. Line breaks, which MIME has after 76 characters, are dropped.
+
+    Raises:
+        ValueError: It is not standard base64. The message continues a sentence that begins with the field's name.
+    """
+    if "\n" in text or "\r" in text:
+        text = text.replace("\n", "").replace("\r", "")
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        problem = "is URL-safe base64, with - and _ instead of + and /" if is_url_safe(text) else "is not base64"
+        raise ValueError(problem) from None
+
+
+def is_url_safe(text: str) -> bool:
+    """Returns whether a text is base64 in the alphabet for URLs, with or without padding."""
+    standard = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        binascii.a2b_base64(standard + "=" * (-len(standard) % 4), strict_mode=True)
+    except ValueError:
+        return False
+    return "-" in text or "_" in text

@@ -17,6 +17,8 @@ import numpy as np
 
 from model.config import EncoderInfo
 from model.preprocess import ImageLike
+from model.text.tokenizer import SigLIPTokenizer, Tokens
+from tests.golden.cases import HERE
 
 SIDE, CONTEXT_LENGTH, EMBED_DIM = 8, 16, 32
 SCALE, BIAS = 10.0, -5.0
@@ -171,6 +173,13 @@ class FakeEncoder:
         digests = [hashlib.sha256(text.lower().encode()).digest()[:CONTEXT_LENGTH] for text in texts]
         return np.array([list(digest) for digest in digests], np.int32)
 
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Returns the same ids. No text is truncated or has unknown pieces."""
+        return Tokens(self.prepare_text(texts), np.zeros(len(texts), bool), np.zeros(len(texts), bool))
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        return np.ones(len(texts), bool)
+
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         return self.encode(images, self.image_batches)
 
@@ -187,3 +196,18 @@ class FakeEncoder:
         """Returns the logit that the service must give for one image and one prompt."""
         image = embed(self.preprocessor(rgb))
         return self.scale * float(image @ embed(self.prepare_text([prompt])[0])) + self.bias
+
+
+class TokenizingEncoder(FakeEncoder):
+    """Has a real tokenizer, with 16 tokens, that was trained on a few European words."""
+
+    tokenizer = SigLIPTokenizer(HERE / "spiece.model", CONTEXT_LENGTH, 400)
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        return self.tokenizer(texts)
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        return self.tokenizer.tokenize(texts)
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        return self.tokenizer.is_readable(texts)

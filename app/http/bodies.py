@@ -1,25 +1,27 @@
 """The three bodies of a request, read as one: a form, JSON, or the image itself with its options in the query."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from pydantic import BaseModel
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.errors import InvalidRequest, UnsupportedMediaType
+from app.http.forms import Part, read_boundary, read_parts
+from app.http.openapi import form_content, without_default
 from app.inference.engine import Engine
 from app.labels import MAX_TEMPLATES, read_labels
+from app.schemas import LabelChoice
 from app.settings import Settings
-from app.validation import parse_json, validated
+from app.validation import check_names, parse_json, validated
 
 ACCEPTED = "multipart/form-data, application/json, or the image itself with its own type, such as image/jpeg"
 LISTS = ("images", "labels", "templates")  # may be repeated in a form or a query
 FILES = ("image", "images")
+MAX_SINGLE_FIELDS = 20  # of a form, more than any has
 
+T = TypeVar("T")
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 (options)
 
 
@@ -38,7 +40,7 @@ class Bodies(NamedTuple, Generic[O]):
     def openapi(self) -> dict[str, Any]:
         """Returns the `openapi_extra` of a route."""
         content = {
-            "multipart/form-data": {"schema": self.form.model_json_schema()},
+            "multipart/form-data": form_content(self.form.model_json_schema()),
             "application/json": {"schema": self.json.model_json_schema()},
         }
         if self.many:
@@ -47,7 +49,7 @@ class Bodies(NamedTuple, Generic[O]):
         properties = self.options.model_json_schema().get("properties", {})
         description = "Only with the image itself as body."
         parameters = [
-            {"name": name, "in": "query", "schema": schema, "description": description}
+            {"name": name, "in": "query", "schema": without_default(schema), "description": description}
             for name, schema in properties.items()
         ]
         return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
@@ -91,7 +93,7 @@ async def read_request(request: Request, bodies: Bodies[O]) -> ImageRequest[O]:
     """
     media_type = media_type_of(request)
     if not bodies.many and (media_type.startswith("image/") or media_type == "application/octet-stream"):
-        options = read_fields(bodies.options, fields(request.query_params))
+        options = read_query(request, bodies.options)
         return ImageRequest([await request.body()], options)
     if media_type not in ("multipart/form-data", "application/json"):
         raise unaccepted(media_type, "multipart/form-data or application/json" if bodies.many else ACCEPTED)
@@ -116,64 +118,98 @@ def unaccepted(media_type: str, accepted: str) -> UnsupportedMediaType:
     return UnsupportedMediaType(f"{problem} Send {accepted}.")
 
 
-class FormParser(MultiPartParser):
-    """Starlette's parser without temporary files: `app.http.body_limits` has limited the bytes of all bodies."""
-
-    spool_max_size = 0  # the size from which a file would go to the disk; 0 is never
-
-
-@asynccontextmanager
-async def parsed_form(request: Request, **limits: int) -> AsyncIterator[FormData]:
-    """Yields a request's multipart form; `limits` are the parser's.
-
-    Raises:
-        InvalidRequest: It is malformed, or exceeds a limit.
-    """
-    async with aclosing(request.stream()) as stream:
-        try:
-            form = await FormParser(request.headers, stream, **limits).parse()
-        except MultiPartException as error:
-            raise InvalidRequest(error.message) from None
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
 async def read_form(request: Request, schema: type[O]) -> O:
     """Returns a multipart form as its schema."""
-    check_charset(request)
+
+    def read(parts: list[Part]) -> O:
+        check_file_names(schema, parts)
+        check_names(schema, (part.name for part in parts))
+        return read_fields(schema, fields((part.name, value_of(part)) for part in parts))
+
+    return await parse_form(request, read)
+
+
+async def parse_form(request: Request, read: Callable[[list[Part]], T]) -> T:
+    """Returns `read(parts)` of a multipart form. Both run in a thread if it has many parts.
+
+    Raises:
+        InvalidRequest: The form is malformed or incomplete, or has too many parts.
+        UnsupportedMediaType: Its charset is not UTF-8.
+    """
     settings: Settings = request.app.state.settings
     engine: Engine = request.app.state.engine
-    max_files = settings.max_images if "images" in schema.model_fields else 1
-    max_fields = settings.max_labels + MAX_TEMPLATES + len(schema.model_fields)
-    async with parsed_form(
-        request, max_files=max_files, max_fields=max_fields, max_part_size=settings.max_body_bytes
-    ) as form:
-        values = fields(form)
-        for name, value in form.multi_items():
-            if name in FILES and isinstance(value, str):
-                raise InvalidRequest.at(f"/{name}", f"{name} must be a file. With curl: -F {name}=@cat.jpg")
-            if name not in FILES and isinstance(value, UploadFile):
-                raise InvalidRequest("Only images may be files; the other fields are text.")
-        for name in values.keys() & FILES:
-            contents = [await file.read() for file in form.getlist(name) if isinstance(file, UploadFile)]
-            values[name] = contents if name in LISTS else contents[0]
-    return await engine.in_thread(read_fields, schema, values)
+    boundary = read_boundary(request.headers["content-type"])
+    max_parts = settings.max_images + settings.max_labels + MAX_TEMPLATES + MAX_SINGLE_FIELDS
+
+    def parse(body: bytes) -> T:
+        return read(read_parts(body, boundary, max_parts))
+
+    body = await request.body()
+    return await engine.in_thread_if_many(body.count(boundary), parse, body)
+
+
+def check_file_names(schema: type[BaseModel], parts: list[Part]) -> None:
+    """Raises InvalidRequest if a file has an unknown name, as with `curl -F file=@cat.jpg`."""
+    (field,) = (name for name in FILES if name in schema.model_fields)
+    if any(part.is_file and part.name not in schema.model_fields for part in parts):
+        raise InvalidRequest(f"unknown field with a file; the field is {field}. With curl: -F {field}=@cat.jpg")
+
+
+def value_of(part: Part) -> bytes | str:
+    """Returns a part's bytes, if it should be a file, or its text.
+
+    Raises:
+        InvalidRequest: It is text and should be a file, or the reverse, or is not UTF-8.
+    """
+    name = part.name
+    if name in FILES:
+        if part.looks_like_text:
+            raise InvalidRequest.at(f"/{name}", f"{name} must be a file. With curl: -F {name}=@cat.jpg")
+        return part.content
+    if part.is_file:
+        hint = ", with curl as -F 'labels=<labels.txt'" if name == "labels" else ""
+        raise InvalidRequest.at(f"/{name}", f"{name} must be text, not a file. Send its text{hint}.")
+    return part.text
+
+
+def read_query(request: Request, schema: type[O]) -> O:
+    """Returns the query as its schema.
+
+    Raises:
+        InvalidRequest: It is not UTF-8, or a field is unknown, repeated or wrong.
+    """
+    try:
+        query = request.scope["query_string"].decode()
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not UTF-8. Send text as UTF-8, percent-encoded.") from None
+    check_names(schema, (name for name, _ in pairs))
+    return read_fields(schema, fields(pairs))
+
+
+def fields(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a form's or a query's fields; those that may be repeated as lists."""
+    given: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        given.setdefault(name, []).append(value)
+    for name in given.keys() - LISTS:
+        if len(given[name]) > 1:
+            hint = " POST /classify/batch takes several images." if name == "image" else ""
+            raise InvalidRequest.at(f"/{name}", f"{name} is there {len(given[name]):,} times; send it once.{hint}")
+    return {name: values if name in LISTS else values[0] for name, values in given.items()}
 
 
 def read_fields(schema: type[O], values: dict[str, Any]) -> O:
-    """Returns a form's or a query's fields as their schema."""
-    if "labels" in values:
-        values["labels"] = read_labels(values["labels"])
-    return validated(schema, values, strict=False)
+    """Returns a form's or a query's fields as their schema. A lone text with several labels is split.
 
-
-def check_charset(request: Request) -> None:
-    """Refuses a form that is not UTF-8: some of Python's codecs take hours, others do not return text."""
-    _, parameters = parse_options_header(request.headers["content-type"])
-    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8", b"us-ascii"):
-        raise UnsupportedMediaType("A form's charset must be utf-8, which is also the default.")
+    HTML forms and Swagger UI send an option that was not filled in as an empty text, which is as good as none.
+    """
+    values = {name: value for name, value in values.items() if value != ""}
+    given = read_labels(values["labels"]) if "labels" in values else None
+    options = validated(schema, values | {"labels": given.labels} if given else values, strict=False)
+    if given and isinstance(options, LabelChoice):
+        options.labels_split = given.split
+    return options
 
 
 async def read_json(request: Request, schema: type[O]) -> O:
@@ -189,13 +225,3 @@ async def read_json_value(request: Request) -> Any:
         raise unaccepted(media_type, "application/json")
     engine: Engine = request.app.state.engine
     return await engine.in_thread(parse_json, await request.body(), "The body")
-
-
-def fields(pairs: ImmutableMultiDict[str, Any]) -> dict[str, Any]:
-    """Returns a form's or a query's fields; those that may be repeated as lists."""
-    given: dict[str, list[Any]] = {}
-    for name, value in pairs.multi_items():  # once: a lookup for each of thousands of names takes seconds
-        given.setdefault(name, []).append(value)
-    if any(len(values) > 1 for name, values in given.items() if name not in LISTS):
-        raise InvalidRequest(f"Only {', '.join(LISTS)} may be repeated.")
-    return {name: values if name in LISTS else values[0] for name, values in given.items()}

@@ -32,6 +32,11 @@ EXAMPLE = {
     ],
     "accepted_labels": [{"index": 0, "label": "2 cats"}],
 }
+NOT_IN_FORCE = ResponseWarning(
+    code="tuned_not_in_force",
+    message="What was tuned for the label set (thresholds, calibration, examples) is for another model or other texts, "
+    "and is not used.",
+)
 
 
 class TunedScore(Score):

@@ -20,10 +20,12 @@ from app.inference.cache import EmbeddingCache
 from app.inference.device import Queues
 from app.inference.encoder import Encoder
 from app.inference.image_input import EmbeddedImage, file_bytes, with_digest
+from app.inference.label_warnings import PromptTokens, joined, label_warnings, prompt_warnings, read_prompts
 from app.inference.scoring import prompt_means
 from app.inference.threads import Threads
 from app.observability.metrics import Metrics
 from app.observability.record import RequestRecord
+from app.schemas import ResponseWarning
 from app.settings import Settings
 from model import zero_shot
 
@@ -34,9 +36,19 @@ TEXT_OVERHEAD_BYTES, IMAGE_OVERHEAD_BYTES = 400, 1_000
 
 
 class EmbeddedTexts(NamedTuple):
-    """Embeddings [N, E], and the number of different texts that were cached and that were not."""
+    """Embeddings [N, E], the tokens, and the number of different texts that were cached and that were not."""
 
     embeddings: np.ndarray
+    tokens: PromptTokens
+    hits: int
+    misses: int
+
+
+class EmbeddedLabels(NamedTuple):
+    """Class embeddings [K, E], warnings about the labels, and the cache hits and misses of their prompts."""
+
+    embeddings: np.ndarray
+    warnings: list[ResponseWarning]
     hits: int
     misses: int
 
@@ -163,34 +175,46 @@ class Embedder:
             Overloaded: The queue is full.
             InternalError: The device failed.
         """
-        in_thread = self._threads.compute.run
-        parts, hits, misses = [], 0, 0
+        run = self._threads.compute_texts(len(texts))
+        rows: list[np.ndarray] = []
+        tokens, hits, misses = [], 0, 0
         for start in range(0, len(texts), MAX_TEXTS_AT_ONCE):
-            token_ids = await in_thread(self.encoder.prepare_text, texts[start : start + MAX_TEXTS_AT_ONCE])
-            keys = [row.tobytes() for row in token_ids]
+            tokens.append(await run(read_prompts, self.encoder, texts[start : start + MAX_TEXTS_AT_ONCE]))
+            keys = tokens[-1].keys
             try:
-                found = await self._texts.get(dict(zip(keys, token_ids, strict=True)), self._queues.texts.submit)
+                found = await self._texts.get(dict(zip(keys, tokens[-1].ids, strict=True)), self._queues.texts.submit)
             except QueueFull:
                 raise Overloaded(self._admission.retry_after_s()) from None
             except BatchFailed as error:
                 raise InternalError("The device could not compute these texts.") from error
-            parts.append(np.stack([found.results[key].row for key in keys]))
-            self._check_finite(parts[-1])
+            rows += [found.results[key].row for key in keys]
             hits, misses = hits + found.hits, misses + found.misses
-        return EmbeddedTexts(await in_thread(np.concatenate, parts), hits, misses)
+        embeddings = await run(np.stack, rows)
+        self._check_finite(embeddings)
+        return EmbeddedTexts(embeddings, joined(tokens), hits, misses)
 
-    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> EmbeddedTexts:
+    async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> EmbeddedLabels:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None is SigLIP's own template."""
-        in_thread = self._threads.compute.run
         templates = templates or zero_shot.DEFAULT_TEMPLATES
-        found = await self.embed_texts(await in_thread(zero_shot.prompts, labels, templates))  # [K * T, E]
-        by_label = found.embeddings.reshape(len(labels), len(templates), -1)
-        return found._replace(embeddings=await in_thread(zero_shot.class_embeddings, by_label))
+        run = self._threads.compute_texts(len(labels) * len(templates))
+        prompts = await run(zero_shot.prompts, labels, templates)
+        found = await self.embed_texts(prompts)  # [K * T, E]
+
+        def classes() -> EmbeddedLabels:
+            by_label = found.embeddings.reshape(len(labels), len(templates), -1)
+            warnings = label_warnings(self.encoder, labels, prompts, [len(templates)] * len(labels), found.tokens)
+            return EmbeddedLabels(zero_shot.class_embeddings(by_label), warnings, found.hits, found.misses)
+
+        return await run(classes)
 
     async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns class embeddings [K, E]: for each label the mean over its own prompts."""
         embeddings = (await self.embed_texts(list(chain.from_iterable(prompts)))).embeddings
         return await self._threads.compute.run(prompt_means, embeddings, [len(own) for own in prompts])
+
+    async def label_warnings(self, labels: Sequence[str], prompts: Sequence[Sequence[str]]) -> list[ResponseWarning]:
+        """Returns the warnings about K labels, each with its prompts. Nothing is embedded."""
+        return await self._threads.compute.run(prompt_warnings, self.encoder, labels, prompts)
 
     def scores(
         self, image_embedding: np.ndarray, weights: np.ndarray, biases: np.ndarray | None = None

@@ -4,7 +4,6 @@ They come from a client. Sizes are checked against the received bytes before mem
 unpickled.
 """
 
-import binascii
 from collections.abc import Sequence
 from io import BytesIO
 from typing import IO, Any, NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 
 from app.errors import InvalidRequest, OtherEncoder
 from app.inference.embeddings import LITTLE_ENDIAN_FLOAT32
+from app.validation import parse_base64
 
 MAX_SCORES = 1_000_000  # in one response
 LENGTH_TOLERANCE = 1e-3  # float16 changes lengths by up to 0.0005
@@ -68,9 +68,12 @@ def decoded_row(row: Any) -> np.ndarray:
     """
     if isinstance(row, str):
         try:
-            return np.frombuffer(binascii.a2b_base64(row, strict_mode=True), LITTLE_ENDIAN_FLOAT32)
-        except ValueError:
-            raise ValueError("is not base64 of float32 numbers, four bytes each") from None
+            content = parse_base64(row)
+        except ValueError as error:
+            raise ValueError(f"{error}; send standard base64 of float32 numbers") from None
+        if len(content) % 4:
+            raise ValueError("is not base64 of float32 numbers, four bytes each")
+        return np.frombuffer(content, LITTLE_ENDIAN_FLOAT32)
     if not isinstance(row, list) or not all(type(value) in (int, float) for value in row):
         raise ValueError("must be base64 of float32 numbers, or a list of numbers")
     try:

@@ -39,6 +39,14 @@ ModelFingerprint = Annotated[
     str, Field(description="The `model_fingerprint` of the encoder that computed the embeddings, as in `GET /info`.")
 ]
 
+EmbeddingRows = Annotated[
+    list[Any],  # `embedding_rows.read_rows` reads the rows. Pydantic would copy each number.
+    WithJsonSchema(
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "number"}}]}}
+    ),
+    Field(description="One row for each image: base64 of little-endian float32, or a list of numbers."),
+]
+
 
 class EmbedBatchOptions(EmbedImageOptions):
     """Everything in a request to embed images except the images."""
@@ -102,17 +110,7 @@ class EmbeddingsBody(EmbeddingsOptions):
 
     model_config = example({"embeddings": [ROW], "model_fingerprint": FINGERPRINT, "labels": LABELS, "top_k": 2})
 
-    # `embedding_rows.read_rows` reads the rows. Pydantic would copy each number.
-    embeddings: Annotated[
-        list[Any],
-        WithJsonSchema(
-            {
-                "type": "array",
-                "items": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "number"}}]},
-            }
-        ),
-        Field(description="One row for each image: base64 of little-endian float32, or a list of numbers."),
-    ]
+    embeddings: EmbeddingRows
 
 
 class ScoredEmbedding(BaseModel):

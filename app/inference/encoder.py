@@ -10,12 +10,13 @@ from app.images.prepare import Preprocessor
 from app.settings import Settings
 from model.config import EncoderInfo
 from model.engines.machine import has_int8_dot_product
+from model.text.tokenizer import Tokens
 
 log = logging.getLogger("app")
 
 
 class Encoder(Protocol):
-    """The two towers on their device. `prepare_text` may run on any thread, the others on the device thread only."""
+    """The two towers on their device. What reads texts may run on any thread, the rest on the device thread only."""
 
     @property
     def info(self) -> EncoderInfo: ...
@@ -38,6 +39,12 @@ class Encoder(Protocol):
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """K texts to [K, L] int32."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """The same, and which texts are truncated or have unknown pieces."""
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        """Whether each text has a piece that the vocabulary was trained on, [K] bool."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """[B, *preprocessor.shape] uint8 to [B, E] float32, L2-normalised."""
@@ -73,3 +80,10 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
         on_stage=on_stage,
     )
     return loaded
+
+
+def uses_tensorflow(settings: Settings) -> bool:
+    """Returns whether the configured engine is TensorFlow, or for `auto`, whether it is the first choice."""
+    from model.engines.load import engines_to_try
+
+    return engines_to_try(settings.engine, settings.device, settings.dtype)[0] == "tensorflow"

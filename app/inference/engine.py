@@ -131,9 +131,17 @@ class Engine:
         """Whether the device thread runs. After `close`, it does if it is inside a long call."""
         return self._device.alive
 
+    async def in_thread_if_many(self, labels: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns `function(...)`, run in a thread if it treats many labels."""
+        return await self._threads.compute_texts(labels)(function, *args, **kwargs)
+
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns `function(...)`, run in a thread for short work such as parsing."""
         return await self._threads.compute.run(function, *args, **kwargs)
+
+    async def in_long_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns `function(...)`, run in the one thread for work that takes seconds, such as an evaluation."""
+        return await self._threads.long.run(function, *args, **kwargs)
 
     async def close(self) -> None:
         """Ends the threads and the workers. It waits neither for a load in progress nor for a device that hangs."""

@@ -1,6 +1,5 @@
 """Image files as requests contain them, and the worker processes that prepare them for the image tower."""
 
-import binascii
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from app.images.worker_process import Limits
 from app.images.workers import Workers
 from app.schemas import ImageFacts
 from app.settings import Settings
+from app.validation import parse_base64
 from model.engines.machine import available_cpus, memory_limit_bytes
 
 
@@ -39,10 +39,10 @@ def file_bytes(data: bytes | str) -> bytes:
     if isinstance(data, bytes):
         return data
     try:
-        return binascii.a2b_base64(data, strict_mode=True)
-    except ValueError:
+        return parse_base64(data)
+    except ValueError as error:
         hint = " without its data: prefix" if data.startswith("data:") else "; URLs and paths are not followed"
-        raise InvalidImage(f"image is not base64. Send the file's bytes as standard base64{hint}.") from None
+        raise InvalidImage(f"image {error}. Send the file's bytes as standard base64{hint}.") from None
 
 
 def with_digest(data: bytes | str) -> tuple[bytes, bytes]:

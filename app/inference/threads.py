@@ -8,12 +8,21 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from model.engines.machine import available_cpus
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Tokenising or scoring a text takes about 10 us, and a switch to a thread and back at least 100 us.
+MAX_TEXTS_ON_LOOP = 32
+
+
+class Run(Protocol):
+    """Runs a function, and returns its result."""
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class ThreadPool:
@@ -64,6 +73,11 @@ class ThreadPool:
         self._executor.shutdown(wait=False)
 
 
+async def at_once(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Returns `function(...)`, run on the event loop."""
+    return function(*args, **kwargs)
+
+
 class Threads:
     """One pool for each kind of work, so that a short task, such as tokenising, does not wait for large images.
 
@@ -74,8 +88,14 @@ class Threads:
     def __init__(self, decodes: int) -> None:
         self.decode = ThreadPool(decodes, "decode")
         self.compute = ThreadPool(available_cpus(), "compute")
+        self.long = ThreadPool(1, "long")  # for what takes seconds; one at a time, which also limits its memory
+
+    def compute_texts(self, count: int) -> Run:
+        """Returns what runs a function that treats `count` texts: a few take less time than a switch of threads."""
+        return at_once if count <= MAX_TEXTS_ON_LOOP else self.compute.run
 
     def close(self) -> None:
         """Ends the threads."""
         self.decode.close()
         self.compute.close()
+        self.long.close()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app import errors
-from app.http.bodies import fields, in_one_piece, media_type_of, read_fields, read_json, unaccepted
+from app.http.bodies import in_one_piece, media_type_of, read_json, read_query, unaccepted
 from app.http.problems import problem_responses
 from app.inference.embedding_rows import check_fingerprint, check_num_scores, read_npy, read_rows
 from app.inference.embeddings import EmbeddingsBody, EmbeddingsOptions, EmbeddingsResponse, TunedEmbeddingsResponse
@@ -98,7 +98,7 @@ async def read_embeddings(request: Request, scoring: Scoring) -> tuple[np.ndarra
     ours = model_fingerprint(info, request.app.state.settings)
     media_type = media_type_of(request)
     if media_type in ARRAY_TYPES:
-        options = read_fields(EmbeddingsOptions, fields(request.query_params))
+        options = read_query(request, EmbeddingsOptions)
         check_fingerprint(options.model_fingerprint, ours)
         body = await request.body()
         return await scoring.engine.in_thread(read_npy, body, info.embed_dim), options

@@ -11,6 +11,7 @@ Source: huggingface_hub `inference/_client.py`, by tag; huggingface.js `tasks/cv
 """
 
 import asyncio
+import json
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
@@ -27,6 +28,9 @@ router = APIRouter()
 
 # huggingface.js repeats a 503 at once and without end. With this pause it asks once a second while the model loads.
 NOT_READY_PAUSE_S = 1.0
+# The body is an array, so the warnings are in a header, which must stay short.
+WARNINGS = "X-SigLIP-Warnings"
+MAX_INDICES = 100  # of a warning in the header
 
 
 def split_labels(given: Any) -> Any:
@@ -138,9 +142,17 @@ class HuggingFaceResponse(RootModel[list[LabelScore]]):
 
 ROUTE: dict[str, Any] = {
     "response_model": HuggingFaceResponse,
-    "responses": problem_responses(
-        *errors.BODY_ERRORS, errors.InvalidLabels, errors.InvalidTemplate, *errors.IMAGE_ERRORS
-    ),
+    "responses": {
+        200: {
+            "headers": {
+                WARNINGS: {
+                    "schema": {"type": "string"},
+                    "description": "The warnings, if there are any, as a JSON array of `code` and up to 100 `labels`.",
+                }
+            }
+        },
+        **problem_responses(*errors.BODY_ERRORS, errors.InvalidLabels, errors.InvalidTemplate, *errors.IMAGE_ERRORS),
+    },
     "openapi_extra": json_body(HuggingFaceBody),
 }
 
@@ -159,10 +171,24 @@ async def zero_shot_image_classification(request: Request) -> Response:
 
 async def scored(scoring: Scoring, body: HuggingFaceBody) -> Response:
     """Returns the response to a body."""
+    found: list[ResponseWarning] = []
 
-    def content(scored: ScoredImage, _warnings: list[ResponseWarning]) -> str:
+    def content(scored: ScoredImage, warnings: list[ResponseWarning]) -> str:
+        found.extend(warnings)
         rows = [LabelScore(score=score.sigmoid, **dict(score)) for score in scored.scores]
         return HuggingFaceResponse(rows).model_dump_json()
 
     with remap_pointers(body.places):
-        return await scoring.classify_one(body.base64, body.options, content)
+        response = await scoring.classify_one(body.base64, body.options, content)
+    if found:
+        response.headers[WARNINGS] = warnings_header(found)
+    return response
+
+
+def warnings_header(warnings: list[ResponseWarning]) -> str:
+    """Returns codes and indices of labels as JSON. The messages are left out: they have labels, in any script."""
+    short = [
+        {"code": warning.code} | ({"labels": warning.labels[:MAX_INDICES]} if warning.labels else {})
+        for warning in warnings
+    ]
+    return json.dumps(short, separators=(",", ":"))

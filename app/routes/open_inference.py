@@ -210,7 +210,7 @@ async def infer(request: Request, model: str) -> Response:
             ),
         )
         scores = await in_thread(score_all, scoring, images, classes)
-        content, json_bytes = await in_thread(write_response, inference.body, model, VERSION, scores)
+        content, json_bytes = await in_thread(write_response, inference.body, model, VERSION, scores, classes.warnings)
     scoring.record.facts.update(images=len(images), labels=len(classes.labels))
     if json_bytes is None:
         return Response(content, media_type="application/json")

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field
 
 from app.errors import InvalidRequest
-from app.schemas import LABELS, PNG, ClassifyOptions, Frame, Sent, Texts, example
+from app.schemas import LABELS, PNG, ClassifyOptions, Frame, ResponseWarning, Sent, Texts, example
 from app.validation import parse_json, validated
 
 HEADER = "Inference-Header-Content-Length"
@@ -100,8 +100,14 @@ class OutputTensor(BaseModel):
     data: list[float] | None = None
 
 
+class ResponseParameters(BaseModel):
+    """What a reader of the outputs must know."""
+
+    warnings: Annotated[str, Field(description="A JSON array of `code`, `message` and `labels`.")]
+
+
 class InferResponse(BaseModel):
-    """An inference's outputs."""
+    """An inference's outputs. With warnings, `parameters` has them as a JSON text: it takes no lists."""
 
     model_config = example(
         {
@@ -115,6 +121,7 @@ class InferResponse(BaseModel):
     model_name: str
     model_version: str
     id: str | None = None
+    parameters: ResponseParameters | None = None
     outputs: list[OutputTensor]
 
 
@@ -201,7 +208,11 @@ def as_texts(elements: Sequence[bytes | str], pointer: str) -> list[str]:
 
 
 def write_response(
-    body: InferBody, model_name: str, model_version: str, scores: Mapping[str, np.ndarray]
+    body: InferBody,
+    model_name: str,
+    model_version: str,
+    scores: Mapping[str, np.ndarray],
+    warnings: Sequence[ResponseWarning],
 ) -> tuple[bytes, int | None]:
     """Returns the response's bytes, and how many of them are JSON if binary data follows. Call it in a thread.
 
@@ -210,6 +221,7 @@ def write_response(
         model_name: The model's name.
         model_version: The model's version.
         scores: An array [N, L] float32 for each of `OUTPUTS`.
+        warnings: What a reader of the scores must know.
     """
     outputs, binary = [], []
     binary_by_default = bool(body.parameters and body.parameters.binary_data_output)
@@ -224,8 +236,10 @@ def write_response(
             # Number by number: the JSON encoder would hold the interpreter for millions of them.
             numbers = ",".join(f"{value:.7g}" for value in values.ravel().tolist())
             outputs.append(f'{{{head},"data":[{numbers}]}}')
-    names = {"model_name": model_name, "model_version": model_version}
+    names: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
     if body.id is not None:
         names["id"] = body.id
+    if warnings:
+        names["parameters"] = {"warnings": json.dumps([warning.model_dump() for warning in warnings])}
     header = f'{json.dumps(names)[:-1]},"outputs":[{",".join(outputs)}]}}'.encode()
     return (header + b"".join(binary), len(header)) if binary else (header, None)

@@ -1,19 +1,26 @@
-"""GET /: the web page, with its files below /page. Also served before a model is loaded."""
+"""GET / and GET /docs: the web page and the API documentation, with their files. Also served before a model is loaded.
+
+All files come from this process, so both work without internet.
+"""
 
 import hashlib
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
-READING = ["GET", "HEAD"]
 INDEX = "index.html"
 STATIC = Path(__file__).parents[1] / "static"
-FOLDERS = {"/page/": STATIC, "/page/samples/": STATIC / "samples"}
+FOLDERS = {"/page/": STATIC, "/page/samples/": STATIC / "samples", "/docs/": STATIC / "docs"}
+# Swagger UI, as the package has it: the files of npm's swagger-ui-dist.
+SWAGGER_UI = Path(str(files("fastapi_swagger.resources")))
+SWAGGER_UI_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
 # The files that are served, and their types. The system's table of types is not used.
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -45,16 +52,21 @@ class PageFile(NamedTuple):
 
 def read_page() -> dict[str, PageFile]:
     """Returns all files by path."""
-    return {
-        "/" if path.name == INDEX else place + path.name: PageFile.read(path)
+    paths = {
+        place + path.name: path
         for place, folder in FOLDERS.items()
         for path in folder.iterdir()
         if path.suffix in TYPES
     }
+    paths |= {"/": paths.pop(f"/page/{INDEX}"), "/docs": paths.pop(f"/docs/{INDEX}")}
+    paths |= {f"/docs/{name}": SWAGGER_UI / name for name in SWAGGER_UI_FILES}
+    return {place: PageFile.read(path) for place, path in paths.items()}
 
 
-@router.api_route("/", methods=READING)
-@router.api_route("/page/{name:path}", methods=READING)
+@router.get("/")
+@router.get("/page/{name:path}")
+@router.get("/docs")
+@router.get("/docs/{name:path}")
 async def page_file(request: Request) -> Response:
     """Answers a file of the page, or that the client has it.
 
@@ -69,3 +81,11 @@ async def page_file(request: Request) -> Response:
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers)
+
+
+@router.get("/openapi.json")
+async def contract(request: Request) -> Response:
+    """Returns the OpenAPI document, with the path prefix if there is one."""
+    prefix: str = request.state.root_path
+    servers = {"servers": [{"url": prefix}]} if prefix else {}
+    return JSONResponse(request.app.openapi() | servers)

@@ -15,7 +15,19 @@ from app.inference.image_input import EmbeddedImage
 from app.labels import check_templates
 from app.routes import health
 from app.routes.scoring import Classes, Scoring, remap_pointers, together
-from app.schemas import IMAGE, LABELS, PNG, SCORES, ClassifyOptions, FailedImage, ScoredImage, Sent, Texts, example
+from app.schemas import (
+    IMAGE,
+    LABELS,
+    PNG,
+    SCORES,
+    ClassifyOptions,
+    FailedImage,
+    ResponseWarning,
+    ScoredImage,
+    Sent,
+    Texts,
+    example,
+)
 from app.settings import Settings
 
 PARAMETERS = {name: f"/parameters{name}" for name in ("/labels", "/label_set", "/templates")}
@@ -67,12 +79,24 @@ class VertexBody(Sent):
     parameters: Parameters | None = None
 
 
+class Prediction(ScoredImage):
+    """One scored instance. Vertex AI returns nothing but predictions, so each has its warnings."""
+
+    warnings: list[ResponseWarning]
+
+
+class TunedPrediction(TunedImage):
+    """One instance, scored with a label set that has thresholds or a calibration."""
+
+    warnings: list[ResponseWarning]
+
+
 class VertexResponse(BaseModel):
     """One prediction for each instance, in their order."""
 
-    model_config = example({"predictions": [{"image": IMAGE, "scores": SCORES}]})
+    model_config = example({"predictions": [{"image": IMAGE, "scores": SCORES, "warnings": []}]})
 
-    predictions: list[ScoredImage | TunedImage | FailedImage]
+    predictions: list[Prediction | TunedPrediction | FailedImage]
 
 
 def router(settings: Settings) -> APIRouter:
@@ -107,11 +131,14 @@ async def predict(request: Request) -> Response:
 
     def prediction(
         image: EmbeddedImage | ServiceError, own: Classes | ServiceError, asked: ClassifyOptions
-    ) -> ScoredImage | FailedImage:
-        for one in (image, own):
-            if isinstance(one, ServiceError):
-                return scoring.failed(one)
-        return scoring.score(image, own, asked)  # type: ignore[arg-type]  # neither is an error
+    ) -> Prediction | TunedPrediction | FailedImage:
+        if isinstance(image, ServiceError):
+            return scoring.failed(image)
+        if isinstance(own, ServiceError):
+            return scoring.failed(own)
+        scored = scoring.score(image, own, asked)
+        schema = TunedPrediction if isinstance(scored, TunedImage) else Prediction
+        return schema(**dict(scored), warnings=own.warnings)
 
     def content() -> str:
         rows = zip(embedded, classes, options, strict=True)

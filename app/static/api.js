@@ -56,7 +56,8 @@ async function send(path, options, kind) {
   // fetch takes one character per byte of a header, and the service reads the key as UTF-8.
   const bytes = String.fromCharCode(...new TextEncoder().encode(key));
   try {
-    const response = await fetch(path, { ...options, headers: key ? { Authorization: `Bearer ${bytes}` } : {} });
+    // Not Authorization, which belongs to the browser if a proxy asks for Basic authentication.
+    const response = await fetch(path, { ...options, headers: key ? { "X-API-Key": bytes } : {} });
     return { response, content: await response[kind]() };
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -107,7 +108,7 @@ export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Returns `{ results, model, timings }`, with one result per image. An unusable image does not affect the others. */
+/** Returns `{ results, warnings, model, timings }`, with one result per image. An unusable image does not affect the others. */
 export async function classify(files, fields, signal) {
   const form = new FormData();
   for (const file of files) form.append(files.length > 1 ? "images" : "image", file);
@@ -118,9 +119,9 @@ export async function classify(files, fields, signal) {
   }
   try {
     const { answer, timings } = await ask("classify", { form, signal });
-    return { results: [answer], model: answer.model, timings };
+    return { results: [answer], warnings: answer.warnings, model: answer.model, timings };
   } catch (problem) {
     if (!problem.errors?.some(({ pointer }) => pointer === "/image")) throw problem;
-    return { results: [{ error: problem }], timings: {} };
+    return { results: [{ error: problem }], warnings: [], timings: {} };
   }
 }

@@ -20,7 +20,7 @@ export function commands(images, fields, { base, withKey }) {
   const texts = fields.map(([name, value]) =>
     value === long?.[1] ? `-F ${quoted(`${name}=<-`)}` : `--form-string ${quoted(`${name}=${value}`)}`);
   const words = [
-    ...(withKey ? ['-H "Authorization: Bearer $API_KEY"'] : []),
+    ...(withKey ? ['-H "X-API-Key: $API_KEY"'] : []),
     ...files,
     ...texts,
     quoted(new URL(path, base).href) + (long ? " <<'END'" : ""),

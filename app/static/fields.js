@@ -2,9 +2,21 @@
 
 const PART_BYTES = 1000; // more than the headers and boundary of a form part need
 
-/** Returns labels: one per line or, on a single line, separated by commas. */
+// As `app/labels.py` splits a lone text: commas and semicolons, those of other scripts too, and line breaks.
+const SEPARATOR = /[,;\r\n\x85\u2028\u2029，、；،؛]/;
+
+/** Returns labels: the elements of a JSON array, or else the parts of the text. Returns null for an invalid array. */
 export function parseLabels(text) {
-  return splitTrimmed(text, text.trim().includes("\n") ? "\n" : ",");
+  return text.trim().startsWith("[") ? parseArray(text) : splitTrimmed(text, SEPARATOR);
+}
+
+function parseArray(text) {
+  try {
+    const labels = JSON.parse(text);
+    return labels.every((label) => typeof label === "string") ? labels : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Returns templates, one per line. */

@@ -3,7 +3,7 @@
 import { ask, classify, pause, Problem, untilReady } from "./api.js";
 import { Card } from "./cards.js";
 import { enableCopyButton, showDone } from "./done.js";
-import { $, counted, formatScore, problemElement } from "./elements.js";
+import { $, counted, element, formatScore, problemElement } from "./elements.js";
 import { findFault, groupImages } from "./fields.js";
 import { enableImageInput } from "./images.js";
 import { askForKey, enableKeyForm } from "./key.js";
@@ -51,6 +51,7 @@ async function run() {
   const { signal } = running;
   const fields = formFields();
   $("problem").replaceChildren();
+  $("warnings").replaceChildren();
   $("status").textContent = cards.size
     ? `Classifying ${counted(cards.size, "image")} …`
     : "Choose an image or a sample first.";
@@ -88,11 +89,13 @@ async function classifyAll(images, fields, signal) {
   }
   const groups = groupImages(sendable, fields, info.limits);
   const times = {};
+  const warnings = new Set(); // those about labels are the same for each group
   let answered = [];
   for (const group of groups) {
     if (groups.length > 1) showProgress(images.length - sendable.length + answered.length, images.length);
     const startedMs = performance.now();
-    const { results, timings } = await classify(group.map(({ file }) => file), fields, signal);
+    const { results, timings, warnings: found } = await classify(group.map(({ file }) => file), fields, signal);
+    for (const { message } of found) warnings.add(message);
     for (const [name, ms] of Object.entries({ ...timings, browser: performance.now() - startedMs })) {
       times[name] = (times[name] ?? 0) + ms;
     }
@@ -100,6 +103,7 @@ async function classifyAll(images, fields, signal) {
     answered = answered.concat(results);
   }
   $("status").textContent = summary(images.length, answered);
+  $("warnings").replaceChildren(...[...warnings].map((message) => element("li", {}, message)));
   showDone(groups, fields, times);
 }
 

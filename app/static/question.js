@@ -18,7 +18,7 @@ export function formFields() {
 
 /** Returns a sentence about labels that are not shown, or "" if all are shown. */
 export function hiddenLabelsText() {
-  const [topK, count] = [Number($("top-k").value), parseLabels($("labels").value).length];
+  const [topK, count] = [Number($("top-k").value), parseLabels($("labels").value)?.length ?? 0];
   return !$("label-set").value && count > topK ? ` The best ${topK} of ${counted(count, "label")} are shown.` : "";
 }
 
@@ -47,10 +47,12 @@ export function enableForm() {
 }
 
 function countLabels() {
-  const count = parseLabels($("labels").value).length;
+  const labels = parseLabels($("labels").value);
+  const count = labels?.length ?? 0;
   const excess = count > maxLabels ? `; this service accepts at most ${maxLabels.toLocaleString("en")}` : "";
   $("labels-count").textContent = counted(count, "label") + excess;
-  const problem = count ? "" : "Type at least one label.";
+  const missing = labels ? "Type at least one label." : 'Labels that begin with [ are a JSON array: ["a, b", "c"].';
+  const problem = count ? "" : missing;
   $("labels").setCustomValidity(excess ? `There are ${counted(count, "label")}${excess}.` : problem);
 }
 

@@ -15,11 +15,12 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from model.config import CheckpointError
-from model.text.vocabulary import read_vocabulary
+from model.text.vocabulary import SPACE, read_vocabulary
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -35,8 +36,8 @@ def canonicalize(text: str) -> str:
     | `snow_leopard`     | `snowleopard`   |
     | `  red\\t fox！ `   | `red fox！`      |
     """
-    # U+2581 stands for a space in SentencePiece's pieces; one in a user's text must not be mistaken for it.
-    text = text.replace("\u2581", " ").lower().translate(PUNCTUATION)
+    # One in a user's text must not be mistaken for the space of SentencePiece's pieces.
+    text = text.replace(SPACE, " ").lower().translate(PUNCTUATION)
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -97,6 +98,20 @@ SIGLIP_2 = TokenizerRules(
 )
 
 
+class Tokens(NamedTuple):
+    """K texts as the text tower reads them, and what it does not see of them.
+
+    Attributes:
+        ids: Token ids, [K, L] int32.
+        truncated: [K] bool: whether the text has more pieces than fit.
+        unknown: [K] bool: whether a piece is unknown or a byte, because the vocabulary was not trained on it.
+    """
+
+    ids: np.ndarray
+    truncated: np.ndarray
+    unknown: np.ndarray
+
+
 class SigLIPTokenizer:
     """Converts texts to token ids, exactly `context_length` per text; thread-safe.
 
@@ -116,6 +131,8 @@ class SigLIPTokenizer:
         self.vocab_size = vocab_size
         self.vocabulary = read_vocabulary(self.path)
         self.end_id, self.pad_id = self.id_of(rules.end), self.id_of(rules.pad)
+        self._unknown = self._with_ids(self.vocabulary.unknown)
+        self._unreadable = self._with_ids([*self.vocabulary.unknown, *self.vocabulary.blank, self.end_id, self.pad_id])
 
     def id_of(self, piece: str) -> int:
         """Returns the id of a piece, or raises a CheckpointError if the vocabulary does not have it."""
@@ -132,6 +149,10 @@ class SigLIPTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Returns token ids, [K, L] int32. A truncated text still has its end; an empty one is only end and padding."""
+        return self.tokenize(texts).ids
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Returns token ids as a call does, and which texts are truncated or have unknown pieces."""
         token_ids = np.full((len(texts), self.context_length), self.pad_id, np.int32)
         rows = self.vocabulary.encode([self.rules.canonicalize(text) for text in texts])
         for row, pieces in zip(token_ids, rows, strict=True):
@@ -139,4 +160,25 @@ class SigLIPTokenizer:
             row[: len(kept)] = kept
         if token_ids.size and token_ids.max() >= self.vocab_size:
             raise ValueError(f"token id {token_ids.max()} is outside the vocabulary of {self.vocab_size}")
-        return token_ids
+        truncated = np.fromiter((len(pieces) >= self.context_length for pieces in rows), bool, len(rows))
+        return Tokens(token_ids, truncated, np.asarray(self._unknown[token_ids].any(axis=1)))
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns whether each text has a piece that the vocabulary was trained on, [K] bool.
+
+        With the vocabulary of the English checkpoints:
+
+        | text     | pieces               | readable                        |
+        |----------|----------------------|---------------------------------|
+        | `cat 猫` | `▁cat`, `▁`, unknown | yes                             |
+        | `猫`     | `▁`, unknown         | no                              |
+        | `?!`     |                      | no: the canonical text is empty |
+        """
+        readable: np.ndarray = ~self._unreadable[self(texts)].all(axis=1)
+        return readable
+
+    def _with_ids(self, ids: list[int]) -> np.ndarray:
+        """Returns for each row of the embedding table whether its id is listed, [V] bool."""
+        listed = np.zeros(self.vocab_size, bool)
+        listed[[number for number in ids if number < self.vocab_size]] = True
+        return listed

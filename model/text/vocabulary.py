@@ -19,14 +19,25 @@ from sentencepiece import sentencepiece_model_pb2
 
 from model.config import CheckpointError
 
+SPACE = "\u2581"  # stands for a space in pieces
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # a byte of UTF-8, used where no other piece fits
 CONTROL = re.compile(r"<(pad|eos|bos|unk|mask|2mass|unused\d+|start_of_turn|end_of_turn)>|\[(@BOS@|multimodal)\]")
 
 
 class Vocabulary(NamedTuple):
-    """Converts texts to piece ids, without start and end, and a piece to its id; None if there is no such piece."""
+    """A vocabulary's pieces and their ids.
+
+    Attributes:
+        encode: Converts texts to piece ids, without start and end.
+        id_of: Converts a piece to its id, or None if there is no such piece.
+        unknown: Ids of the pieces for what the vocabulary was not trained on: the unknown piece, and single bytes.
+        blank: Ids of the pieces that are only spaces.
+    """
 
     encode: Callable[[Sequence[str]], list[list[int]]]
     id_of: Callable[[str], int | None]
+    unknown: list[int]
+    blank: list[int]
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -57,7 +68,9 @@ def read_sentencepiece(path: Path) -> Vocabulary:
         number: int = pieces.piece_to_id(piece)
         return number if pieces.id_to_piece(number) == piece else None
 
-    return Vocabulary(lambda texts: pieces.encode(list(texts)), id_of)
+    unknown = [id_ for id_, piece in enumerate(model.pieces) if piece.type in (piece.UNKNOWN, piece.BYTE)]
+    blank = [id_ for id_, piece in enumerate(model.pieces) if is_blank(piece.piece)]
+    return Vocabulary(lambda texts: pieces.encode(list(texts)), id_of, unknown, blank)
 
 
 def read_tokenizer_json(path: Path) -> Vocabulary:
@@ -76,7 +89,15 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
     def encode(texts: Sequence[str]) -> list[list[int]]:
         return [row.ids for row in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    return Vocabulary(encode, tokenizer.token_to_id)
+    ids = tokenizer.get_vocab()
+    unknown = [id_ for piece, id_ in ids.items() if BYTE.fullmatch(piece) or piece == values["model"].get("unk_token")]
+    blank = [id_ for piece, id_ in ids.items() if is_blank(piece)]
+    return Vocabulary(encode, tokenizer.token_to_id, unknown, blank)
+
+
+def is_blank(piece: str) -> bool:
+    """Returns whether a piece is only spaces."""
+    return not piece.replace(SPACE, " ").strip()
 
 
 def without_control(values: dict[str, Any]) -> dict[str, Any]:

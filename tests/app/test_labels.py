@@ -24,13 +24,36 @@ labels_ = st.lists(st.text(max_size=300), max_size=12)
 templates_ = st.lists(st.text(alphabet=st.sampled_from("a{}0:_.!$% \n\u202e"), max_size=20), max_size=4)
 
 
-@pytest.mark.parametrize("texts", [[], ["cat"], ["cat", "[dog"], ["[", "["], ["a [b]"]])
-def test_labels_are_unchanged_unless_a_single_one_begins_with_a_bracket(texts):
-    assert read_labels(texts) == texts
+@pytest.mark.parametrize(
+    "texts",
+    [[], ["cat"], ["cat", "[dog"], ["[", "["], ["a [b]"], ["a, b", "c"], ["a\nb", "c;d"], ["a. b/c|d"], [" cat"]],
+)
+def test_labels_are_unchanged_unless_a_single_text_has_several(texts):
+    assert read_labels(texts) == (texts, False)
 
 
-def test_a_single_label_that_begins_with_a_bracket_is_read_as_json():
-    assert read_labels(['\n["cat", "[dog]", ""]']) == ["cat", "[dog]", ""]
+@pytest.mark.parametrize("text", ['\n["cat", "[dog]", "a, b"]', '\ufeff["cat", "[dog]", "a, b"]'])
+def test_a_single_label_that_begins_with_a_bracket_is_read_as_json(text):
+    assert read_labels([text]) == (["cat", "[dog]", "a, b"], False)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("cat,dog", ["cat", "dog"]),
+        ("cat, a dog;bird", ["cat", "a dog", "bird"]),
+        ("cat\ndog\n", ["cat", "dog"]),
+        ("\ufeffcat\r\ndog\r\n", ["cat", "dog"]),
+        ("cat\rdog\u2028bird", ["cat", "dog", "bird"]),
+        ("cat, ", ["cat"]),
+        ("猫、犬，鳥；魚", ["猫", "犬", "鳥", "魚"]),
+        ("قطة، كلب؛ طائر", ["قطة", "كلب", "طائر"]),
+        (" ,;\n", []),
+        ("cat,[dog]", ["cat", "[dog]"]),
+    ],
+)
+def test_a_single_text_is_split_at_commas_semicolons_and_line_breaks(text, labels):
+    assert read_labels([text]) == (labels, True)
 
 
 @pytest.mark.parametrize("text", ["[", "[cat]", "[1]", '["a"', '["a", null]', "[[]]", "[" * 100_000])

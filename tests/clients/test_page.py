@@ -130,22 +130,43 @@ def test_a_chosen_image_is_shown_upright_with_its_notes_and_times(page: Page) ->
     assert all(re.fullmatch(r"\d+\.\d ms", text) for text in page.locator("#timings dd").all_text_contents())
 
 
-@pytest.mark.parametrize("text", ["cat, tortoise , dog,", "\ncat\n  tortoise\n\ndog\n"])
-def test_labels_are_one_per_line_or_separated_by_commas(page: Page, service: httpx.Client, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["cat, tortoise , dog,", "\ncat\n  tortoise\n\ndog\n", "cat; tortoise\ndog", ' ["cat", "tortoise", "dog"]']
+)
+def test_labels_are_separated_by_commas_semicolons_and_lines_or_a_json_array(
+    page: Page, service: httpx.Client, text: str
+) -> None:
     page.fill("#labels", text)
     expect(page.locator("#labels-count")).to_have_text("3 labels")
     pick_sample(page, "dog")
     assert table(page) == as_shown(ask(service, "dog", labels=["cat", "tortoise", "dog"]))
 
 
-def test_with_several_lines_a_comma_is_part_of_a_label(page: Page) -> None:
-    page.fill("#labels", "a cat, asleep\ndog")
+def test_in_a_json_array_a_comma_is_part_of_a_label(page: Page) -> None:
+    page.fill("#labels", '["a cat, asleep", "dog"]')
     pick_sample(page, "cat")
     assert sorted(row[0] for row in table(page)) == ["a cat, asleep", "dog"]
+    page.fill("#labels", '["a cat, asleep')
+    page.get_by_role("button", name="Classify").click()
+    message = page.locator("#labels").evaluate("field => field.validationMessage")
+    assert message == 'Labels that begin with [ are a JSON array: ["a, b", "c"].'
+
+
+def test_warnings_about_labels_are_shown_until_the_next_request(page: Page) -> None:
+    page.fill("#labels", "C++\nC#\n🐱")
+    pick_sample(page, "cat")
+    texts = page.locator("#warnings li").all_text_contents()
+    assert [text[:50] for text in texts] == [
+        'The model reads the same tokens for "C++" and "C#"',
+        'The model cannot read "🐱": it was not trained on a',
+    ]
+    page.fill("#labels", "cat, dog")
+    pick_sample(page, "dog")
+    expect(page.locator("#warnings")).to_be_empty()
 
 
 def test_labels_are_plain_text_even_if_they_look_like_code(page: Page) -> None:
-    page.fill("#labels", "\n".join(HOSTILE))
+    page.fill("#labels", json.dumps(HOSTILE))
     pick_sample(page, "cat")
     assert sorted(row[0] for row in table(page)) == sorted(HOSTILE)
     assert page.locator("#cards img").count() == 1
@@ -318,7 +339,7 @@ def test_the_command_gives_the_same_scores_in_a_shell(page: Page, tmp_path: Path
 @pytest.mark.parametrize("name", ["plain.png", "-", 'it\'s; a "cat", $(id) \\.png', " 猫 & dog?.png", "a=b@c.png"])
 def test_the_command_is_correct_for_any_characters_in_names_and_labels(page: Page, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(sample("cat"))
-    page.fill("#labels", "\n".join(HOSTILE))
+    page.fill("#labels", json.dumps(HOSTILE))
     page.get_by_text("Templates, threshold, top-k").click()
     page.get_by_label("Templates", exact=True).fill('@it\'s {}; "$PATH"\n<{}>')
     page.get_by_label("Threshold").fill("1e-9")
@@ -329,8 +350,8 @@ def test_the_command_is_correct_for_any_characters_in_names_and_labels(page: Pag
 
 
 @pytest.mark.parametrize("label", ["[cat", '["cat"]'])
-def test_a_single_label_is_not_read_as_json(page: Page, tmp_path: Path, label: str) -> None:
-    page.fill("#labels", label)
+def test_the_command_sends_a_label_that_looks_like_json_as_it_is(page: Page, tmp_path: Path, label: str) -> None:
+    page.fill("#labels", json.dumps([label]))
     pick_sample(page, "cat")
     (response,) = run(page, tmp_path)
     assert [row[0] for row in table(page)] == [score["label"] for score in response["scores"]] == [label]
@@ -427,6 +448,18 @@ def test_the_bytes_of_images_are_released_after_they_are_shown(visit: Visit, ser
 # Keys, loading, overload
 
 
+def test_a_key_leaves_the_authorization_header_to_a_proxy(visit: Visit) -> None:
+    with serve(FakeEncoder(), api_keys="key") as client:
+        page = visit(str(client.base_url), failures=["401"])
+        page.get_by_label("API key").fill("key")
+        with page.expect_request("**/label-sets") as sent:
+            page.get_by_label("API key").press("Enter")
+        headers = sent.value.all_headers()
+        expect(page.locator("#model")).to_be_visible()
+    assert headers["x-api-key"] == "key"
+    assert "authorization" not in headers
+
+
 def test_a_late_401_response_does_not_ask_for_the_key_again(visit: Visit) -> None:
     with serve(FakeEncoder(), api_keys="right") as client:
         page = visit(str(client.base_url), failures=["401"])
@@ -477,7 +510,7 @@ def test_no_key_is_asked_for_if_none_is_required(page: Page) -> None:
     pick_sample(page, "cat")
     expect(page.get_by_label("API key")).to_be_hidden()
     expect(page.locator("#key-in-use")).to_be_hidden()
-    assert "Authorization" not in (page.locator("#command").text_content() or "")
+    assert "API_KEY" not in (page.locator("#command").text_content() or "")
 
 
 def test_while_the_model_loads_the_page_shows_the_stage_and_then_continues(visit: Visit) -> None:

@@ -21,7 +21,7 @@ BODIES = [
 
 def sent(client, method, path, media_type, example):
     """Sends an example request, as a client that follows the OpenAPI document would."""
-    path = path.format(name="pets", model="FakeSigLIP", version="1")
+    path = path.format(name="pets", index="0", model="FakeSigLIP", version="1")
     if "embeddings" in example:  # of the real model in the example
         rows = client.post("/embed/text", json={"texts": ["cat"] * len(example["embeddings"])}).json()["embeddings"]
         ours = {"embeddings": rows, "model_fingerprint": client.get("/info").json()["model_fingerprint"]}
@@ -30,11 +30,11 @@ def sent(client, method, path, media_type, example):
         return client.request(method, path, json=example)
     files = [
         (name, ("a.png", base64.b64decode(PNG)))
-        for name in ("image", "images")
-        for file in as_list(example.get(name, []))
+        for name, value in example.items()
+        for file in as_list(value)
         if file == FILE
     ]
-    fields = {name: value for name, value in example.items() if name not in ("image", "images")}
+    fields = {name: value for name, value in example.items() if FILE not in as_list(value)}
     return client.request(method, path, files=files, data=fields)
 
 

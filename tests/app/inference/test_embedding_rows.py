@@ -54,7 +54,7 @@ def test_whole_numbers_are_numbers():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("not base64!", "Embedding 2 is not base64 of float32 numbers, four bytes each."),
+        ("not base64!", "Embedding 2 is not base64; send standard base64 of float32 numbers."),
         ("AAA=", "Embedding 2 is not base64 of float32 numbers, four bytes each."),
         ("", "Embedding 2 has 0 numbers; this model's embeddings have 8."),
         (text(unit_rows(1)[0][:7]), "Embedding 2 has 7 numbers; this model's embeddings have 8."),

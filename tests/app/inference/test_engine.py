@@ -53,3 +53,23 @@ async def test_closing_during_a_load_does_not_wait_for_it():
     await engine.close()
     free.set()
     loading.cancel()
+
+
+async def test_long_work_runs_one_at_a_time_and_short_work_does_not_wait_for_it():
+    free, started = threading.Event(), threading.Event()
+    running: list[int] = []
+
+    def work() -> int:
+        running.append(1)
+        started.set()
+        free.wait()
+        return len(running)
+
+    engine = make_engine()
+    long = [asyncio.create_task(engine.in_long_thread(work)) for _ in range(3)]
+    assert await engine.in_thread(started.wait)
+    assert [await engine.in_thread(divmod, 7, 2) for _ in range(8)] == [(3, 1)] * 8
+    assert len(running) == 1
+    free.set()
+    assert await asyncio.gather(*long) == [1, 2, 3]
+    await engine.close()

@@ -11,12 +11,12 @@ from tests.app.image_files import GREEN, encoded, plain_image
 from tests.fakes import Recorder
 
 
-@pytest.mark.parametrize("data", [b"\0\xff", base64.b64encode(b"\0\xff").decode()])
+@pytest.mark.parametrize("data", [b"\0\xff", base64.b64encode(b"\0\xff").decode(), "AP\r\n8=\n"])
 def test_a_file_is_given_as_bytes_or_base64(data):
     assert file_bytes(data) == b"\0\xff"
 
 
-@pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A\nAAA", "é"])
+@pytest.mark.parametrize("text", ["https://example.org/cat.png", "data:image/png;base64,AAAA", "AAA", "A AAA", "é"])
 def test_urls_and_other_text_that_is_not_base64_are_refused(text):
     with pytest.raises(InvalidImage, match="image is not base64"):
         file_bytes(text)

@@ -127,3 +127,30 @@ def test_a_token_id_beyond_the_vocabulary_size_is_refused(tokenizer):
     highest = int(tokenizer(["a photo of a cat"]).max())
     with pytest.raises(ValueError, match=f"token id {highest} is outside the vocabulary of {highest}"):
         SigLIPTokenizer(VOCABULARY, 64, highest)(["a photo of a cat"])
+
+
+@pytest.mark.parametrize("length", [4, 16])
+def test_texts_that_do_not_fit_are_marked_as_truncated(length):
+    tokenizer = SigLIPTokenizer(VOCABULARY, length, 400)
+    texts = ["cat " * count for count in (0, 1, length - 1, length, length + 1)]
+    ids, truncated, _ = tokenizer.tokenize(texts)
+    assert truncated.tolist() == [False, False, False, True, True]
+    assert ids.tolist() == tokenizer(texts).tolist()
+    assert ids[2].tolist() == ids[3].tolist() == ids[4].tolist()
+
+
+UNREADABLE = ["猫", "🐱", " 猫 🐱 "]
+EMPTY_CANONICALLY = ["?!", "", " ", "\u2581"]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_characters_that_the_vocabulary_does_not_have_are_unknown(tokenizer, tokenizer_2, text):
+    for one in (tokenizer, tokenizer_2):
+        assert one.tokenize([text, f"a cat {text}", "a cat"]).unknown.tolist() == [True, True, False]
+        assert one.is_readable([text, f"a cat {text}", "a cat"]).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("text", EMPTY_CANONICALLY)
+def test_a_text_of_which_nothing_is_left_is_not_readable(tokenizer, text):
+    assert tokenizer.is_readable([text, "cat"]).tolist() == [False, True]
+    assert tokenizer.tokenize([text]).unknown.tolist() == [False]
