@@ -12,6 +12,7 @@ from app.http import openapi, problems
 from app.http.authentication import Authentication
 from app.http.body_limits import BodyLimits
 from app.http.deadline import Deadline
+from app.http.root_path import RootPath
 from app.http.security_headers import SecurityHeaders, allow_origins
 from app.http.telemetry import Telemetry
 from app.images.workers import WorkersError
@@ -26,9 +27,11 @@ from app.routes import (
     classify,
     classify_embeddings,
     embed,
+    evaluate,
     health,
     hugging_face,
     info,
+    label_set_examples,
     label_sets,
     metrics,
     open_inference,
@@ -102,7 +105,7 @@ def create_app(
         title="SigLIP zero-shot image classification",
         version=__version__,
         lifespan=lifespan,
-        redoc_url=None,
+        openapi_url=None,  # `app.routes.page` has the document and its page, which FastAPI would load from a CDN
         redirect_slashes=False,  # a redirect would make a client upload its image twice
         # FastAPI's own spans and logs would contain queries, and so labels, and the messages of exceptions.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -120,12 +123,13 @@ def create_app(
     )
     app.add_middleware(Authentication, keys=keys, public_paths=public_paths)
     app.add_middleware(allow_origins, origins=settings.cors_origins)
+    app.add_middleware(RootPath, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry, metrics=app.state.metrics, tracing=tracing, probe=settings.aip_health_route)
     problems.install(app)
     app.include_router(vertex.router(settings))
-    ours = (classify, classify_embeddings, label_sets, embed, health, info, metrics, page)
-    for api in (*ours, hugging_face, open_inference, sagemaker):
+    ours = (classify, classify_embeddings, label_sets, label_set_examples, embed, evaluate)
+    for api in (*ours, health, info, metrics, page, hugging_face, open_inference, sagemaker):
         app.include_router(api.router)
     app.openapi = openapi.completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
     return app

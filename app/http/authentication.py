@@ -40,15 +40,20 @@ class Authentication:
         await self.app(scope, receive, send)
 
     def check_key(self, headers: Headers) -> None:
-        """Raises Unauthorized if a request's headers have no valid key."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+        """Raises Unauthorized if a request's headers have no valid key. One is enough: a proxy may add another."""
+        given = [*headers.getlist("x-api-key"), *map(bearer_token, headers.getlist("authorization"))]
         # Compared with all keys, each in constant time, so that the time reveals nothing about any of them.
-        matches = [hmac.compare_digest(key, given.encode("latin-1")) for key in self.keys]
+        matches = [hmac.compare_digest(key, sent.encode("latin-1")) for key in self.keys for sent in given]
         if not any(matches):
-            problem = "This API key is not valid." if given else "This service needs an API key."
+            problem = "This API key is not valid." if any(given) else "This service needs an API key."
             detail = f"{problem} Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
             raise Unauthorized(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def bearer_token(authorization: str) -> str:
+    """Returns the token of an `Authorization` header, or "" if it has another scheme, such as a proxy's Basic."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_public(method: str, path: str, public_paths: Sequence[str]) -> bool:

@@ -79,8 +79,10 @@ def from_http_exception(error: HTTPException) -> ServiceError:
     if error.status_code == 404:
         return errors.NotFound("There is nothing at this path. GET /docs lists all paths.")
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return errors.MethodNotAllowed(f"This path accepts {allowed}.", headers=error.headers)
+        allowed = (error.headers or {})["Allow"].split(", ")
+        allowed += ["HEAD"] if "GET" in allowed and "HEAD" not in allowed else []  # `app.http.root_path` answers it
+        listed = ", ".join(allowed)
+        return errors.MethodNotAllowed(f"This path accepts {listed}.", headers={"Allow": listed})
     return errors.InvalidRequest(str(error.detail))
 
 

@@ -12,10 +12,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-# FastAPI's API documentation loads its script and style from these hosts, and contains an inline script.
+# Swagger UI: its scripts, its style, the images in that style, and requests to this service.
 DOCS_POLICY = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
-    "style-src https://cdn.jsdelivr.net; script-src 'unsafe-inline' https://cdn.jsdelivr.net"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # The web page uses its own scripts and style, the user's images, and this service. Text never becomes markup or code.
 PAGE_POLICY = (
@@ -24,9 +24,15 @@ PAGE_POLICY = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 POLICIES = {"/": PAGE_POLICY, "/docs": DOCS_POLICY}
-# Headers that pages of other origins may send and read.
-REQUEST_HEADERS = ("Authorization", "Content-Type", "If-Match", "X-API-Key", "X-Request-Id", "X-Request-Timeout-Ms")
-RESPONSE_HEADERS = ("ETag", "Retry-After", "Server-Timing", "X-Request-Id")
+# What pages of other origins may send: what the service reads, and what huggingface.js and tracing add.
+REQUEST_HEADERS = (
+    *("Accept", "Authorization", "Baggage", "Content-Type", "If-Match", "If-None-Match"),
+    *("Inference-Header-Content-Length", "Traceparent", "Tracestate", "User-Agent", "X-Amzn-Trace-Id", "X-API-Key"),
+    *("X-HF-Bill-To", "X-Request-Id", "X-Request-Timeout-Ms"),
+)
+RESPONSE_HEADERS = (
+    *("ETag", "Inference-Header-Content-Length", "Retry-After", "Server-Timing", "X-Request-Id", "X-SigLIP-Warnings"),
+)
 
 
 class SecurityHeaders:
@@ -55,7 +61,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=REQUEST_HEADERS,
         expose_headers=RESPONSE_HEADERS,
     )

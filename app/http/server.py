@@ -36,14 +36,13 @@ class Server(uvicorn.Server):
         longest_s = settings.request_timeout_s
         config = uvicorn.Config(
             app,
-            settings.host,
-            settings.port,
             http=partial(Connection, timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory works too
             ws="none",
             # `app.observability.logs` configures logging, and `app.http.telemetry` logs the requests.
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing reads the client's address, except to compare it with the proxies'
             workers=1,  # otherwise uvicorn reads WEB_CONCURRENCY
             timeout_keep_alive=settings.keep_alive_s,
             # Longer than any request may take.

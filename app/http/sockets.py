@@ -2,46 +2,68 @@
 
 import errno
 import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
 
 from app.settings import PREFIX, SettingsError
 
+ALL_IPV6 = "::"
 NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def open_sockets(host: str, port: int) -> list[socket.socket]:
-    """Returns a socket for each address of the host, bound to the port.
+def open_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Returns a socket for each address of the hosts, all bound to one port.
+
+    `::` is all addresses of IPv6 and of IPv4, unless one of IPv4 is listed too.
 
     Raises:
-        SettingsError: The port is in use or not permitted, or the host is not an address of this machine.
+        SettingsError: The port is in use or not permitted, or a host is not an address of this machine.
     """
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise SettingsError(f"{PREFIX}HOST: {host!r} is not a known host: {error.strerror}") from None
+    addresses = dict.fromkeys((host, *found) for host in hosts for found in resolved(host))
+    dual_stack = all(family == socket.AF_INET6 for _, family, _ in addresses)
     sockets: list[socket.socket] = []
-    failures: list[OSError] = []
-    for family, _, _, _, address in dict.fromkeys(addresses):
-        try:
-            sockets.append(bound(family, address))
-        except OSError as error:
-            failures.append(error)
-    # A name such as localhost has an IPv6 address even where IPv6 is off.
-    fatal = [error for error in failures if not (sockets and error.errno in NO_SUCH_ADDRESS)]
-    if fatal:
-        for opened in sockets:
-            opened.close()
-        raise SettingsError(address_fault(host, port, fatal[0]))
+    with ExitStack() as after_failure:
+        for host, family, address in addresses:
+            ipv4_too = dual_stack and address[0] == ALL_IPV6
+            try:
+                opened = bound(family, (address[0], port, *address[2:]), ipv4_too)
+            except OSError as error:
+                # A name such as localhost has an IPv6 address even where IPv6 is off.
+                others = any(name == host and other != address for name, _, other in addresses)
+                if others and error.errno in NO_SUCH_ADDRESS:
+                    continue
+                raise SettingsError(address_fault(host, port, error)) from None
+            after_failure.callback(opened.close)
+            sockets.append(opened)
+            port = opened.getsockname()[1]  # 0 is a free port, the same for all addresses
+        if not sockets:
+            raise SettingsError(f"{PREFIX}HOST: {','.join(hosts)!r} is not an address of this machine")
+        after_failure.pop_all()
     return sockets
 
 
-def bound(family: int, address: object) -> socket.socket:
-    """Returns a socket bound to an address."""
+def resolved(host: str) -> list[tuple[int, tuple[Any, ...]]]:
+    """Returns the family and the socket address of each address of a host.
+
+    Raises:
+        SettingsError: The host is not known.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise SettingsError(f"{PREFIX}HOST: {host!r} is not a known host: {error.strerror}") from None
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def bound(family: int, address: tuple[Any, ...], ipv4_too: bool) -> socket.socket:
+    """Returns a socket bound to an address; if `ipv4_too`, an address of IPv6 is also bound for IPv4."""
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind(address)  # type: ignore[arg-type]  # an address of this family, by getaddrinfo
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not ipv4_too)
+        opened.bind(address)
     except OSError:
         opened.close()
         raise

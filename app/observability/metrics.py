@@ -12,10 +12,13 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as disable_created
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from app.errors import IMAGE_ERRORS, ServiceError
+from app.observability.logs import dropped_lines
 
 # Errors by which the service refuses a request, as opposed to errors in the request's content.
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
@@ -103,6 +106,7 @@ class Metrics:
         self.ready = Gauge("siglip_ready", "1 while `/health/ready` is 200", registry=r)
         self.threads = Gauge("siglip_threads", "Python's threads", registry=r)
         self.threads.set_function(threading.active_count)
+        r.register(DroppedLogLines())
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts a response. `route` is a template and `method` a known one: both are labels."""
@@ -134,6 +138,15 @@ class Metrics:
             content: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # no types
             return content, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class DroppedLogLines(Collector):
+    """The count of dropped log lines, which the log keeps."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Returns the current count."""
+        meaning = "log lines that were dropped, because the log was not read fast enough"
+        return [CounterMetricFamily("siglip_dropped_log_lines_total", meaning, value=dropped_lines())]
 
 
 class CacheMetrics:

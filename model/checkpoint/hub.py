@@ -3,6 +3,7 @@
 Downloads use `huggingface_hub`: its cache, resume, progress bar, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN.
 """
 
+import errno
 import hashlib
 import re
 import threading
@@ -104,6 +105,8 @@ def failure_reason(error: Exception, revision: str | None) -> str:
     if isinstance(error, RepositoryNotFoundError):
         return "the hub has no such repository, or it is private; for a private one, set HF_TOKEN"
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{reason}. The cache cannot be written: set HF_HOME to a folder that this user can write"
     return (
         f"{reason}. If this machine has no network, use a checkpoint directory, or fill the cache (HF_HOME) on another "
         "machine and copy it here, or use the embedded demonstration weights, pictograms_64"

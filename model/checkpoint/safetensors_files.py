@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,15 @@ def tensor_files(directory: Path) -> dict[str, Path]:
         with open_safetensors(path) as file:
             found |= {name: path for name in file.keys() if not name.endswith("position_ids")}  # noqa: SIM118 (no dict)
     return found
+
+
+def float32_bytes(directory: Path) -> int:
+    """Returns the bytes of a checkpoint's tensors in float32. Reads only headers."""
+    num_values = 0
+    for path in checkpoint_files(directory):
+        with open_safetensors(path) as file:
+            num_values += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return 4 * num_values
 
 
 def read_tensor(path: Path, name: str) -> np.ndarray:

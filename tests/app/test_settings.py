@@ -1,6 +1,7 @@
 import pytest
 
 from app.settings import Settings, SettingsError, default_text, load_settings, variable
+from tests.app.test_environment import PREDICTOR, SIGLIP
 
 
 @pytest.fixture(autouse=True)
@@ -12,7 +13,7 @@ def only_these_variables(monkeypatch):
 
 def test_the_defaults_serve_the_embedded_model_on_localhost_only():
     settings = load_settings()
-    assert (settings.host, settings.port, settings.model, settings.weights) == ("127.0.0.1", 8000, None, None)
+    assert (settings.host, settings.port, settings.model, settings.weights) == (["127.0.0.1"], 8000, None, None)
 
 
 def test_a_variable_is_read(monkeypatch):
@@ -101,12 +102,14 @@ def test_a_default_is_shown_as_the_text_of_its_variable():
         ({"AIP_HTTP_PORT": "8080", "SIGLIP_HOST": "127.0.0.1"}, "127.0.0.1", 8080),
         ({"AIP_HTTP_PORT": "8080", "SIGLIP_PORT": "9000"}, "127.0.0.1", 9000),
         ({"AIP_HTTP_PORT": ""}, "127.0.0.1", 8000),
+        ({"SIGLIP_PORT": "tcp://10.96.0.7:80"}, "127.0.0.1", 8000),
+        ({"SIGLIP_PORT": "tcp://10.96.0.7:80", "AIP_HTTP_PORT": "8080"}, "0.0.0.0", 8080),
     ],
 )
 def test_vertex_ais_port_is_used_on_all_addresses_unless_a_host_or_a_port_is_set(monkeypatch, variables, host, port):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert (load_settings().host, load_settings().port) == (host, port)
+    assert (load_settings().host, load_settings().port) == ([host], port)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,67 @@ def test_an_invalid_variable_of_vertex_ai_is_refused_with_its_name(monkeypatch, 
     monkeypatch.setenv(f"AIP_{name}", value)
     with pytest.raises(SettingsError, match=f"^AIP_{name}: .* Received: '{value}'$"):
         load_settings()
+
+
+def test_several_addresses_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("SIGLIP_HOST", "127.0.0.1, ::1")
+    assert load_settings().host == ["127.0.0.1", "::1"]
+
+
+def test_the_variables_of_a_kubernetes_service_are_not_settings_but_a_typo_still_is_an_error(monkeypatch):
+    for name, value in (PREDICTOR | SIGLIP).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().port == 8000
+    monkeypatch.setenv("SIGLIP_PREDICTOR_HOST", "10.96.0.7")
+    with pytest.raises(SettingsError, match="no setting SIGLIP_PREDICTOR_HOST"):
+        load_settings()
+
+
+def test_a_value_in_quotes_is_an_error_that_names_the_variable_and_not_the_value(monkeypatch):
+    monkeypatch.setenv("SIGLIP_API_KEYS", '"secret"')
+    with pytest.raises(SettingsError, match=r"^SIGLIP_API_KEYS has quotes around its value") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("CORS_ORIGINS", "https://a.example,https://b.example/", "write https://b.example. Received: "),
+        ("CORS_ORIGINS", '["https://a.example"]', "without brackets, quotes and wildcards"),
+        ("TRUSTED_PROXIES", "10.0.0.1,nginx", r"such as 10\.0\.0\.7 or 10\.0\.0\.0/8. Received: 'nginx'"),
+        ("ROOT_PATH", "siglip", "such as /siglip. Received: 'siglip'"),
+    ],
+)
+def test_a_value_that_could_never_match_is_refused_with_what_to_write(monkeypatch, name, value, message):
+    monkeypatch.setenv(f"SIGLIP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^SIGLIP_{name}: .*{message}"):
+        load_settings()
+
+
+def test_a_byte_order_mark_at_the_start_of_the_file_of_keys_is_ignored(tmp_path):
+    file = tmp_path / "keys"
+    file.write_bytes("\ufefffirst\r\nsecond\r\n".encode())
+    assert Settings(api_keys_file=file).read_keys() == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'first\n"secret"\n', "keys, line 2: a key has quotes around it"),
+        ("first\n\ufeffsecret\n".encode(), "keys, line 2: a key contains a byte order mark"),
+        ("secret\n".encode("utf-16"), "keys cannot be read: 'utf-8' codec"),
+        (b"\n \n", "is set, but has no key"),
+    ],
+)
+def test_a_key_that_no_client_could_send_is_an_error_that_names_the_file_and_not_the_key(tmp_path, content, message):
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=message) as caught:
+        Settings(api_keys_file=file).read_keys()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_quoted_key_in_the_list_of_the_variable_is_an_error():
+    with pytest.raises(SettingsError, match=r"^SIGLIP_API_KEYS: a key has quotes around it"):
+        Settings(api_keys="first,'secret'").read_keys()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.routes.page import FOLDERS
+from model.published import EMBEDDED
 from tests.deploy.conftest import ROOT, final_stage, image_environment, instructions, settings_of, tool
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -45,7 +46,7 @@ def test_the_health_check_runs_our_module_without_a_shell() -> None:
 
 def test_its_variables_are_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of({}, monkeypatch)
-    assert settings.host == "0.0.0.0"
+    assert settings.host == ["0.0.0.0"]
     assert str(settings.port) == final_stage()["EXPOSE"]
     assert settings.log_format == "json"
     assert (settings.model, settings.weights) == (None, None)
@@ -57,14 +58,24 @@ def test_baked_weights_are_served_without_network() -> None:
         assert pair in environment.split()
 
 
-def test_the_folders_that_the_service_writes_belong_to_the_user() -> None:
-    owned = [
-        rest.split()[-1]
-        for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8"))
-        if word == "COPY" and f"--chown={final_stage()['USER']}" in rest
-    ]
+def test_openvino_is_in_the_cpu_image_and_the_build_makes_its_graphs_where_the_service_looks_for_them() -> None:
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    assert '"${OPENVINO:-$FLAVOUR}" in' in text
+    assert "true|cpu) echo '-r requirements-openvino.txt'" in text
+    cache = image_environment()["SIGLIP_ENGINE_CACHE"]
+    (build,) = [rest for word, rest in instructions(text) if word == "RUN" and "--prepare" in rest]
+    assert f"SIGLIP_ENGINE_CACHE={cache} " in build
+    assert f'--weights "${{BAKE_WEIGHTS:-{EMBEDDED[1]}}}"' in build
+    assert Path(cache).parent == Path(image_environment()["HF_HOME"])  # a folder of the image, and a volume
+
+
+def test_the_folders_that_the_service_writes_belong_to_the_user_and_are_writable_for_group_0() -> None:
+    user, _ = final_stage()["USER"].split(":")
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    owned = [rest.split()[-1] for word, rest in instructions(text) if word == "COPY" and f"--chown={user}:0" in rest]
     environment = image_environment()
     assert sorted(owned) == sorted([environment["SIGLIP_DATA_DIR"], environment["HF_HOME"]])
+    assert f"chmod -R g=u {' '.join(owned)}" in text
 
 
 def test_the_files_of_the_page_are_in_the_image() -> None:

@@ -10,6 +10,7 @@ import yaml
 from app.main import create_app
 from app.settings import Settings
 from tests.deploy.conftest import ROOT, image_environment, settings_of, tool
+from tests.documents import blocks
 from tests.fakes import FakeEncoder
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -89,8 +90,13 @@ def test_the_variables_are_valid_settings(overlay: str, monkeypatch: pytest.Monk
     assert settings(overlay, monkeypatch).device == overlay
     secret = {pair["name"] for pair in container(overlay)["env"] if "valueFrom" in pair}
     assert secret == {"SIGLIP_API_KEYS", "HF_TOKEN"}
-    # Otherwise a Service named siglip sets SIGLIP_PORT=tcp://... in the pods of its namespace.
+    # Otherwise a Service named siglip sets SIGLIP_PORT=tcp://... and more in the pods of its namespace.
     assert pod(overlay)["enableServiceLinks"] is False
+
+
+def test_the_kserve_example_has_no_variables_of_services() -> None:
+    (example,) = [block for block in blocks(ROOT / "docs/platforms.md") if block.language == "yaml"]
+    assert yaml.safe_load(example.content)["spec"]["predictor"]["enableServiceLinks"] is False
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

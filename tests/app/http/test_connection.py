@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.http.wire import address, read_all
+from tests.app.http.wire import address, head, read_all
 from tests.app.image_files import encoded, plain_image
 
 
@@ -202,3 +202,66 @@ def test_a_client_that_reads_its_response_slowly_gets_all_of_it(reader):
         response += connection.recv(300_000, socket.MSG_WAITALL)
     response += read_all(connection)
     assert len(json.loads(response.partition(b"\r\n\r\n")[2])["embeddings"]) == 10_000
+
+
+def refused_upload(process, length: int) -> socket.socket:
+    """Returns a connection whose upload has just been refused. The response is not read yet."""
+    connection = socket.create_connection(address(process), timeout=30)
+    connection.sendall(head(length))
+    return connection
+
+
+def test_a_client_that_sends_its_whole_upload_before_it_reads_gets_the_response(spawn):
+    """Java's HttpClient, among others. After a reset it would report that, and not the response."""
+    process = spawn(api_keys="k", max_body_bytes=1_000_000)
+    for _ in range(10):
+        with refused_upload(process, 30_000_000) as connection:
+            for _ in range(300):
+                connection.sendall(bytes(100_000))
+            assert read_all(connection).startswith(b"HTTP/1.1 401")
+
+
+def test_the_end_of_a_refusal_is_seen_at_once_while_the_connection_still_takes_the_upload(spawn):
+    process = spawn(api_keys="k")
+    with refused_upload(process, 1_000_000) as connection:
+        response = b"".join(iter(lambda: connection.recv(65_536), b""))  # the end, not a reset
+        assert response.startswith(b"HTTP/1.1 401")
+        connection.sendall(bytes(1_000_000))
+        before = open_files(process)
+    process.wait_for(lambda: open_files(process) < before)  # the client has closed it
+
+
+def test_what_is_discarded_of_an_upload_is_limited_in_bytes(spawn):
+    process = spawn(api_keys="k", max_body_bytes=1_000_000)
+    with refused_upload(process, 1_000_000_000) as connection:
+        sent_bytes = 0
+        with suppress(ConnectionError):
+            while sent_bytes < 200_000_000:
+                connection.sendall(bytes(1_000_000))
+                sent_bytes += 1_000_000
+    assert 50_000_000 <= sent_bytes < 200_000_000
+
+
+def test_what_is_discarded_of_an_upload_is_limited_in_time(spawn):
+    process = spawn(api_keys="k", body_timeout_s=0.3)
+    before = open_files(process)
+    with refused_upload(process, 1_000_000) as connection:
+        process.wait_for(lambda: open_files(process) > before)
+        process.wait_for(lambda: open_files(process) == before)
+        assert read_all(connection).startswith(b"HTTP/1.1 401")
+
+
+def test_a_refused_upload_does_not_delay_the_end_of_the_service(spawn):
+    process = spawn(api_keys="k")
+    with refused_upload(process, 1_000_000) as connection:
+        assert read_all(connection).startswith(b"HTTP/1.1 401")
+        assert process.exit_after_sigterm() == 0
+    assert not [line for line in process.log if "Waiting for connections" in line]
+
+
+def test_a_request_whose_framing_is_refused_is_cancelled(spawn):
+    process = spawn()
+    with socket.create_connection(address(process), timeout=30) as connection:
+        connection.sendall(CHUNKED + b"1;" + b"x" * 1_000_000)
+        assert read_all(connection).startswith(b"HTTP/1.1 400")
+        process.wait_for(lambda: 'reason="departed"} 1.0' in process.client.get("/metrics").text)

@@ -1,5 +1,6 @@
 import errno
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -7,17 +8,42 @@ from app.http.sockets import address_fault, open_sockets
 from app.settings import SettingsError
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost"])
-def test_every_address_of_a_host_can_be_connected_to(host):
-    sockets = open_sockets(host, 0)
-    for opened in sockets:
-        opened.listen()
-        address, port = opened.getsockname()[:2]
-        with socket.create_connection((address, port), timeout=10):
-            accepted, _ = opened.accept()
-            accepted.close()
-        opened.close()
-    assert sockets
+@pytest.mark.parametrize(
+    ("hosts", "reached"),
+    [
+        (["127.0.0.1"], ["127.0.0.1"]),
+        (["::1"], ["::1"]),
+        (["0.0.0.0"], ["127.0.0.1"]),
+        (["::"], ["::1", "127.0.0.1"]),
+        (["localhost"], ["127.0.0.1"]),
+        (["127.0.0.1", "::1"], ["127.0.0.1", "::1"]),
+        (["::", "0.0.0.0"], ["::1", "127.0.0.1"]),
+        (["::", "127.0.0.1"], ["::1", "127.0.0.1"]),
+        (["127.0.0.1", "127.0.0.1"], ["127.0.0.1"]),
+    ],
+)
+def test_every_address_can_be_connected_to_at_one_port(hosts, reached):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(opened) for opened in open_sockets(hosts, 0)]
+        for opened in sockets:
+            opened.listen()
+        (port,) = {opened.getsockname()[1] for opened in sockets}
+        for address in reached:
+            stack.enter_context(socket.create_connection((address, port), timeout=10))
+
+
+def test_only_the_listed_addresses_are_bound():
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(opened) for opened in open_sockets(["::1"], 0)]
+        sockets[0].listen()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", sockets[0].getsockname()[1]), timeout=10)
+
+
+@pytest.mark.parametrize("hosts", [[], ["192.0.2.1"], ["127.0.0.1", "192.0.2.1"]])
+def test_an_address_of_another_machine_is_an_error(hosts):
+    with pytest.raises(SettingsError, match=r"^SIGLIP_HOST: .* is not an address of this machine"):
+        open_sockets(hosts, 0)
 
 
 def test_no_socket_stays_open_after_a_failure():
@@ -25,7 +51,7 @@ def test_no_socket_stays_open_after_a_failure():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(SettingsError, match=r"^SIGLIP_PORT: port \d+ of localhost is already in use"):
-            open_sockets("localhost", taken.getsockname()[1])
+            open_sockets(["localhost"], taken.getsockname()[1])
 
 
 def test_the_error_for_a_port_that_only_root_may_use_names_the_port():

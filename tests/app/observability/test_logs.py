@@ -1,12 +1,13 @@
-import io
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 
 import pytest
 
-from app.observability.logs import JSONFormatter, TextFormatter, configure_logging
+from app.observability.logs import JSONFormatter, TextFormatter
 
 HOSTILE = "a\nERROR forged\r\x00\x1b[31m\x7f\x9b\u2028\u202e\ud800z"
 VISIBLE_ASCII = re.compile(r"[\x20-\x7e]+")
@@ -73,22 +74,78 @@ def test_no_line_of_a_traceback_looks_like_a_log_line():
 
 @pytest.mark.parametrize(
     ("log_format", "is_terminal", "expected"),
-    [
-        (None, True, TextFormatter),
-        (None, False, JSONFormatter),
-        ("text", False, TextFormatter),
-        ("json", True, JSONFormatter),
-    ],
+    [("", True, "text"), ("", False, "json"), ("text", False, "text"), ("json", True, "json")],
 )
-def test_the_default_log_format_is_text_on_a_terminal_and_json_elsewhere(
-    monkeypatch, log_format, is_terminal, expected
-):
-    class Stream(io.StringIO):
-        def isatty(self) -> bool:
-            return is_terminal
+def test_the_default_log_format_is_text_on_a_terminal_and_json_elsewhere(log_format, is_terminal, expected):
+    reading, writing = os.openpty() if is_terminal else os.pipe()
+    logged(writing, f"configure_logging({log_format!r} or None); logging.getLogger('app').info('hello')")
+    line = os.read(reading, 1000).decode()
+    os.close(reading)
+    assert line.startswith("{") is (expected == "json")
+    assert "hello" in line
 
-    root = logging.getLogger()
-    monkeypatch.setattr(sys, "stderr", Stream())
-    monkeypatch.setattr(root, "handlers", [])
-    configure_logging(log_format)
-    assert [type(handler.formatter) for handler in root.handlers] == [expected]
+
+def logged(stderr: int, code: str, **options) -> subprocess.CompletedProcess[bytes]:
+    """Runs code in a process that logs to this file, which is closed here afterwards."""
+    start = "import logging\nfrom app.observability.logs import configure_logging, dropped_lines\n"
+    done = subprocess.run(
+        [sys.executable, "-c", start + code], stdout=subprocess.PIPE, stderr=stderr, check=False, timeout=120, **options
+    )
+    os.close(stderr)
+    return done
+
+
+MANY = """
+configure_logging("text")
+for number in range(30_000):
+    logging.getLogger("app").info("line %d", number)
+"""
+
+
+def test_every_line_is_written_in_order_before_the_process_ends(tmp_path):
+    with (tmp_path / "log").open("wb") as file:
+        logged(os.dup(file.fileno()), MANY.replace("30_000", "5_000") + "import atexit; raise SystemExit(3)")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == [str(number) for number in range(5_000)]
+
+
+def test_a_reader_that_reads_nothing_stops_neither_the_process_nor_its_end():
+    reading, writing = os.pipe()
+    done = logged(writing, MANY + "print(dropped_lines())")
+    os.close(reading)
+    assert done.returncode == 0
+    assert 15_000 < int(done.stdout) < 30_000  # the others wait, or are in the pipe
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_process():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = logged(writing, MANY + "logging.shutdown(); print(dropped_lines())")
+    assert (done.returncode, done.stdout) == (0, b"30000\n")
+
+
+def test_after_a_pause_of_the_reader_the_log_says_how_many_lines_were_dropped():
+    reading, writing = os.pipe()
+    script = (
+        MANY + "print(dropped_lines(), flush=True)\nimport sys; sys.stdin.read()\nlogging.getLogger('app').info('end')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", "import logging\nfrom app.observability.logs import *\n" + script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+    ) as process:
+        os.close(writing)
+        assert process.stdin
+        assert process.stdout
+        dropped = int(process.stdout.readline())
+        content = b""
+        while b"log lines were dropped" not in content:
+            content += os.read(reading, 65_536)
+        process.stdin.close()
+        content += b"".join(iter(lambda: os.read(reading, 65_536), b""))
+    os.close(reading)
+    lines = content.decode().splitlines()
+    assert f"WARNING {dropped} log lines were dropped: the log was not read fast enough" in "\n".join(lines)
+    assert len(lines) == 30_000 - dropped + 2
+    assert lines[-1].endswith("INFO end")

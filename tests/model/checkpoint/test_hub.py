@@ -1,5 +1,6 @@
 """Names to checkpoint directories, with a hub cache in the layout of the hub client. Nothing is downloaded."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint.hub import check_sha256, checkpoint_directory, sha256
+from model.checkpoint.hub import check_sha256, checkpoint_directory, failure_reason, sha256
 from model.config import CheckpointError
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
@@ -111,3 +112,9 @@ def test_hashes_are_compared_for_existing_files_only(tmp_path):
     check_sha256(tmp_path, {"a": digest, "absent": "0"})
     with pytest.raises(CheckpointError, match=f"sha256 is {digest}, not 0. Delete it to download it again"):
         check_sha256(tmp_path, {"a": "0"})
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_cannot_be_written_is_named_with_its_variable(number):
+    reason = failure_reason(OSError(number, os.strerror(number), "/weights/hub"), None)
+    assert "'/weights/hub'. The cache cannot be written: set HF_HOME to a folder that this user can write" in reason
