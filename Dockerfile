@@ -15,8 +15,8 @@ ARG FLAVOUR=cpu
 ARG TRACING=false
 # true adds imagecodecs, for JPEG XL and rare compressions of TIFF
 ARG CODECS=false
-# true adds the engine OpenVINO, which SIGLIP_ENGINE=openvino selects
-ARG OPENVINO=false
+# true adds the engine OpenVINO, which is used on a CPU; default: true for FLAVOUR=cpu, false for gpu
+ARG OPENVINO=
 ENV PATH=/opt/siglip/bin:$PATH
 WORKDIR /build
 COPY requirements.txt requirements-gpu.txt requirements-codecs.txt requirements-otel.txt requirements-openvino.txt ./
@@ -39,9 +39,9 @@ RUN set -eu; \
         false) ;; \
         *) echo "CODECS is true or false. Received: $CODECS" >&2; exit 1 ;; \
     esac; \
-    case "$OPENVINO" in \
-        true) echo '-r requirements-openvino.txt' >> wanted.txt ;; \
-        false) ;; \
+    case "${OPENVINO:-$FLAVOUR}" in \
+        true|cpu) echo '-r requirements-openvino.txt' >> wanted.txt ;; \
+        false|gpu) ;; \
         *) echo "OPENVINO is true or false. Received: $OPENVINO" >&2; exit 1 ;; \
     esac; \
     python -m venv --without-pip /opt/siglip; \
@@ -55,12 +55,14 @@ COPY model model
 RUN python -m compileall -q app model
 
 # Weights to include in the image, if any: a name from the README's table, or a hub id. The same code fetches and checks
-# them as at the start of the service.
+# them as at the start of the service, and makes OpenVINO's graphs of them, or of the embedded weights.
 ARG BAKE_MODEL=
 ARG BAKE_WEIGHTS=
 RUN set -eu; mkdir -p /data /weights; \
-    [ -z "$BAKE_WEIGHTS" ] || HF_HOME=/weights python -m app download ${BAKE_MODEL:+--model "$BAKE_MODEL"} --weights "$BAKE_WEIGHTS"; \
-    rm -rf /weights/xet
+    HF_HOME=/weights SIGLIP_ENGINE_CACHE=/weights/engine \
+        python -m app download --prepare ${BAKE_MODEL:+--model "$BAKE_MODEL"} --weights "${BAKE_WEIGHTS:-pictograms_64}"; \
+    rm -rf /weights/xet; \
+    chmod -R g=u /data /weights
 
 FROM ${PYTHON_IMAGE}
 ARG BAKE_MODEL=
@@ -73,9 +75,10 @@ LABEL org.opencontainers.image.title="siglip" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/siglip /opt/siglip
-# Owned by the user below, so that new volumes mounted here are too.
-COPY --from=build --chown=10001:10001 /data /data
-COPY --from=build --chown=10001:10001 /weights /weights
+# Owned by the user below, so that new volumes mounted here are too; and writable for group 0, which is the group of the
+# random user that OpenShift chooses.
+COPY --from=build --chown=10001:0 /data /data
+COPY --from=build --chown=10001:0 /weights /weights
 COPY --from=build /build/app /srv/siglip/app
 COPY --from=build /build/model /srv/siglip/model
 COPY LICENSE /srv/siglip/
@@ -90,7 +93,7 @@ ENV PATH=/opt/siglip/bin:$PATH \
     SIGLIP_HOST=0.0.0.0 \
     SIGLIP_LOG_FORMAT=json \
     SIGLIP_DATA_DIR=/data \
-    SIGLIP_ENGINE_CACHE=/data/engine \
+    SIGLIP_ENGINE_CACHE=/weights/engine \
     SIGLIP_MODEL=${BAKE_MODEL} \
     SIGLIP_WEIGHTS=${BAKE_WEIGHTS}
 WORKDIR /srv/siglip

@@ -6,43 +6,28 @@ An unknown `SIGLIP_*` variable is an error at the start, so that a typo is not a
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.environment import quoted_variable, service_links
+from app.setting_values import (
+    CommaSeparated,
+    Networks,
+    Origins,
+    PathPrefix,
+    PublicPaths,
+    Route,
+    key_fault,
+    split,
+)
 
 PREFIX = "SIGLIP_"
 
 
 class SettingsError(Exception):
     """A setting is unknown or invalid. The message names it and says what to do."""
-
-
-def split(given: str) -> list[str]:
-    """Returns the parts of a comma-separated text."""
-    return [part for piece in given.split(",") if (part := piece.strip())]
-
-
-def split_text(given: object) -> object:
-    """Returns a text split at its commas, and anything else unchanged."""
-    return split(given) if isinstance(given, str) else given
-
-
-def without_slash(path: str) -> str:
-    """Returns a path without a slash at its end: `/health/` means `/health`.
-
-    Raises:
-        ValueError: It does not begin with a slash.
-    """
-    if not path.startswith("/"):
-        raise ValueError(f"a path begins with /, such as /{path}")
-    return path.rstrip("/") or "/"
-
-
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(split_text)]
-PublicPaths = Annotated[list[Annotated[str, AfterValidator(without_slash)]], NoDecode, BeforeValidator(split_text)]
-
-Route = Annotated[str, Field(pattern=r"^/[^{}?#\s]*$")]
 
 
 class Settings(BaseSettings):
@@ -52,8 +37,19 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_by_name=True
     )
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 is all IPv4 addresses")
+    host: CommaSeparated = Field(
+        default=["127.0.0.1"],
+        description="comma-separated addresses to listen on; 0.0.0.0 is all of IPv4, :: all of IPv6 and IPv4",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 is any free port")
+    root_path: PathPrefix = Field(
+        default="",
+        description="path prefix at which a proxy publishes the service, such as /siglip; the proxy may remove it",
+    )
+    trusted_proxies: Networks = Field(
+        default=[],
+        description="comma-separated addresses and networks of proxies whose X-Forwarded-Prefix is used; default: none",
+    )
     model: str | None = Field(
         default=None, description="variant, such as SigLIPBaseP16; default: inferred from the weights"
     )
@@ -67,13 +63,14 @@ class Settings(BaseSettings):
     device: Literal["auto", "gpu", "cpu"] = Field(
         default="auto", description="auto (a GPU if there is one), gpu (fails without one) or cpu"
     )
-    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+    dtype: Literal["auto", "float32", "tf32", "float16", "bfloat16", "int8"] = Field(
         default="auto",
-        description="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, or int8 (engine openvino only)",
+        description="auto (tf32 on a GPU that has it, else float32), float32, tf32 (GPU only), float16, bfloat16, or "
+        "int8 (openvino only)",
     )
-    engine: Literal["tensorflow", "openvino"] = Field(
-        default="tensorflow",
-        description="tensorflow, or openvino (CPU only, usually faster; see requirements-openvino.txt)",
+    engine: Literal["auto", "tensorflow", "openvino"] = Field(
+        default="auto",
+        description="auto (on a CPU openvino, if it is installed; else tensorflow), tensorflow, or openvino (CPU only)",
     )
     engine_cache: Path = Field(
         default=Path("~/.cache/siglip"), description="folder for the graphs that openvino makes of a checkpoint"
@@ -93,9 +90,10 @@ class Settings(BaseSettings):
         default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
         description="comma-separated paths that can be read without a key, with everything below them except below /",
     )
-    cors_origins: CommaSeparated = Field(
+    cors_origins: Origins = Field(
         default=[],
-        description="comma-separated origins whose web pages may call the service, * for all; default: none",
+        description="comma-separated origins whose web pages may call the service, such as https://example.com, * for "
+        "all; default: none",
     )
     max_body_bytes: int = Field(default=20_000_000, ge=1, description="largest request body, in bytes")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="largest image, width x height, in pixels")
@@ -117,6 +115,9 @@ class Settings(BaseSettings):
     )
     max_labels: int = Field(default=10_000, ge=1, description="most labels per request")
     max_images: int = Field(default=64, ge=1, description="most images per request")
+    max_examples: int = Field(
+        default=10_000, ge=0, description="most example images of a label set, counterexamples included"
+    )
     max_queue_items: int = Field(default=256, ge=1, description="most images that wait or are computed at once")
     max_queue_bytes: int = Field(
         default=500_000_000, ge=1, description="limit for all request bodies in memory together, in bytes"
@@ -162,29 +163,37 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def listens_where_vertex_asks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Sets host and port to Vertex AI's, unless a port is given."""
+    def listens_where_the_platform_asks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Sets host and port to Vertex AI's, unless a port is given. Kubernetes' SIGLIP_PORT=tcp://... is not one."""
+        if f"{PREFIX}PORT" in service_links(os.environ) and given.get("port") == os.environ[f"{PREFIX}PORT"]:
+            given = {name: value for name, value in given.items() if name != "port"}
         port = given.get("AIP_HTTP_PORT", given.get("aip_http_port"))
         if port is None or "port" in given:
             return given
-        return {"host": "0.0.0.0", "port": port} | given  # noqa: S104 (requests come from outside the container)
+        return {"host": ["0.0.0.0"], "port": port} | given  # noqa: S104 (requests come from outside the container)
 
     def read_keys(self) -> list[str]:
         """Returns all API keys, from the variable and from the file.
 
         Raises:
-            SettingsError: The file cannot be read, or a setting for keys is there but has no key.
+            SettingsError: The file cannot be read, a key is not one that a client can send, or a setting for keys is
+                there but has no key.
         """
-        keys = split(self.api_keys.get_secret_value()) if self.api_keys else []
+        place = f"{PREFIX}API_KEYS"
+        found = [(place, key) for key in split(self.api_keys.get_secret_value())] if self.api_keys else []
         if self.api_keys_file:
+            file = f"{PREFIX}API_KEYS_FILE {self.api_keys_file}"
             try:
-                lines = self.api_keys_file.expanduser().read_text(encoding="utf-8").splitlines()
+                lines = self.api_keys_file.expanduser().read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{PREFIX}API_KEYS_FILE cannot be read: {error}") from None
-            keys += [key for line in lines if (key := line.strip())]
-        if not keys and (self.api_keys or self.api_keys_file):
-            raise SettingsError(f"{PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE is set, but has no key")
-        return keys
+                raise SettingsError(f"{file} cannot be read: {error}") from None
+            found += [(f"{file}, line {n}", key) for n, line in enumerate(lines, 1) if (key := line.strip())]
+        if not found and (self.api_keys or self.api_keys_file):
+            raise SettingsError(f"{place} or {place}_FILE is set, but has no key")
+        for place, key in found:
+            if fault := key_fault(key):
+                raise SettingsError(f"{place}: {fault}")
+        return [key for _, key in found]
 
 
 def load_settings(**flags: str) -> Settings:
@@ -194,10 +203,14 @@ def load_settings(**flags: str) -> Settings:
         SettingsError: A variable is unknown, or a value is invalid.
     """
     known = [variable(name) for name in Settings.model_fields]
-    for name in sorted(os.environ):
+    for name in sorted(os.environ.keys() - set(service_links(os.environ))):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             raise SettingsError(f"there is no setting {name}; the nearest is {nearest}")
+    if quoted := quoted_variable(os.environ):
+        raise SettingsError(
+            f"{quoted} has quotes around its value; write it without them (docker --env-file keeps them)"
+        )
     try:
         return Settings(**flags)  # type: ignore[arg-type]  # text, as in a variable
     except ValidationError as error:

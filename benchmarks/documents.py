@@ -20,6 +20,7 @@ from app.errors import (
     Overloaded,
     ServiceError,
 )
+from app.evaluation.request import MAX_SCORES
 from app.http.connection import MAX_HEAD_BYTES
 from app.images.raster import MAX_FRAMES, MAX_SIDE_PIXELS
 from app.label_sets.store import MAX_LABEL_SETS
@@ -29,6 +30,8 @@ from app.settings import PREFIX, Settings, default_text, variable
 from benchmarks import measured, measured_costs
 from benchmarks.checkpoint_choice import choice_table
 from benchmarks.embeddings import embeddings_table
+from benchmarks.measured_few_shot import few_shot_constants, few_shot_fitting, few_shot_table
+from benchmarks.measured_thresholds import thresholds_table
 from model.published import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +43,7 @@ WHEN = {
     "unauthorized": "the API key is missing or invalid; checked before the body is read",
     "not_found": "the path does not exist",
     "label_set_not_found": "no label set with this name is stored",
-    "method_not_allowed": "the path does not support this method",
+    "method_not_allowed": "the path does not support this method, or label sets are read-only, as `SIGLIP_DATA_DIR` is",
     "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
     "other_encoder": "the `model_fingerprint` of the embeddings is not the one in `/info`",
     "precondition_failed": "`If-Match` does not match the stored label set, or `If-None-Match` matches it",
@@ -124,6 +127,7 @@ def limits_table() -> str:
         ("characters per text, or per prompt of a label", MAX_PROMPT_CHARACTERS, "", InvalidLabels),
         ("templates per request, or prompts per label", MAX_TEMPLATES, "", InvalidTemplate),
         ("labels times templates", MAX_PROMPTS, "", InvalidTemplate),
+        ("images times labels of an evaluation", MAX_SCORES, "", InvalidRequest),
         ("label sets", MAX_LABEL_SETS, "", InvalidRequest),
     ]
     lines = [
@@ -175,6 +179,10 @@ TABLES = {
     "engine_fidelity": measured_costs.engine_fidelity_table,
     "fidelity": measured.fidelity_table,
     "embeddings": embeddings_table,
+    "few_shot": few_shot_table,
+    "few_shot_fitting": few_shot_fitting,
+    "few_shot_constants": few_shot_constants,
+    "thresholds": thresholds_table,
 }
 
 

@@ -105,7 +105,9 @@ def environment() -> dict[str, str]:
     """Returns this process's environment without the service's settings, and with this Python first in PATH."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SIGLIP_", "AIP_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    # Only the blocks about engines need another one; TensorFlow converts nothing at its first start.
+    engine = {"SIGLIP_ENGINE": "tensorflow"}
+    return kept | engine | {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def check_syntax(block: Block) -> None:

@@ -48,9 +48,10 @@ def served(log: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
         port = str(free.getsockname()[1])
     settings = {"SIGLIP_PORT": port, "SIGLIP_MAX_BATCH": "3", "SIGLIP_DRAIN_S": "0"}
     settings["SIGLIP_DATA_DIR"] = str(log.parent / "data")
+    environment = {"SIGLIP_ENGINE": "tensorflow"} | dict(environment)  # OpenVINO would convert the checkpoint first
     with log.open("w") as stderr:
         server = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"], cwd=ROOT, env={**environment, **settings}, stderr=stderr
+            [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment | settings, stderr=stderr
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
@@ -114,6 +115,7 @@ def test_a_checkpoint_that_fails_the_self_test_ends_the_process_with_one_line(tm
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGLIP_")}
     settings = {
         "SIGLIP_WEIGHTS": str(directory),
+        "SIGLIP_ENGINE": "tensorflow",
         "SIGLIP_DATA_DIR": str(tmp_path / "data"),
         "SIGLIP_PORT": "0",
         "SIGLIP_MAX_BATCH": "1",
@@ -191,9 +193,25 @@ def test_openvino_in_int8_converts_once_and_the_second_start_uses_the_cache(tmp_
             assert response.json()["scores"][0]["label"] == "cat"
         caches.append([(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "engine").rglob("*"))])
         assert " on CPU, openvino, int8" in (tmp_path / start).read_text()
-        assert ("int8 takes more time than float32" in (tmp_path / start).read_text()) is not has_int8_dot_product()
+        assert ("int8 is slower than float32" in (tmp_path / start).read_text()) is not has_int8_dot_product()
     assert caches[0] == caches[1]
     assert len([path for path, _ in caches[0] if path.is_dir()]) == 1
+
+
+def test_auto_uses_openvino_and_falls_back_to_tensorflow_with_one_warning(tmp_path):
+    (tmp_path / "file").touch()
+    environment = {"PATH": os.environ["PATH"], "SIGLIP_LOG_FORMAT": "text", "SIGLIP_ENGINE": "auto"}
+    for cache, engine in (("engine", "openvino"), ("file", "tensorflow")):
+        log = tmp_path / f"{engine}.log"
+        with served(log, environment | {"SIGLIP_ENGINE_CACHE": str(tmp_path / cache)}) as client:
+            while startup(client)[0] == 503:
+                pass
+            info = client.get("/info").json()
+        assert (info["engine"], info["dtype"]) == (engine, "float32")
+        lines = log.read_text().splitlines()
+        assert f" on CPU, {engine}, float32" in "\n".join(lines)
+        warnings = [line for line in lines if " WARNING " in line and "OpenVINO" in line]
+        assert len(warnings) == (1 if engine == "tensorflow" else 0)
 
 
 def test_a_start_that_is_ended_during_conversion_leaves_no_partial_files(tmp_path):

@@ -16,6 +16,7 @@ from model.config import CheckpointError, EncoderInfo
 from model.preprocess import Preprocessor
 from model.processor import SigLIPProcessor
 from model.published import EMBEDDED, choose_weights, variant_of
+from model.text.tokenizer import Tokens
 
 # Positions (patches or tokens) that a CPU computes at once: five images of the base model, or 16 texts. More rows need
 # more memory for activations, and no larger number was faster where it was tried.
@@ -24,6 +25,10 @@ POSITIONS_AT_ONCE = 1_024
 
 class DeviceError(CheckpointError):
     """The requested device is missing, or the engine does not support what was requested."""
+
+
+class GraphsUnavailable(CheckpointError):
+    """A checkpoint's graphs for OpenVINO cannot be made, stored or read. The checkpoint itself may be fine."""
 
 
 class CheckpointFiles(NamedTuple):
@@ -96,6 +101,14 @@ class Encoder(ABC):
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """Returns token ids, [K, L] int32."""
         return self.processor.tokenizer(texts)
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Returns token ids, and which texts are truncated or have unknown pieces."""
+        return self.processor.tokenizer.tokenize(texts)
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns whether each text has a piece that the vocabulary was trained on, [K] bool."""
+        return self.processor.tokenizer.is_readable(texts)
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""

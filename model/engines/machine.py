@@ -4,7 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-CGROUP, CPUINFO, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo"), Path("/proc/meminfo")
+CGROUP, CPUINFO, MEMINFO, DEVICES = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo"), Path("/proc/meminfo"), Path("/dev")
+# The files of NVIDIA's driver, of AMD's, and of a GPU in the Windows Subsystem for Linux.
+GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
 # Linux's names for int8 dot-product instructions: VNNI on x86, the dot product on Arm.
 INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
@@ -78,6 +80,17 @@ def has_avx2_only(cpuinfo: Path = CPUINFO) -> bool:
     """Returns whether the CPU has AVX2 but not AVX-512; False if the system does not list its features."""
     known = features(cpuinfo)
     return "avx2" in known and "avx512f" not in known
+
+
+def may_have_gpu(devices: Path = DEVICES) -> bool:
+    """Returns whether the system shows a GPU, which TensorFlow may or may not be able to use.
+
+    Without one, nobody has to import TensorFlow, which takes seconds, to learn that there is none.
+
+    Args:
+        devices: The folder where the system shows its devices.
+    """
+    return any(True for pattern in GPU_DEVICES for _ in devices.glob(pattern))
 
 
 def features(cpuinfo: Path) -> set[str]:

@@ -13,9 +13,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from model.config import CheckpointError, EncoderInfo
+from model.config import EncoderInfo
 from model.engines import self_test
-from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, in_parts, rows_at_once
+from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, GraphsUnavailable, in_parts, rows_at_once
 from model.engines.machine import available_cpus, has_avx2_only
 from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS, openvino_graphs
 from model.processor import SigLIPProcessor
@@ -64,10 +64,12 @@ class OpenVINOEncoder(Encoder):
         """Returns the device's name and the towers' dtype.
 
         Raises:
-            DeviceError: A GPU or bfloat16 was requested, or int8 and NNCF is not installed.
+            DeviceError: A GPU or another dtype was requested, or int8 and NNCF is not installed.
         """
-        if device == "gpu" or dtype == "bfloat16":
-            raise DeviceError("the engine openvino runs on the CPU only, and does not support the dtype bfloat16")
+        if device == "gpu" or dtype not in ("auto", "float32", "int8"):
+            raise DeviceError(
+                f"the engine openvino runs on the CPU only, in float32 or int8. Received: {device}, {dtype}"
+            )
         if dtype == "int8" and not find_spec("nncf"):
             raise DeviceError("for dtype int8, NNCF is not installed: pip install -r requirements-openvino.txt")
         return "CPU", "float32" if dtype == "auto" else dtype
@@ -79,14 +81,17 @@ class OpenVINOEncoder(Encoder):
         """Returns the checkpoint in the dtype of `info`; the cache keeps its graphs.
 
         Raises:
-            CheckpointError: It cannot be converted, or the cached graphs are damaged.
+            CheckpointError: It is refused.
+            GraphsUnavailable: Its graphs cannot be made, or the cached ones are damaged.
         """
         with openvino_graphs(files, info.sha256, info.dtype) as folder:
             try:
                 return cls(folder, processor, info, max_batch=max_batch)
             except DAMAGE as error:
                 reason = " ".join(str(error).split())
-                raise CheckpointError(f"{folder} is damaged; delete it, so that it is made again: {reason}") from error
+                raise GraphsUnavailable(
+                    f"{folder} is damaged; delete it, so that it is made again: {reason}"
+                ) from error
 
     def warm_up(self) -> None:
         """Does nothing: the graphs were compiled by `load`."""

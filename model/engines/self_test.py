@@ -36,7 +36,7 @@ TEXTS = (
 # float32 by 1.4e-3. The deepest checkpoint has about twice the layers, and a GPU may compute float32 as TF32; the
 # square of TF32's rounding error, which counts here, is 1/64 of bfloat16's.
 # int8 is used only if its cosine with float32 is at least 0.99.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2, "int8": 1e-2}
+TOLERANCE = {"float32": 1e-4, "tf32": 1e-4, "float16": 1e-4, "bfloat16": 1e-2, "int8": 1e-2}
 NORM_TOLERANCE = 1e-4  # embeddings are normalised in float32 for every dtype
 
 

@@ -54,18 +54,21 @@ class TensorFlowEncoder(Encoder):
         """Returns the device's name and the towers' dtype.
 
         Raises:
-            DeviceError: A GPU was requested and TensorFlow sees none, the dtype is int8, or Keras has another backend.
+            DeviceError: A GPU was requested and TensorFlow sees none, the dtype is int8, or is tf32 and no GPU has it,
+                or Keras has another backend.
         """
         if (backend := keras.backend.backend()) != "tensorflow":
             raise DeviceError(f"Keras was imported with the backend {backend}: set KERAS_BACKEND=tensorflow before")
         if dtype == "int8":
-            raise DeviceError("dtype int8 needs the engine openvino: TensorFlow supports float32 and bfloat16")
+            raise DeviceError("dtype int8 needs the engine openvino, which runs on the CPU only")
         gpu = choose_gpu(device)
         if gpu is None and "TF_NUM_INTRAOP_THREADS" not in os.environ:  # the user's own choice
             with suppress(RuntimeError):  # TensorFlow has started its threads already
                 tf.config.threading.set_intra_op_parallelism_threads(available_cpus())
+        if dtype == "tf32" and not (gpu and has_tf32(gpu)):
+            raise DeviceError("dtype tf32 needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later: use float32")
         if dtype == "auto":
-            dtype = "bfloat16" if gpu and has_bfloat16(gpu) else "float32"
+            dtype = "tf32" if gpu and has_tf32(gpu) else "float32"
         return describe_gpu(gpu) if gpu else "CPU", dtype
 
     @classmethod
@@ -73,7 +76,8 @@ class TensorFlowEncoder(Encoder):
         cls, files: CheckpointFiles, processor: SigLIPProcessor, info: EncoderInfo, max_batch: int
     ) -> "TensorFlowEncoder":
         """Returns the checkpoint on the device and in the dtype of `info`."""
-        model = model_from_checkpoint(read_config(files.directory), files.directory, info.dtype)
+        policy = "float32" if info.dtype == "tf32" else info.dtype
+        model = model_from_checkpoint(read_config(files.directory), files.directory, policy)
         return cls(model, processor, info, max_batch=max_batch, compile_xla=info.device != "CPU")
 
     def warm_up(self) -> None:
@@ -114,6 +118,8 @@ class TensorFlowEncoder(Encoder):
         """
         if not self.compiled_sizes:
             return in_parts(lambda part: tower(tf.constant(part)).numpy(), batch, rows_at_once(positions))
+        # TensorFlow's switch is on at first, and belongs to the whole process. XLA reads it when it compiles a size.
+        tf.config.experimental.enable_tensor_float_32_execution(self.info.dtype != "float32")
         size = next(size for size in self.compiled_sizes if size >= len(batch))
         filled = np.zeros((size, *batch.shape[1:]), batch.dtype)
         filled[: len(batch)] = batch
@@ -135,7 +141,7 @@ def choose_gpu(device: str) -> "tf.config.PhysicalDevice | None":
     """
     if device not in ("auto", "gpu", "cpu"):
         raise ValueError(f"device must be auto, gpu or cpu. Received: {device!r}")
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = list_gpus()
     if device == "gpu" and not gpus:
         raise DeviceError(
             "device is gpu, but TensorFlow sees no GPU: install requirements-gpu.txt, and check `nvidia-smi`"
@@ -149,8 +155,14 @@ def choose_gpu(device: str) -> "tf.config.PhysicalDevice | None":
     return gpus[0]
 
 
-def has_bfloat16(gpu: "tf.config.PhysicalDevice") -> bool:
-    """Returns whether the GPU supports bfloat16 (Ampere, compute capability 8.0, or later)."""
+def list_gpus() -> list["tf.config.PhysicalDevice"]:
+    """Returns the GPUs that TensorFlow can use."""
+    gpus: list[tf.config.PhysicalDevice] = tf.config.list_physical_devices("GPU")
+    return gpus
+
+
+def has_tf32(gpu: "tf.config.PhysicalDevice") -> bool:
+    """Returns whether the GPU computes float32 products as TF32 (Ampere, compute capability 8.0, or later)."""
     return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
 
 

@@ -1,8 +1,11 @@
-"""The GPU configuration, bfloat16 towers compiled by XLA: its values and its graph, tested on any device."""
+"""The GPU configurations, compiled by XLA: the values and graphs of half types, and what float32 and TF32 differ in."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,18 +28,28 @@ def exact(checkpoint) -> Encoder:
     return load_encoder(weights=str(checkpoint), device="cpu", max_batch=5)
 
 
+def half_encoder(dtype: str, checkpoint: Path, exact: Encoder) -> TensorFlowEncoder:
+    model = load_model(None, checkpoint, dtype=dtype)
+    return TensorFlowEncoder(model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+
+
 @pytest.fixture(scope="module")
-def encoder(checkpoint, exact) -> Encoder:
-    model = load_model(None, checkpoint, dtype="bfloat16")
-    encoder = TensorFlowEncoder(model, exact.processor, exact.info, max_batch=5, compile_xla=True)
+def encoder(checkpoint, exact) -> TensorFlowEncoder:
+    encoder = half_encoder("bfloat16", checkpoint, exact)
     encoder.warm_up()
     return encoder
 
 
+@pytest.fixture(scope="module", params=["bfloat16", "float16"])
+def traced(request, checkpoint, exact) -> tuple[tf.DType, TensorFlowEncoder]:
+    """A dtype, and an encoder of this dtype that has compiled nothing."""
+    return tf.as_dtype(request.param), half_encoder(request.param, checkpoint, exact)
+
+
 @pytest.fixture(params=["image", "text"])
-def graph(request, encoder) -> tf.Graph:
+def graph(request, traced) -> tf.Graph:
     """The TensorFlow graph of one tower."""
-    tower = encoder.image_tower if request.param == "image" else encoder.text_tower
+    tower = traced[1].image_tower if request.param == "image" else traced[1].text_tower
     return tower.get_concrete_function().graph
 
 
@@ -57,8 +70,8 @@ def test_compiled_bfloat16_embeddings_are_close_to_float32(encoder, exact, count
         assert np.abs(ours - theirs).max() > 1e-5, "the towers must not be float32"
 
 
-def test_matrix_products_are_bfloat16(graph):
-    assert types(graph, "MatMul", "BatchMatMulV2", "Conv2D", "Einsum") == {tf.bfloat16}
+def test_matrix_products_have_the_dtype(graph, traced):
+    assert types(graph, "MatMul", "BatchMatMulV2", "Conv2D", "Einsum") == {traced[0]}
 
 
 def test_softmax_and_norm_statistics_are_float32(graph):
@@ -85,6 +98,19 @@ def test_the_image_tower_takes_uint8_images(encoder):
 def test_logits_are_float32(encoder):
     output = encoder.model({"images": IMAGES, "token_ids": TOKEN_IDS})
     assert output["image_logits"].dtype == tf.float32
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("float32", {"highest"}), ("tf32", set())])
+def test_xla_may_use_tf32_only_if_it_is_the_dtype(dtype, precision, exact):
+    encoder = TensorFlowEncoder(
+        exact.model, exact.processor, replace(exact.info, dtype=dtype), max_batch=1, compile_xla=True
+    )
+    encoder.encode_images(IMAGES[:1])
+    compiled = encoder.image_tower.experimental_get_compiler_ir(IMAGES[:1])(stage="hlo")
+    products = [line for line in compiled.splitlines() if re.search(r" (dot|convolution)\(", line)]
+    assert len(products) > 10
+    for product in products:
+        assert set(re.findall(r"operand_precision={(\w+),\1}", product)) == precision
 
 
 @pytest.mark.slow

@@ -4,7 +4,14 @@ import os
 
 import pytest
 
-from model.engines.machine import available_cpus, has_avx2_only, has_int8_dot_product, memory_limit_bytes, quota
+from model.engines.machine import (
+    available_cpus,
+    has_avx2_only,
+    has_int8_dot_product,
+    may_have_gpu,
+    memory_limit_bytes,
+    quota,
+)
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -83,3 +90,13 @@ def test_instruction_sets_are_read_from_cpuinfo(content, int8, avx2_only, tmp_pa
     if content is not None:
         cpuinfo.write_text(content)
     assert (has_int8_dot_product(cpuinfo), has_avx2_only(cpuinfo)) == (int8, avx2_only)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("nvidia0", True), ("dxg", True), ("kfd", True), ("nvidiactl", False), ("null", False), (None, False)],
+)
+def test_a_gpu_is_recognised_by_the_file_of_its_driver(device, expected, tmp_path):
+    if device:
+        (tmp_path / device).touch()
+    assert may_have_gpu(tmp_path) is expected

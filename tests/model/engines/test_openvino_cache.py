@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from model.checkpoint.safetensors_files import fingerprint
 from model.config import CheckpointError
-from model.engines.encoder import CheckpointFiles
+from model.engines.encoder import CheckpointFiles, GraphsUnavailable
 from model.engines.openvino_cache import FACTS, GOLDEN, cache_key, openvino_graphs
 from model.published import EMBEDDED_DIRECTORY
 
@@ -136,6 +136,6 @@ def test_the_error_for_an_incomplete_checkpoint_lists_all_faults_and_leaves_no_f
 
 def test_the_error_names_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"graphs of the checkpoint cannot be stored: .*file"):  # noqa: SIM117 (only the inner block may raise)
+    with pytest.raises(GraphsUnavailable, match=r"graphs of the checkpoint cannot be stored: .*file"):  # noqa: SIM117 (only the inner block may raise)
         with graphs(EMBEDDED, tmp_path / "file"):
             pass

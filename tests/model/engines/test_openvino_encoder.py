@@ -14,8 +14,7 @@ import pytest
 from model.checkpoint.safetensors_files import fingerprint
 from model.checkpoint.variants import load_model
 from model.checkpoint.weights import save_checkpoint
-from model.config import CheckpointError
-from model.engines.encoder import DeviceError, Encoder
+from model.engines.encoder import DeviceError, Encoder, GraphsUnavailable
 from model.engines.load import load_encoder
 from model.engines.openvino_cache import FACTS, GOLDEN, TOWERS, cache_key
 from model.engines.openvino_encoder import SETTINGS, unfuse_gelu
@@ -119,7 +118,7 @@ def test_the_error_names_a_damaged_cache_folder(name, damage, cache_copy):
     cache = cache_copy("float32")
     for path in cache.glob(f"float32-*/{name}"):
         damage(path)
-    with pytest.raises(CheckpointError, match=r"float32-[\w-]+ is damaged; delete it, so that it is made again: ."):
+    with pytest.raises(GraphsUnavailable, match=r"float32-[\w-]+ is damaged; delete it, so that it is made again: ."):
         openvino_encoder(cache)
 
 
@@ -163,7 +162,7 @@ def test_a_tensor_that_is_not_finite_fails_the_self_test(checkpoint, tmp_path):
         encoder.self_test()
 
 
-@pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}])
+@pytest.mark.parametrize("given", [{"device": "gpu"}, {"dtype": "bfloat16"}, {"dtype": "float16"}])
 def test_unsupported_devices_and_dtypes_are_refused(checkpoint, given):
     with pytest.raises(DeviceError, match="the engine openvino runs on the CPU only"):
         openvino_encoder(None, weights=str(checkpoint), **given)

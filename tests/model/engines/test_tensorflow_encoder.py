@@ -135,6 +135,12 @@ def test_an_unknown_device_is_refused(checkpoint):
         load_encoder(weights=str(checkpoint), device="tpu")
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
+def test_tf32_is_refused_without_a_gpu(checkpoint):
+    with pytest.raises(DeviceError, match=r"dtype tf32 needs an NVIDIA GPU of compute capability 8\.0"):
+        load_encoder(weights=str(checkpoint), dtype="tf32")
+
+
 def test_int8_is_refused(checkpoint):
     with pytest.raises(DeviceError, match="dtype int8 needs the engine openvino"):
         load_encoder(weights=str(checkpoint), dtype="int8")
