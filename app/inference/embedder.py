@@ -20,6 +20,7 @@ from app.inference.cache import EmbeddingCache
 from app.inference.device import Queues
 from app.inference.encoder import Encoder
 from app.inference.image_input import EmbeddedImage, file_bytes, with_digest
+from app.inference.label_lists import EmbeddedLabels, LabelLists
 from app.inference.label_warnings import PromptTokens, joined, label_warnings, prompt_warnings, read_prompts
 from app.inference.scoring import prompt_means
 from app.inference.threads import Threads
@@ -33,6 +34,7 @@ MAX_TEXTS_AT_ONCE = 2_000  # of one request: looking up 100,000 at once would bl
 MAX_BYTES_ON_LOOP = 65_536  # hashing or base64-decoding less than this is faster than switching to a thread
 # Python's memory for a cache entry in addition to the bytes of the key and the embedding, measured.
 TEXT_OVERHEAD_BYTES, IMAGE_OVERHEAD_BYTES = 400, 1_000
+LISTS_SHARE = 4  # a quarter of the text cache is for whole lists of labels
 
 
 class EmbeddedTexts(NamedTuple):
@@ -40,15 +42,6 @@ class EmbeddedTexts(NamedTuple):
 
     embeddings: np.ndarray
     tokens: PromptTokens
-    hits: int
-    misses: int
-
-
-class EmbeddedLabels(NamedTuple):
-    """Class embeddings [K, E], warnings about the labels, and the cache hits and misses of their prompts."""
-
-    embeddings: np.ndarray
-    warnings: list[ResponseWarning]
     hits: int
     misses: int
 
@@ -88,12 +81,15 @@ class Embedder:
         self._metrics = metrics
         self._on_not_finite = on_not_finite
         self._texts: EmbeddingCache[Result] = EmbeddingCache(
-            settings.text_cache_bytes, TEXT_OVERHEAD_BYTES, metrics.text_cache
+            settings.text_cache_bytes - settings.text_cache_bytes // LISTS_SHARE,
+            TEXT_OVERHEAD_BYTES,
+            metrics.text_cache,
         )
+        self._lists = LabelLists(settings.text_cache_bytes // LISTS_SHARE)
         self._images: EmbeddingCache[EmbeddedImage] = EmbeddingCache(
             settings.image_cache_bytes, IMAGE_OVERHEAD_BYTES, metrics.image_cache
         )
-        metrics.text_cache.bytes.set_function(lambda: self._texts.bytes)
+        metrics.text_cache.bytes.set_function(lambda: self._texts.bytes + self._lists.bytes)
         metrics.image_cache.bytes.set_function(lambda: self._images.bytes)
 
     async def embed_image(
@@ -196,6 +192,9 @@ class Embedder:
     async def embed_labels(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> EmbeddedLabels:
         """Returns class embeddings [K, E]: for each label the mean over T templates; None is SigLIP's own template."""
         templates = templates or zero_shot.DEFAULT_TEMPLATES
+        if known := self._lists.get(labels, templates):
+            self._metrics.text_cache.hits.inc(known.hits)
+            return known
         run = self._threads.compute_texts(len(labels) * len(templates))
         prompts = await run(zero_shot.prompts, labels, templates)
         found = await self.embed_texts(prompts)  # [K * T, E]
@@ -205,7 +204,9 @@ class Embedder:
             warnings = label_warnings(self.encoder, labels, prompts, [len(templates)] * len(labels), found.tokens)
             return EmbeddedLabels(zero_shot.class_embeddings(by_label), warnings, found.hits, found.misses)
 
-        return await run(classes)
+        embedded = await run(classes)
+        self._lists.put(labels, templates, embedded)
+        return embedded
 
     async def embed_prompts(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns class embeddings [K, E]: for each label the mean over its own prompts."""
