@@ -214,14 +214,26 @@ def read_fields(schema: type[O], values: dict[str, Any]) -> O:
 
 async def read_json(request: Request, schema: type[O]) -> O:
     """Returns a JSON body as its schema."""
-    engine: Engine = request.app.state.engine
-    value = await read_json_value(request)
-    return await engine.in_thread(validated, schema, value, strict=True)
+    return await parse_body(request, lambda value: validated(schema, value, strict=True))
 
 
 async def read_json_value(request: Request) -> Any:
-    """Returns the value of a JSON body. It is parsed in a thread, since it may have megabytes."""
+    """Returns the value of a JSON body."""
+    return await parse_body(request, lambda value: value)
+
+
+async def parse_body(request: Request, read: Callable[[Any], T]) -> T:
+    """Returns `read(value)` of a JSON body. Both run in a thread, since a body may have megabytes.
+
+    Raises:
+        InvalidRequest: It is not JSON.
+        UnsupportedMediaType: It has another type.
+    """
     if (media_type := media_type_of(request)) != "application/json":
         raise unaccepted(media_type, "application/json")
     engine: Engine = request.app.state.engine
-    return await engine.in_thread(parse_json, await request.body(), "The body")
+
+    def parse(body: bytes) -> T:
+        return read(parse_json(body, "The body"))
+
+    return await engine.in_thread(parse, await request.body())
