@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_file_that_a_service_serves(folder, tmp_path, running
     assert run(folder, "--label-set", file) == 0
     output, errors = capsys.readouterr()
     assert errors == ""
-    assert output.splitlines()[0].startswith("top-1 of 9 images, each learnt without its part of five: ")
+    assert output.splitlines()[0].startswith("top-1 of 9 images, each scored by what was learnt from the others: ")
     assert output.splitlines()[1] == f"{file}: labels 3, examples 9, counterexamples 0"
     encoder = FakeEncoder()
     with running(encoder) as client:
