@@ -104,7 +104,7 @@ def main() -> None:
     """Measures, prints and saves."""
     with running() as (process, address):
         rows = asyncio.run(measure(address, process.pid))
-    packages = versions("fastapi", "starlette", "uvicorn", "python-multipart", "httpx")
+    packages = versions("fastapi", "starlette", "uvicorn", "multipart", "httpx")
     result = {"machine": machine(), "versions": packages, "runs": RUNS, "rows": rows}
     (RESULTS / "event_loop.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

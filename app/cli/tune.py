@@ -212,8 +212,8 @@ def report_learning(
         print("how much the examples help cannot be measured: there are too few")
         return
     print(
-        f"top-1 of {learning.images:,} images, each scored by what was learnt from the others: {learning.examples:.3f}; "
-        f"by text alone: {learning.text:.3f}"
+        f"top-1 of {learning.images:,} images, each scored by what was learnt from the others: "
+        f"{learning.examples:.3f}; by text alone: {learning.text:.3f}"
     )
 
 

