@@ -177,6 +177,7 @@ TABLES = {
     "colours": measured_costs.colours_table,
     "levers": measured_costs.levers_table,
     "engine_fidelity": measured_costs.engine_fidelity_table,
+    "int8_static": measured_costs.int8_static_table,
     "fidelity": measured.fidelity_table,
     "embeddings": embeddings_table,
     "few_shot": few_shot_table,

@@ -1,9 +1,10 @@
 """Measures how close the embeddings of faster engines and dtypes are to TensorFlow's float32.
 
-    python -m benchmarks.fidelity DIRECTORY [PATH...]     writes benchmarks/results/fidelity.json; five minutes with a
+    python -m benchmarks.fidelity DIRECTORY [PATH...]     writes benchmarks/results/fidelity.json; ten minutes with a
                                                           base model on two cores
 
-Each PATH is an engine, a slash and a dtype. The embedded checkpoint gets the images that it was not trained on
+Each PATH is an engine, a slash and a dtype. What only a GPU can do, TF32 and fast float16, is emulated
+(`benchmarks/gpu_products.py`). The embedded checkpoint gets the images that it was not trained on
 (`python -m training.prepare` makes them) and the English names: each image is compared with its own name and with 9 or
 99 others. DIRECTORY's checkpoint gets drawn images and 100 of the names; with random weights, ten labels get nearly
 equal scores.
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.gpu import random_images
+from benchmarks.gpu_products import with_gpu_products
 from benchmarks.machine import machine, versions
 from model import zero_shot
 from model.engines.encoder import Encoder
@@ -26,17 +28,22 @@ from model.text.tokenizer import canonicalize
 from training.evaluate import BUILD, TRAINING_ART, art_sets, in_batches, on_white
 
 RESULTS = Path(__file__).parent / "results/fidelity.json"
-PATHS = ["openvino/float32", "openvino/int8", "tensorflow/bfloat16"]
+PATHS = ["openvino/float32", "openvino/int8", "tensorflow/tf32", "tensorflow/float16", "tensorflow/bfloat16"]
+EMULATED = {"tf32": "float32", "float16": "float16"}  # dtype -> that of the traced tower
 WAYS = (10, 100)
+SETS = 100  # of names, for each drawn image
 MAX_BATCH = 64  # the batch size of `in_batches`
 
 
 class Asked(NamedTuple):
-    """Images [M, S, S, 3], names [C], and for each number of ways N the names that each image is compared with."""
+    """Images [M, S, S, 3], names [C], and for each number of ways N the names that each image is compared with.
+
+    There are one or more sets of names for each image, one image after the other.
+    """
 
     images: np.ndarray
     names: list[str]
-    columns: dict[int, np.ndarray]  # [M, N]
+    columns: dict[int, np.ndarray]  # [M x sets, N]
 
 
 def english_names() -> list[str]:
@@ -64,9 +71,8 @@ def drawn(size: tuple[int, int]) -> Asked:
     names = english_names()[: WAYS[-1]]
     rng = np.random.default_rng(0)
     images = random_images(rng, size)
-    columns = {
-        ways: np.stack([rng.choice(len(names), ways, replace=False) for _ in range(len(images))]) for ways in WAYS
-    }
+    asked = len(images) * SETS
+    columns = {ways: np.stack([rng.choice(len(names), ways, replace=False) for _ in range(asked)]) for ways in WAYS}
     return Asked(images, names, columns)
 
 
@@ -85,11 +91,32 @@ def compared(ours: tuple[np.ndarray, np.ndarray], exact: tuple[np.ndarray, np.nd
     cosines, exact_cosines = ours[0] @ ours[1].T, exact[0] @ exact[1].T
     found["cosine_change"] = float(np.abs(cosines - exact_cosines).max())
     for ways, columns in asked.columns.items():
-        orders = [np.argsort(-np.take_along_axis(each, columns, axis=1)) for each in (cosines, exact_cosines)]
+        sets = len(columns) // len(cosines)
+        scores = [
+            np.take_along_axis(np.repeat(each, sets, axis=0), columns, axis=1) for each in (cosines, exact_cosines)
+        ]
+        orders = [np.argsort(-each) for each in scores]
         found[f"same_first_of_{ways}"] = float((orders[0][:, 0] == orders[1][:, 0]).mean())
         if ways == WAYS[0]:
             found["same_order_of_10"] = float((orders[0] == orders[1]).all(axis=1).mean())
     return found
+
+
+def load_path(weights: str | None, path: str, cache: Path) -> Encoder:
+    """Returns the encoder of a path, such as `tensorflow/tf32`."""
+    engine, _, dtype = path.partition("/")
+    encoder = load_encoder(
+        weights=weights,
+        device="cpu",
+        engine=engine,
+        dtype=EMULATED.get(dtype, dtype),
+        engine_cache=cache,
+        max_batch=MAX_BATCH,
+    )
+    if dtype in EMULATED:
+        encoder.image_tower = with_gpu_products(encoder.image_tower)
+        encoder.text_tower = with_gpu_products(encoder.text_tower)
+    return encoder
 
 
 def measure(weights: str | None, paths: list[str], cache: Path) -> list[dict[str, Any]]:
@@ -99,13 +126,11 @@ def measure(weights: str | None, paths: list[str], cache: Path) -> list[dict[str
     exact = embeddings(reference, asked)
     rows = []
     for path in paths:
-        engine, _, dtype = path.partition("/")
-        encoder = load_encoder(
-            weights=weights, device="cpu", engine=engine, dtype=dtype, engine_cache=cache, max_batch=MAX_BATCH
-        )
+        encoder = load_path(weights, path, cache)
         found = compared(embeddings(encoder, asked), exact, asked)
         change = {"logit_change": round(reference.scale * found.pop("cosine_change"), 6)}
-        rows.append({"variant": reference.info.variant, "path": path, **found, **change})
+        emulated = path.partition("/")[2] in EMULATED
+        rows.append({"variant": reference.info.variant, "path": path, "emulated": emulated, **found, **change})
         print(json.dumps(rows[-1]), flush=True)
     return rows
 

@@ -40,12 +40,12 @@ def soak_table() -> str:
 
 
 def towers_table(name: str = "towers") -> str:
-    """Returns the image tower's time in each engine, measured by `benchmarks/towers.py`.
+    """Returns the image tower's time in each engine, and int8's cosine to float32, from `benchmarks/towers.py`.
 
     Times are relative to the fastest other engine in float32.
     """
     measured = read(name)
-    times: dict[str, dict[int, dict[str, float]]] = {}
+    times: dict[str, dict[int, dict[str, Any]]] = {}
     for row in measured["rows"]:
         times.setdefault(row["engine"], {})[row["batch"]] = row
     batches = sorted(times["PyTorch"])
@@ -53,9 +53,10 @@ def towers_table(name: str = "towers") -> str:
     others = [found for name, found in times.items() if not any(word in name for word in ours_or_int8)]
     fastest = {batch: min(found[batch]["median_ms"] for found in others) for batch in batches}
 
-    def cell(row: dict[str, float], batch: int) -> str:
+    def cell(row: dict[str, Any], batch: int) -> str:
         around = f" ({row['low_ms']:.0f} to {row['high_ms']:.0f} ms)" if "low_ms" in row else ""
-        return f"{row['median_ms'] / fastest[batch]:.2f}{around}"
+        cosine = f", cosine {row['cosine_worst']:.4f}" if "int8" in row["engine"] else ""
+        return f"{row['median_ms'] / fastest[batch]:.2f}{around}{cosine}"
 
     rows = [
         " | ".join([f"| {name}", *(cell(found[batch], batch) for batch in batches)]) + " |"

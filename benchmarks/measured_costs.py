@@ -51,8 +51,9 @@ def engine_fidelity_table() -> str:
     """
     measured = read("fidelity")
     rows = [
-        f"| {row['variant']} | `{row['path']}` | {row['images']:,} | {row['image_cosine_mean']:.6f} | "
-        f"{row['image_cosine_worst']:.6f} | {row['text_cosine_mean']:.6f} | {row['text_cosine_worst']:.6f} | "
+        f"| {row['variant']} | `{row['path']}`{', emulated' if row['emulated'] else ''} | {row['images']:,} | "
+        f"{row['image_cosine_mean']:.6f} | {row['image_cosine_worst']:.6f} | "
+        f"{row['text_cosine_mean']:.6f} | {row['text_cosine_worst']:.6f} | "
         f"{row['logit_change']:.5f} | {row['same_first_of_10']:.1%} | {row['same_first_of_100']:.1%} | "
         f"{row['same_order_of_10']:.1%} |"
         for row in measured["rows"]
@@ -63,6 +64,27 @@ def engine_fidelity_table() -> str:
         "mean text cosine | lowest | largest logit change | same best of 10 | same best of 100 | same order of 10 |"
     )
     return "\n".join([head, "|---" * 11 + "|", *rows])
+
+
+def int8_static_table() -> str:
+    """Returns the time and the accuracy of static int8 quantisation, measured by `benchmarks/int8_static.py`."""
+    measured = read("int8_static")
+
+    def cells(row: dict[str, Any]) -> str:
+        times = [(row[f"batch_{batch}"]["ratio"], row[f"batch_{batch}"]["spread"]) for batch in (1, 8)]
+        return " | ".join(f"{ratio:.2f} ({low:.2f} to {high:.2f})" for ratio, (low, high) in times)
+
+    rows = [
+        f"| {name} | {cells(row)} | {row['cosine_mean']:.4f} | {row['cosine_worst']:.4f} | "
+        f"{row['batch_8_cosine_worst']:.4f} |"
+        for name, row in measured["rows"].items()
+    ]
+    head = (
+        f"| image tower (`benchmarks/int8_static.py`, {measured['machine']}, shared with other work) | "
+        "time of a base model, batch of 1 | batch of 8 | mean cosine of the embedded model | lowest | "
+        "lowest of the base model, on noise |"
+    )
+    return "\n".join([head, "|---" * 6 + "|", *rows])
 
 
 def costs_table() -> str:

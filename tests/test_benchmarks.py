@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks.fidelity import Asked, compared
+from benchmarks.gpu_products import with_gpu_products
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.slow
 def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
     output = tmp_path / "gpu.json"
-    options = ["--max-batch", "1", "--repeats", "2", "--output", str(output)]
+    # TensorFlow's float16 takes minutes on a CPU.
+    options = ["--max-batch", "1", "--repeats", "2", "--output", str(output), "--dtypes", "float32", "tf32", "bfloat16"]
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--weights", str(EMBEDDED_DIRECTORY / EMBEDDED[1]), *options],
         cwd=ROOT,
@@ -30,7 +33,7 @@ def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
     assert process.stdout.startswith("NO GPU")
     result = json.loads(output.read_text())
     assert result["machine"]["gpu"] is None
-    variants = [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
+    variants = [(dtype, xla) for dtype in ("float32", "tf32", "bfloat16") for xla in (False, True)]
     assert [(row["dtype"], row["xla"], row["peak_bytes"]) for row in result["start"]] == [
         (*variant, None) for variant in variants
     ]
@@ -44,6 +47,15 @@ def test_the_gpu_benchmark_runs_without_a_gpu_and_says_so(tmp_path):
         assert 0.98 < row["image_cosine_worst"] <= row["image_cosine_mean"] < 1.001
         assert 0.98 < row["text_cosine_worst"] <= row["text_cosine_mean"] < 1.001
         assert row["top_1_agreement"] > 0.8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_emulated_products_round_their_inputs_to_ten_bits_and_add_in_float32(dtype):
+    weights = tf.constant([[1 + 2.0**-10], [1 + 2.0**-12], [2.0**-24]], dtype)
+    tower = tf.function(lambda x: tf.matmul(x, weights), [tf.TensorSpec((None, 3), dtype)])
+    rows = np.array([[1, 0, 0], [0, 1, 0], [2**14, 0, 0], [1, 1, 1]], dtype)
+    found = with_gpu_products(tower)(tf.constant(rows)).numpy()[:, 0]
+    np.testing.assert_array_equal(found, np.array([1 + 2**-10, 1, 2**14 + 16, 2 + 2**-10], dtype))
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -33,8 +33,8 @@ TEXTS = (
 )
 # The largest 1 - cosine between two computations of one embedding; for different inputs it was at least 0.2.
 # Measured with the base model on a CPU: float32 differed by 5e-12 between batches, bfloat16 by 2e-4, and bfloat16 from
-# float32 by 1.4e-3. The deepest checkpoint has about twice the layers, and a GPU may compute float32 as TF32; the
-# square of TF32's rounding error, which counts here, is 1/64 of bfloat16's.
+# float32 by 1.4e-3. The square of the rounding error counts here: TF32's and float16's is 1/64 of bfloat16's, and
+# benchmarks/fidelity.py has their emulated difference from float32. The deepest checkpoint has about twice the layers.
 # int8 is used only if its cosine with float32 is at least 0.99.
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-4, "float16": 1e-4, "bfloat16": 1e-2, "int8": 1e-2}
 NORM_TOLERANCE = 1e-4  # embeddings are normalised in float32 for every dtype
