@@ -12,10 +12,12 @@ from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
 from app.cli.files import ReadableFile
 from app.cli.local import embed_definition
+from app.cli.printing import print_warnings
 from app.cli.service_info import ServiceInfo, ServiceLimits
 from app.evaluation.logits import class_logits
 from app.inference.encoder import Encoder
 from app.inference.identity import cache_key, model_fingerprint
+from app.inference.label_warnings import prompt_warnings
 from app.inference.scoring import prompt_means
 from app.label_sets.definition import LabelSetDefinition
 from app.schemas import EmbedResponse
@@ -76,11 +78,12 @@ def local_towers(encoder: Encoder, settings: Settings) -> Towers:
         scale=encoder.scale,
         bias=encoder.bias,
     )
-    return Towers(
-        facts,
-        embed_images=lambda files: embedded_by_model(encoder, settings, files, frame=0),
-        embed_labels=lambda definition, on_stage: embed_definition(encoder, settings, definition, on_stage),
-    )
+
+    def embed_labels(definition: LabelSetDefinition, on_stage: OnStage) -> np.ndarray:
+        print_warnings(prompt_warnings(encoder, definition.names, definition.prompts))
+        return embed_definition(encoder, settings, definition, on_stage)
+
+    return Towers(facts, lambda files: embedded_by_model(encoder, settings, files, frame=0), embed_labels)
 
 
 class TowersLimits(ServiceLimits):

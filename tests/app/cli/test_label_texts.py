@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import CommandError
+from app.cli import CommandError, evaluate
 from app.cli.classify import main
 from tests.app.conftest import serve
 from tests.app.image_files import encoded, plain_image
@@ -65,3 +65,11 @@ def test_labels_that_the_model_cannot_tell_apart_or_read_are_warnings(image, cap
     assert len(scored(captured.out)) == 4
     lines = captured.err.splitlines()
     assert [line[: len(start)] for line, start in zip(lines, (ALIKE, UNREADABLE), strict=True)] == [ALIKE, UNREADABLE]
+
+
+def test_an_evaluation_warns_about_its_labels(tmp_path, capsys):
+    for index, label in enumerate(("C++", "C#")):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "image.png").write_bytes(encoded(plain_image((index, 0, 0))))
+    evaluate.main([str(tmp_path), "--no-cache", "--json"], lambda *_: TokenizingEncoder())
+    assert capsys.readouterr().err.splitlines()[0].startswith("warning: The model reads the same tokens for ")
