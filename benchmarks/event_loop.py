@@ -1,26 +1,32 @@
 """Measures the CPU time of a request on the service's event loop, and in the whole process.
 
-    python -m benchmarks.event_loop     writes benchmarks/results/event_loop.json; two minutes on two cores
+    python -m benchmarks.event_loop [--before CHECKOUT]     writes benchmarks/results/event_loop.json
 
 There is one client. The service has the embedded model; labels are cached, and JPEGs of 640x480 are new. The event loop
-runs on the main thread, whose CPU time Linux reports in nanoseconds (`/proc/PID/task/PID/schedstat`).
+runs on the main thread, whose CPU time Linux reports in nanoseconds (`/proc/PID/task/PID/schedstat`). With `--before`,
+the service of an older checkout is measured too: both run, and get their requests in turn, so that both have the same
+machine. Then 16 clients send forms with 1,000 labels to each, for the requests per second.
 """
 
+import argparse
 import asyncio
 import base64
 import json
 import statistics
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from benchmarks.clients import new_image, new_labels
 from benchmarks.machine import RESULTS, machine, versions
-from benchmarks.service import running
+from benchmarks.service import ROOT, running
 
 RUNS = 5
+RATE_RUNS, CLIENTS, REQUESTS_EACH = 3, 16, 4
 Send = Callable[[httpx.AsyncClient, bytes], Awaitable[httpx.Response]]
 
 
@@ -62,8 +68,15 @@ def by_label_set() -> Send:
     return send
 
 
-async def measure(address: str, process_id: int) -> list[dict[str, Any]]:
-    """Returns the times of each kind of request."""
+class Measured(NamedTuple):
+    """A running service."""
+
+    process_id: int
+    client: httpx.AsyncClient
+
+
+async def measure(services: dict[str, Measured]) -> list[dict[str, Any]]:
+    """Returns the times of each kind of request, for each service."""
     labels = new_labels(1_000)
     kinds = [
         ("10 labels, form by httpx", by_form(labels[:10]), 100),
@@ -73,22 +86,40 @@ async def measure(address: str, process_id: int) -> list[dict[str, Any]]:
         ("label set, raw image, top_k 5", by_label_set(), 100),
     ]
     rows = []
-    async with httpx.AsyncClient(base_url=address, timeout=900) as client:
-        (await client.put("/label-sets/thousand", json={"labels": labels})).raise_for_status()
-        for name, send, requests in kinds:
-            (await send(client, new_image())).raise_for_status()
-            runs = []
-            for _ in range(RUNS):
-                images = [new_image() for _ in range(requests)]
-                before = cpu_ms(process_id)
-                for image in images:
-                    (await send(client, image)).raise_for_status()
-                after = cpu_ms(process_id)
-                runs.append([(late - early) / requests for early, late in zip(before, after, strict=True)])
-            loop, process = ([run[index] for run in runs] for index in (0, 1))
-            rows.append({"request": name, "event_loop_ms": round_all(loop), "process_ms": round_all(process)})
+    for service in services.values():
+        (await service.client.put("/label-sets/thousand", json={"labels": labels})).raise_for_status()
+    for name, send, requests in kinds:
+        runs: dict[str, list[list[float]]] = {which: [] for which in services}
+        for which, service in [*services.items()] * (RUNS + 1):  # the first run fills the caches
+            images = [new_image() for _ in range(requests)]
+            before = cpu_ms(service.process_id)
+            for image in images:
+                (await send(service.client, image)).raise_for_status()
+            after = cpu_ms(service.process_id)
+            runs[which].append([(late - early) / requests for early, late in zip(before, after, strict=True)])
+        for which, times in runs.items():
+            loop, process = ([run[index] for run in times[1:]] for index in (0, 1))
+            rows.append(
+                {"request": name, "code": which, "event_loop_ms": round_all(loop), "process_ms": round_all(process)}
+            )
             print(json.dumps(rows[-1]), flush=True)
     return rows
+
+
+async def requests_per_s(services: dict[str, Measured]) -> dict[str, dict[str, float]]:
+    """Returns how many forms with 1,000 labels each service answers per second, sent by 16 clients in turn."""
+    send = by_form(new_labels(1_000))
+    rates: dict[str, list[float]] = {which: [] for which in services}
+    for which, service in [*services.items()] * (RATE_RUNS + 1):
+
+        async def work(client: httpx.AsyncClient = service.client) -> None:
+            for _ in range(REQUESTS_EACH):
+                (await send(client, new_image())).raise_for_status()
+
+        began_s = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(CLIENTS)))
+        rates[which].append(CLIENTS * REQUESTS_EACH / (time.perf_counter() - began_s))
+    return {which: round_all(found[1:]) for which, found in rates.items()}
 
 
 def round_all(values: list[float]) -> dict[str, float]:
@@ -100,12 +131,30 @@ def round_all(values: list[float]) -> dict[str, float]:
     }
 
 
+async def measure_all(addresses: dict[str, tuple[int, str]]) -> dict[str, Any]:
+    """Returns all results for services, which are process ids and addresses."""
+    async with AsyncExitStack() as stack:
+        services = {
+            which: Measured(pid, await stack.enter_async_context(httpx.AsyncClient(base_url=address, timeout=900)))
+            for which, (pid, address) in addresses.items()
+        }
+        return {"rows": await measure(services), "requests_per_s": await requests_per_s(services)}
+
+
 def main() -> None:
     """Measures, prints and saves."""
-    with running() as (process, address):
-        rows = asyncio.run(measure(address, process.pid))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--before", type=Path, help="a checkout of older code")
+    before = parser.parse_args().before
+    with ExitStack() as stack:
+        addresses = {}
+        for which, checkout in (("before", before), ("now", ROOT)):
+            if checkout:
+                process, address = stack.enter_context(running(checkout))
+                addresses[which] = (process.pid, address)
+        found = asyncio.run(measure_all(addresses))
     packages = versions("fastapi", "starlette", "uvicorn", "multipart", "httpx")
-    result = {"machine": machine(), "versions": packages, "runs": RUNS, "rows": rows}
+    result = {"machine": machine(), "versions": packages, "runs": RUNS} | found
     (RESULTS / "event_loop.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
