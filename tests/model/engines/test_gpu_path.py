@@ -18,6 +18,8 @@ from model.engines.tensorflow_encoder import TensorFlowEncoder
 from tests.golden.cases import pixels, token_ids
 from tests.model.conftest import SQUARE
 
+pytestmark = pytest.mark.slow  # compiles or converts a network
+
 IMAGES, TOKEN_IDS = pixels(SQUARE.vision.image_size, 5), token_ids(SQUARE, 5)
 # 1 - cosine: bfloat16 has 8 bits; after three layers a cosine is accurate to about 0.001.
 TOLERANCE = 1e-3

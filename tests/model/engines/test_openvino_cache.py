@@ -18,6 +18,8 @@ from model.engines.encoder import CheckpointFiles, GraphsUnavailable
 from model.engines.openvino_cache import FACTS, GOLDEN, cache_key, openvino_graphs
 from model.published import EMBEDDED_DIRECTORY
 
+pytestmark = pytest.mark.slow  # compiles or converts a network
+
 EMBEDDED = EMBEDDED_DIRECTORY / "pictograms_64"
 ROOT = Path(__file__).parents[3]
 FILES = sorted([FACTS, GOLDEN, "image.bin", "image.xml", "text.bin", "text.xml"])

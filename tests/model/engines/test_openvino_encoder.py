@@ -23,6 +23,8 @@ from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 
 import openvino  # isort: skip  # after model.engines.openvino_cache, which disables its telemetry
 
+pytestmark = pytest.mark.slow  # compiles or converts a network
+
 
 def openvino_encoder(engine_cache, **given) -> Encoder:
     return load_encoder(engine="openvino", engine_cache=engine_cache, **given)
