@@ -133,36 +133,6 @@ class BatchForm(ClassifyOptions):
     images: Annotated[list[bytes], Field(description="The image files; repeat the field.")]
 
 
-class EmbedImageOptions(Sent):
-    """Everything in a request to embed an image except the image."""
-
-    frame: Frame = 0
-
-
-class EmbedImageBody(EmbedImageOptions):
-    """An image as JSON."""
-
-    model_config = example({"image": PNG})
-
-    image: Base64
-
-
-class EmbedImageForm(EmbedImageOptions):
-    """An image as a form."""
-
-    model_config = example({"image": FILE})
-
-    image: Annotated[bytes, Field(description="The image file.")]
-
-
-class EmbedTextBody(Sent):
-    """Texts to embed."""
-
-    model_config = example({"texts": ["This is a photo of 2 cats."]})
-
-    texts: Annotated[Texts, Field(description="Texts as they are, each 1 to 1,024 characters.")]
-
-
 class ModelName(BaseModel):
     """The weights that computed the response."""
 
@@ -212,15 +182,6 @@ class ClassifyResponse(BaseModel):
     image: ImageFacts
     scores: list[Score]
     warnings: list[ResponseWarning]
-
-
-class EmbedResponse(BaseModel):
-    """One row for each image or text, L2-normalised."""
-
-    model_config = example({"model": MODEL, "embeddings": [[0.0312, -0.0127, 0.0541]]})
-
-    model: ModelName
-    embeddings: list[list[float]]
 
 
 class Problem(BaseModel):

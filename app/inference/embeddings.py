@@ -18,13 +18,15 @@ from app.schemas import (
     MODEL,
     PNG,
     SCORES,
-    EmbedImageOptions,
+    Base64,
     FailedImage,
+    Frame,
     ImageFacts,
     LabelOptions,
     ModelName,
     ResponseWarning,
     Score,
+    Sent,
     Texts,
     example,
     rounded,
@@ -46,6 +48,45 @@ EmbeddingRows = Annotated[
     ),
     Field(description="One row for each image: base64 of little-endian float32, or a list of numbers."),
 ]
+
+
+class EmbedImageOptions(Sent):
+    """Everything in a request to embed an image except the image."""
+
+    frame: Frame = 0
+
+
+class EmbedImageBody(EmbedImageOptions):
+    """An image as JSON."""
+
+    model_config = example({"image": PNG})
+
+    image: Base64
+
+
+class EmbedImageForm(EmbedImageOptions):
+    """An image as a form."""
+
+    model_config = example({"image": FILE})
+
+    image: Annotated[bytes, Field(description="The image file.")]
+
+
+class EmbedTextBody(Sent):
+    """Texts to embed."""
+
+    model_config = example({"texts": ["This is a photo of 2 cats."]})
+
+    texts: Annotated[Texts, Field(description="Texts as they are, each 1 to 1,024 characters.")]
+
+
+class EmbedResponse(BaseModel):
+    """One row for each image or text, L2-normalised."""
+
+    model_config = example({"model": MODEL, "embeddings": [[0.0312, -0.0127, 0.0541]]})
+
+    model: ModelName
+    embeddings: list[list[float]]
 
 
 class EmbedBatchOptions(EmbedImageOptions):

@@ -12,6 +12,11 @@ from app.inference.embeddings import (
     EmbedBatchForm,
     EmbedBatchOptions,
     EmbedBatchResponse,
+    EmbedImageBody,
+    EmbedImageForm,
+    EmbedImageOptions,
+    EmbedResponse,
+    EmbedTextBody,
     ImageEmbedding,
     encode_row,
 )
@@ -20,11 +25,6 @@ from app.inference.image_input import EmbeddedImage
 from app.labels import check_texts
 from app.routes.scoring import Scoring
 from app.schemas import (
-    EmbedImageBody,
-    EmbedImageForm,
-    EmbedImageOptions,
-    EmbedResponse,
-    EmbedTextBody,
     FailedImage,
     rounded,
 )

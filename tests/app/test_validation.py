@@ -3,8 +3,9 @@
 import pytest
 
 from app.errors import InvalidRequest
+from app.inference.embeddings import EmbedTextBody
 from app.label_sets.definition import LabelSetDefinition
-from app.schemas import ClassifyBody, EmbedTextBody
+from app.schemas import ClassifyBody
 from app.validation import parse_json, validated, with_few_unknown
 
 GIVEN = {"image": "", "labels": ["cat"]}

@@ -15,12 +15,12 @@ from app.cli.local import embed_definition
 from app.cli.printing import print_warnings
 from app.cli.service_info import ServiceInfo, ServiceLimits
 from app.evaluation.logits import class_logits
+from app.inference.embeddings import EmbedResponse
 from app.inference.encoder import Encoder
 from app.inference.identity import cache_key, model_fingerprint
 from app.inference.label_warnings import prompt_warnings
 from app.inference.scoring import prompt_means
 from app.label_sets.definition import LabelSetDefinition
-from app.schemas import EmbedResponse
 from app.settings import Settings
 
 TEXTS_PER_REQUEST = 500  # on a CPU, a base model computes them within the service's deadline of a minute

@@ -12,7 +12,7 @@ from app.cli import CommandError
 from app.cli.client import Refused
 from app.cli.tune import main, make_parser, read_set, store
 from app.settings import Settings
-from tests.app.cli.evaluate.colour_folder import LABELS, colours
+from tests.app.cli.evaluate.colour_folder import LABELS, write_folder
 from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
@@ -20,11 +20,7 @@ from tests.fakes import FakeEncoder
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder with three labels of three images each."""
-    for label, name in enumerate(LABELS):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for index, colour in enumerate(colours(label, 3)):
-            (tmp_path / "data" / name / f"{index}.png").write_bytes(encoded(plain_image(colour)))
-    return tmp_path / "data"
+    return write_folder(tmp_path / "data", 3)
 
 
 def load(_settings: Settings, on_stage: Callable[[str], None]) -> FakeEncoder:

@@ -1,8 +1,10 @@
 """The labels, the images and the expected scores of the folder that most tests of the command use."""
 
+from pathlib import Path
+
 import numpy as np
 
-from tests.app.image_files import plain_image
+from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
 LABELS = ["blue", "green", "red"]
@@ -12,6 +14,15 @@ TEMPLATE = "This is a photo of {}."
 def colours(label: int, count: int = 6) -> list[tuple[int, int, int]]:
     """Returns different colours, the images of a label."""
     return [(10 + 20 * label, 7 * index, 200 - label) for index in range(count)]
+
+
+def write_folder(folder: Path, count: int) -> Path:
+    """Writes a folder with three labels of `count` images each. Returns it."""
+    for label, name in enumerate(LABELS):
+        (folder / name).mkdir(parents=True)
+        for index, colour in enumerate(colours(label, count)):
+            (folder / name / f"{index}.png").write_bytes(encoded(plain_image(colour)))
+    return folder
 
 
 def expected_logits(prompts: list[str]) -> np.ndarray:

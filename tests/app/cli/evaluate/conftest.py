@@ -7,19 +7,14 @@ from typing import Any
 import pytest
 
 from app.cli.evaluate.command import main
-from tests.app.cli.evaluate.colour_folder import LABELS, colours
-from tests.app.image_files import encoded, plain_image
+from tests.app.cli.evaluate.colour_folder import write_folder
 from tests.fakes import FakeEncoder
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder with three labels of six images each."""
-    for label, name in enumerate(LABELS):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for index, colour in enumerate(colours(label)):
-            (tmp_path / "data" / name / f"{index}.png").write_bytes(encoded(plain_image(colour)))
-    return tmp_path / "data"
+    return write_folder(tmp_path / "data", 6)
 
 
 @pytest.fixture
