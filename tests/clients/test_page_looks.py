@@ -1,25 +1,22 @@
 """The page's accessibility and layout: axe-core, keyboard, dark mode, phones; and the README's screenshot."""
 
-import os
 import re
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.app.conftest import serve
 from tests.clients.chromium import MISSING, Visit
 from tests.clients.page_actions import ROOT, choose, file, forward, pick_sample, sample, table, wait_until_done
+from tests.clients.screenshots import check_screenshot
 from tests.fakes import FakeEncoder
 
 AXE = ROOT / "tests" / "clients" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOT = ROOT / "docs" / "page.png"
-MAX_SCREENSHOT_BYTES = 200_000
 PHONE = {"width": 360, "height": 740}
 SCHEMES = ["light", "dark"]
 
@@ -213,12 +210,4 @@ def test_the_screenshot_in_the_readme_shows_this_page(visit: Visit, service: htt
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     screenshot = page.screenshot(full_page=True)
-    if os.environ.get("UPDATE_SCREENSHOT"):
-        SCREENSHOT.write_bytes(screenshot)
-    assert SCREENSHOT.stat().st_size <= MAX_SCREENSHOT_BYTES
-    with Image.open(SCREENSHOT) as stored, Image.open(BytesIO(screenshot)) as now:
-        assert stored.width == now.width == 1200
-        assert stored.height == pytest.approx(now.height, rel=0.05)
-        # At this size letters are invisible, so the fonts of another machine make no difference.
-        small = [np.asarray(image.convert("RGB").resize((24, 24)), np.float32) for image in (stored, now)]
-    assert np.abs(small[0] - small[1]).mean() < 6
+    check_screenshot(SCREENSHOT, screenshot, 200_000)

@@ -17,11 +17,11 @@ from app.evaluation.evaluation import evaluate
 from app.evaluation.report import render_report
 from tests.app.evaluation.synthetic import scores
 from tests.clients.chromium import Visit
+from tests.clients.screenshots import check_screenshot
 from tests.clients.test_page_looks import serious_violations
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOT = ROOT / "docs" / "report.png"
-MAX_SCREENSHOT_BYTES = 300_000
 PHONE = {"width": 390, "height": 844}
 
 
@@ -177,12 +177,4 @@ def test_the_screenshot_in_the_guide_shows_a_report(visit: Visit, tmp_path: Path
     assert plots is not None
     end = {"x": 0, "y": 0, "width": 1200, "height": plots["y"] + plots["height"] + 16}
     screenshot = page.screenshot(full_page=True, clip=end)  # type: ignore[arg-type]
-    if os.environ.get("UPDATE_SCREENSHOT"):
-        SCREENSHOT.write_bytes(screenshot)
-    assert SCREENSHOT.stat().st_size <= MAX_SCREENSHOT_BYTES
-    with Image.open(SCREENSHOT) as stored, Image.open(BytesIO(screenshot)) as now:
-        assert stored.width == now.width == 1200
-        assert stored.height == pytest.approx(now.height, rel=0.05)
-        # At this size letters are invisible, so the fonts of another machine make little difference.
-        small = [np.asarray(image.convert("RGB").resize((24, 24)), np.float32) for image in (stored, now)]
-    assert np.abs(small[0] - small[1]).mean() < 6
+    check_screenshot(SCREENSHOT, screenshot, 300_000)
