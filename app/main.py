@@ -17,8 +17,11 @@ from app.http.security_headers import SecurityHeaders, allow_origins
 from app.http.telemetry import Telemetry
 from app.images.workers import WorkersError
 from app.inference.admission import Admission
-from app.inference.encoder import Encoder, load_encoder
+from app.inference.device import Device
+from app.inference.encoder import Encoder, OnStage, load_encoder, logged
 from app.inference.engine import Engine
+from app.inference.local_device import LocalDevice
+from app.inference.shared_counts import SharedCounts
 from app.label_sets.folder import LabelSetFolderError
 from app.label_sets.store import LabelSets
 from app.observability.metrics import Metrics
@@ -50,6 +53,9 @@ def create_app(
     encoder: Encoder | None = None,
     on_failure: Callable[[], None] = lambda: None,
     tracing: Tracing | None = None,
+    *,
+    device: Device | None = None,
+    shared: SharedCounts | None = None,
 ) -> FastAPI:
     """Returns the service. It loads its model in its lifespan and answers health checks meanwhile.
 
@@ -59,19 +65,19 @@ def create_app(
         on_failure: Called, on any thread, if the model cannot be loaded or the device thread has ended. It should end
             the process with a status other than 0.
         tracing: Where traces go, or None. It is shut down with the service.
+        device: What computes, if that is not a thread of this process.
+        shared: The counts of all processes of this service, if it has several.
 
     Raises:
         SettingsError: A file that the settings name cannot be used.
     """
 
-    async def load(engine: Engine, sets: LabelSets) -> None:
-        def on_stage(stage: str) -> None:
-            engine.stage = stage
-            if stage.endswith("0 %") or not stage.endswith("%"):  # every tenth percent
-                log.info(stage)
+    def load_here(on_stage: OnStage) -> Encoder:
+        return encoder or load_encoder(settings, logged(on_stage))
 
+    async def load(engine: Engine, sets: LabelSets) -> None:
         try:
-            await engine.load(lambda: encoder or load_encoder(settings, on_stage), sets.load)
+            await engine.load(sets.load)
         except (CheckpointError, LabelSetFolderError, WorkersError) as error:  # their messages are for people
             log.error("cannot start: %s", " ".join(str(error).split()))  # noqa: TRY400 (no traceback)
             on_failure()
@@ -87,7 +93,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.engine = engine = Engine(settings, admission, app.state.metrics, on_failure)
+        computes = device or LocalDevice(load_here, settings, app.state.metrics, on_failure)
+        app.state.engine = engine = Engine(settings, admission, app.state.metrics, computes)
         app.state.label_sets = sets = LabelSets(settings)
         app.state.metrics.label_sets.set_function(lambda: len(sets.all()))
         app.state.loading = asyncio.create_task(load(engine, sets))
@@ -100,7 +107,7 @@ def create_app(
 
     keys = settings.read_keys()
     public_paths = [*settings.public_paths, *([settings.aip_health_route] if settings.aip_health_route else [])]
-    admission = Admission(settings.max_queue_items, settings.max_queue_bytes)
+    admission = Admission(settings.max_queue_items, settings.max_queue_bytes, counts=shared)
     app = FastAPI(
         title="SigLIP zero-shot image classification",
         version=__version__,
@@ -111,7 +118,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
-    app.state.metrics = Metrics()
+    app.state.metrics = Metrics((lambda: shared.pids) if shared else None)
     app.state.page = page.read_page()
     # The first one added is the innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)

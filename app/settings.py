@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         description="comma-separated addresses to listen on; 0.0.0.0 is all of IPv4, :: all of IPv6 and IPv4",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0 is any free port")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that serve HTTP; with more than one, another process computes for all of them",
+    )
     root_path: PathPrefix = Field(
         default="",
         description="path prefix at which a proxy publishes the service, such as /siglip; the proxy may remove it",
@@ -104,7 +109,8 @@ class Settings(BaseSettings):
     decode_workers: int | None = Field(
         default=None,
         ge=1,
-        description="processes that decode images; default: one per CPU, in at most half of the memory limit",
+        description="processes that decode images, for all processes that serve; default: one per CPU, in at most half "
+        "of the memory limit",
     )
     decode_memory_bytes: int = Field(
         default=1_000_000_000, ge=50_000_000, description="memory that a decode process may use for an image, in bytes"
@@ -124,10 +130,14 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(default=32, ge=1, description="most images, or texts, per batch on the device")
     text_cache_bytes: int = Field(
-        default=256_000_000, ge=0, description="memory for cached text embeddings, in bytes; 0 caches nothing"
+        default=256_000_000,
+        ge=0,
+        description="memory for cached text embeddings, in bytes, in each process; 0 caches nothing",
     )
     image_cache_bytes: int = Field(
-        default=64_000_000, ge=0, description="memory for cached image embeddings, in bytes; 0 caches nothing"
+        default=64_000_000,
+        ge=0,
+        description="memory for cached image embeddings, in bytes, in each process; 0 caches nothing",
     )
     request_timeout_s: float = Field(
         default=60, gt=0, description="deadline for a request, in seconds; X-Request-Timeout-Ms may shorten it"

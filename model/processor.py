@@ -45,7 +45,7 @@ class SigLIPProcessor:
         if variant is None and weights is None:
             variant = "SigLIPBaseP16"
         name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
-        directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
+        self.directory = directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
         config, rules = read_config(directory), read_tokenizer_rules(directory)
         resample = read_resample(directory, config.vision.image_size, rules)
         self.preprocessor = Preprocessor(image_size or config.vision.image_size, resample)

@@ -154,6 +154,7 @@ class FakeEncoder:
     before_self_test: Callable[[], None] = lambda: None
     preprocessor: MeanColour = field(default_factory=MeanColour)
     info: EncoderInfo = INFO
+    directory: Path = HERE
     scale: float = SCALE
     bias: float = BIAS
     image_batches: list[int] = field(default_factory=list)

@@ -3,10 +3,14 @@
 import sys
 import threading
 import time
+from functools import partial
 
 from app.cli.serve import serve
+from app.inference.encoder import OnStage
+from app.inference.model_facts import ModelFacts
 from app.observability.logs import configure_logging
-from app.settings import load_settings
+from app.processes.service import serve_processes
+from app.settings import Settings, load_settings
 from tests.fakes import FakeEncoder
 
 
@@ -26,7 +30,20 @@ BEHAVIOURS = {
     "never loads": FakeEncoder(before_warm_up=wait_forever),
 }
 
+
+def load(behaviour: str, settings: Settings, on_stage: OnStage) -> FakeEncoder:
+    """Returns the encoder, in the device process."""
+    return BEHAVIOURS[behaviour]
+
+
+def load_processor(facts: ModelFacts) -> FakeEncoder:
+    """Returns what prepares inputs, in a front end."""
+    return FakeEncoder()
+
+
 if __name__ == "__main__":
     settings = load_settings()
     configure_logging(settings.log_format)
+    if settings.processes > 1:
+        sys.exit(serve_processes(settings, partial(load, sys.argv[1]), load_processor))
     sys.exit(serve(settings, BEHAVIOURS[sys.argv[1]]))

@@ -29,6 +29,7 @@ APP = [
     ["app.http"],
     ["app.routes"],
     ["app.main"],
+    ["app.processes"],
     ["app.cli", "app.__main__"],
 ]
 MODEL = [
@@ -50,7 +51,7 @@ ONLY = {
     "fastapi": ["app.http", "app.routes", "app.main"],
     "starlette": ["app.http", "app.routes", "app.main"],
     "uvicorn": ["app.http"],
-    "prometheus_client": ["app.observability.metrics"],
+    "prometheus_client": ["app.observability"],
     "opentelemetry": ["app.observability.tracing"],
     "model": [
         "model",
@@ -59,6 +60,7 @@ ONLY = {
         "app.label_sets",
         "app.evaluation",
         "app.main",
+        "app.processes",
         "app.cli",
         "app.routes.info",
     ],

@@ -13,6 +13,7 @@ from app.inference.encoder import Encoder
 from app.main import create_app
 from app.observability.logs import configure_logging
 from app.observability.tracing import Tracing, start_tracing
+from app.processes.service import serve_processes
 from app.settings import PREFIX, Settings, SettingsError, load_settings
 
 log = logging.getLogger("app")
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
             log.warning(home)
         if links := service_links(os.environ):
             log.info("ignored, because Kubernetes sets them for a Service: %s", ", ".join(links))
+        if settings.processes > 1:
+            return serve_processes(settings)
         return serve(settings, tracing=start_tracing())
 
 

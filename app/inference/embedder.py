@@ -18,7 +18,7 @@ from app.inference.admission import Admission
 from app.inference.batcher import BatchFailed, QueueFull, Result
 from app.inference.cache import EmbeddingCache
 from app.inference.device import Queues
-from app.inference.encoder import Encoder
+from app.inference.encoder import Processor
 from app.inference.image_input import EmbeddedImage, file_bytes, with_digest
 from app.inference.label_lists import EmbeddedLabels, LabelLists
 from app.inference.label_warnings import PromptTokens, joined, label_warnings, prompt_warnings, read_prompts
@@ -50,7 +50,7 @@ class Embedder:
     """A loaded encoder with its caches.
 
     Args:
-        encoder: The encoder, warmed up and tested.
+        encoder: The facts about the loaded encoder, and what prepares its inputs.
         queues: The queues in front of its towers.
         workers: The processes that decode images.
         threads: The thread pools.
@@ -62,7 +62,7 @@ class Embedder:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Processor,
         queues: Queues,
         workers: Workers,
         threads: Threads,

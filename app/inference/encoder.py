@@ -1,12 +1,14 @@
-"""What the service needs of a loaded model, as a Protocol. Tests inject a fake here."""
+"""What the service needs of a loaded model, as Protocols. Tests inject a fake here."""
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from app.images.prepare import Preprocessor
+from app.inference.model_facts import ModelFacts
 from app.settings import Settings
 from model.config import EncoderInfo
 from model.engines.machine import has_int8_dot_product
@@ -15,8 +17,11 @@ from model.text.tokenizer import Tokens
 log = logging.getLogger("app")
 
 
-class Encoder(Protocol):
-    """The two towers on their device. What reads texts may run on any thread, the rest on the device thread only."""
+OnStage = Callable[[str], None]  # gets the stage of the start, such as "downloading 37 %"
+
+
+class Processor(Protocol):
+    """What prepares the inputs of a loaded model, and the facts about it. Runs on any thread, in any process."""
 
     @property
     def info(self) -> EncoderInfo: ...
@@ -28,14 +33,12 @@ class Encoder(Protocol):
     def bias(self) -> float: ...
 
     @property
+    def directory(self) -> Path:
+        """The checkpoint's files, with which another process can prepare inputs."""
+
+    @property
     def preprocessor(self) -> Preprocessor:
         """Converts images to rows of `encode_images`, in another process."""
-
-    def warm_up(self) -> None:
-        """Does what the first request would otherwise wait for, such as compiling every batch size."""
-
-    def self_test(self) -> None:
-        """Raises if known inputs do not give the expected embeddings."""
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
         """K texts to [K, L] int32."""
@@ -46,6 +49,16 @@ class Encoder(Protocol):
     def is_readable(self, texts: Sequence[str]) -> np.ndarray:
         """Whether each text has a piece that the vocabulary was trained on, [K] bool."""
 
+
+class Encoder(Processor, Protocol):
+    """The two towers on their device, and what prepares their inputs. The towers run on the device thread only."""
+
+    def warm_up(self) -> None:
+        """Does what the first request would otherwise wait for, such as compiling every batch size."""
+
+    def self_test(self) -> None:
+        """Raises if known inputs do not give the expected embeddings."""
+
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """[B, *preprocessor.shape] uint8 to [B, E] float32, L2-normalised."""
 
@@ -53,12 +66,12 @@ class Encoder(Protocol):
         """[B, L] int32 to [B, E] float32, L2-normalised."""
 
 
-def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder:
+def load_encoder(settings: Settings, on_stage: OnStage) -> Encoder:
     """Returns the configured checkpoint on its device, not yet warmed up.
 
     Args:
         settings: The model, its weights, the device, the dtype and the engine.
-        on_stage: Called with the current stage, such as "downloading 37 %".
+        on_stage: Called with the current stage.
 
     Raises:
         CheckpointError: It is unknown, unreachable, incomplete or of another architecture.
@@ -80,6 +93,29 @@ def load_encoder(settings: Settings, on_stage: Callable[[str], None]) -> Encoder
         on_stage=on_stage,
     )
     return loaded
+
+
+def logged(on_stage: OnStage) -> OnStage:
+    """Returns a function that also logs the stage: of the percents, every tenth."""
+
+    def log_stage(stage: str) -> None:
+        on_stage(stage)
+        if stage.endswith("0 %") or not stage.endswith("%"):
+            log.info(stage)
+
+    return log_stage
+
+
+def load_processor(facts: ModelFacts) -> Processor:
+    """Returns what prepares inputs for a model that another process has loaded.
+
+    Raises:
+        CheckpointError: The checkpoint's files cannot be read.
+    """
+    from model.engines.encoder import EncoderInputs
+    from model.processor import SigLIPProcessor
+
+    return EncoderInputs(SigLIPProcessor(weights=facts.directory), facts.info, scale=facts.scale, bias=facts.bias)
 
 
 def uses_tensorflow(settings: Settings) -> bool:

@@ -8,7 +8,7 @@ from app.images.workers import Workers
 from app.inference.admission import Admission
 from app.inference.device import Device
 from app.inference.embedder import Embedder
-from app.inference.encoder import Encoder
+from app.inference.encoder import Processor
 from app.inference.image_input import decode_workers, make_workers
 from app.inference.threads import Threads
 from app.observability.metrics import MODEL, Metrics
@@ -27,18 +27,16 @@ class Engine:
         settings: The service's settings.
         admission: Limits the images and the bytes in the service.
         metrics: The service's metrics.
-        on_death: Called when the device thread has ended, after which nothing can be computed.
+        device: What computes.
     """
 
-    def __init__(
-        self, settings: Settings, admission: Admission, metrics: Metrics, on_death: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, settings: Settings, admission: Admission, metrics: Metrics, device: Device) -> None:
         self.stage = "starting"
         self.draining = False
         self.admission = admission
         self._settings = settings
         self._metrics = metrics
-        self._device = Device(metrics, settings.max_batch, settings.canary_s, on_death)
+        self._device = device
         self._threads = Threads(decode_workers(settings))
         self._workers: Workers | None = None
         self._embedder: Embedder | None = None
@@ -46,28 +44,23 @@ class Engine:
         metrics.queue_bytes.set_function(lambda: admission.bytes)
         metrics.ready.set_function(lambda: self.ready)
 
-    async def load(
-        self,
-        load_encoder: Callable[[], Encoder],
-        load_label_sets: Callable[[Embedder], Awaitable[None]] | None = None,
-    ) -> None:
-        """Loads, warms up and tests the encoder on the device thread, then loads the label sets.
+    async def load(self, load_label_sets: Callable[[Embedder], Awaitable[None]] | None = None) -> None:
+        """Loads the model on the device, then the label sets.
 
         `stage` says how far it is. Any failure is raised.
         """
+
+        def on_stage(stage: str) -> None:
+            self.stage = stage
+
         try:
-            self.stage = "loading"
-            encoder = await self._device.call(load_encoder)
-            self.stage = "compiling"
-            await self._device.call(encoder.warm_up)
-            self.stage = "self-test"
-            await self._device.call(encoder.self_test)
+            processor, queues = await self._device.load(on_stage)
             self.stage = "starting decode workers"
-            self._workers = workers = make_workers(encoder.preprocessor, self._settings, self._metrics.worker_exit)
+            self._workers = workers = make_workers(processor.preprocessor, self._settings, self._metrics.worker_exit)
             await self._threads.compute.run(workers.start)
             embedder = Embedder(
-                encoder,
-                self._device.open(encoder),
+                processor,
+                queues,
                 workers,
                 self._threads,
                 self._settings,
@@ -75,7 +68,7 @@ class Engine:
                 metrics=self._metrics,
                 on_not_finite=self._device.suspect,
             )
-            self._metrics.model({name: getattr(encoder.info, name) for name in MODEL})
+            self._metrics.model({name: getattr(processor.info, name) for name in MODEL})
             self.stage = "label sets"
             if load_label_sets:
                 await load_label_sets(embedder)
@@ -102,8 +95,8 @@ class Engine:
         return self._embedder
 
     @property
-    def encoder(self) -> Encoder:
-        """The loaded model's encoder; raises `NotReady` as `embedder` does."""
+    def encoder(self) -> Processor:
+        """The facts about the loaded model, and what prepares its inputs; raises `NotReady` as `embedder` does."""
         return self.embedder.encoder
 
     def check_ready(self) -> None:
@@ -128,7 +121,7 @@ class Engine:
 
     @property
     def computing(self) -> bool:
-        """Whether the device thread runs. After `close`, it does if it is inside a long call."""
+        """Whether the device can compute. After `close`, it can if it is inside a long call."""
         return self._device.alive
 
     async def in_thread_if_many(self, labels: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

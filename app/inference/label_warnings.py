@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.inference.encoder import Encoder
+from app.inference.encoder import Processor
 from app.schemas import ResponseWarning
 
 MAX_NAMED = 3  # labels in a message
@@ -34,9 +34,9 @@ class PromptTokens(NamedTuple):
     unknown: np.ndarray
 
 
-def read_prompts(encoder: Encoder, prompts: Sequence[str]) -> PromptTokens:
+def read_prompts(processor: Processor, prompts: Sequence[str]) -> PromptTokens:
     """Returns the tokens of prompts."""
-    ids, truncated, unknown = encoder.tokenize(prompts)
+    ids, truncated, unknown = processor.tokenize(prompts)
     return PromptTokens(ids, [row.tobytes() for row in ids], truncated, unknown)
 
 
@@ -48,19 +48,21 @@ def joined(parts: Sequence[PromptTokens]) -> PromptTokens:
     return PromptTokens(np.concatenate(ids), [*chain(*keys)], np.concatenate(truncated), np.concatenate(unknown))
 
 
-def prompt_warnings(encoder: Encoder, labels: Sequence[str], prompts: Sequence[Sequence[str]]) -> list[ResponseWarning]:
+def prompt_warnings(
+    processor: Processor, labels: Sequence[str], prompts: Sequence[Sequence[str]]
+) -> list[ResponseWarning]:
     """Returns the warnings about K labels, each with its prompts. They are tokenized; nothing is embedded."""
     every = [*chain(*prompts)]
-    return label_warnings(encoder, labels, every, [len(own) for own in prompts], read_prompts(encoder, every))
+    return label_warnings(processor, labels, every, [len(own) for own in prompts], read_prompts(processor, every))
 
 
 def label_warnings(
-    encoder: Encoder, labels: Sequence[str], prompts: Sequence[str], counts: Sequence[int], tokens: PromptTokens
+    processor: Processor, labels: Sequence[str], prompts: Sequence[str], counts: Sequence[int], tokens: PromptTokens
 ) -> list[ResponseWarning]:
     """Returns the warnings about K labels. 10,000 labels take a few milliseconds.
 
     Args:
-        encoder: Its vocabulary decides what is readable.
+        processor: Its vocabulary decides what is readable.
         labels: The K labels.
         prompts: The N prompts of all labels, in the order of the labels.
         counts: The number of prompts of each label; they sum to N.
@@ -73,8 +75,8 @@ def label_warnings(
     groups = alike([b"".join(tokens.keys[span]) for span in spans])
     unknown = np.logical_and.reduceat(tokens.unknown, starts)
     suspects = [index for index, label in enumerate(labels) if unknown[index] or not LETTER_OR_DIGIT.search(label)]
-    unreadable = find_unreadable(encoder, labels, {index: prompts[spans[index]] for index in suspects})
-    return list(warnings_of(labels, encoder.info.context_length, truncated, groups, unreadable))
+    unreadable = find_unreadable(processor, labels, {index: prompts[spans[index]] for index in suspects})
+    return list(warnings_of(labels, processor.info.context_length, truncated, groups, unreadable))
 
 
 def alike(keys: Sequence[bytes]) -> list[list[int]]:
@@ -87,13 +89,13 @@ def alike(keys: Sequence[bytes]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def find_unreadable(encoder: Encoder, labels: Sequence[str], suspects: Mapping[int, Sequence[str]]) -> list[int]:
+def find_unreadable(processor: Processor, labels: Sequence[str], suspects: Mapping[int, Sequence[str]]) -> list[int]:
     """Returns the indices of labels of which the model reads nothing.
 
     A label that is part of all its prompts is judged by itself, and another one by its prompts.
 
     Args:
-        encoder: Its vocabulary decides what is readable.
+        processor: Its vocabulary decides what is readable.
         labels: The labels.
         suspects: The prompts of the labels to judge, by index.
     """
@@ -102,7 +104,7 @@ def find_unreadable(encoder: Encoder, labels: Sequence[str], suspects: Mapping[i
         for index, own in suspects.items()
     }
     texts = [(index, text) for index, own in judged.items() for text in own]
-    readable = encoder.is_readable([text for _, text in texts]) if texts else ()
+    readable = processor.is_readable([text for _, text in texts]) if texts else ()
     return sorted(
         judged.keys() - {index for (index, _), is_readable in zip(texts, readable, strict=True) if is_readable}
     )

@@ -1,4 +1,4 @@
-"""All metrics, as attributes. The only file that imports `prometheus_client`.
+"""All metrics, as attributes.
 
 Every label value comes from a closed set, so that no client can create a series; of label sets, only the first
 `MAX_NAMES` names are values. Counters and histograms are updated
@@ -6,19 +6,19 @@ when something happens; gauges call a function at each scrape, which the engine 
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client import disable_created_metrics as disable_created
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
 from app.errors import IMAGE_ERRORS, ServiceError
+from app.observability.gauges import SummedGauge, WholeGauge
 from app.observability.logs import dropped_lines
+from app.observability.processes import ProcessesCollector, shares_metrics, summed_registry
 
 # Errors by which the service refuses a request, as opposed to errors in the request's content.
 REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
@@ -45,12 +45,22 @@ def started(metric: M, *values: Iterable[str]) -> M:
 
 
 class Metrics:
-    """The metrics of one app, in a separate registry. Thread-safe."""
+    """The metrics of one app, in a separate registry. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        pids: Returns the ids of the service's processes, if it has several.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]] | None = None) -> None:
         disable_created()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram
         self.registry = r = CollectorRegistry()
-        ProcessCollector(registry=r)
+        # What is scraped: what this process counts, or of several processes the sum. Metrics whose values are of the
+        # whole service are registered there.
+        self._scraped = whole = summed_registry() if shares_metrics() else r
+        if pids:
+            whole.register(ProcessesCollector(pids))
+        else:
+            ProcessCollector(registry=whole)
         answered = "responses; 499: the client had disconnected"
         self.requests = Counter("siglip_http_requests_total", answered, ["route", "method", "status"], registry=r)
         self.request_s = Histogram(
@@ -94,24 +104,28 @@ class Metrics:
         )
         self.text_cache = CacheMetrics("text", r)
         self.image_cache = CacheMetrics("image", r)
-        self.queue_depth = Gauge("siglip_queue_depth", "images that wait or are computed", registry=r)
-        self.queue_bytes = Gauge("siglip_queue_bytes", "bytes of the request bodies in memory", registry=r)
-        self.label_sets = Gauge("siglip_label_sets", "stored label sets", registry=r)
+        self.queue_depth = WholeGauge("siglip_queue_depth", "images that wait or are computed", whole)
+        self.queue_bytes = WholeGauge("siglip_queue_bytes", "bytes of the request bodies in memory", whole)
+        self.label_sets = WholeGauge("siglip_label_sets", "stored label sets", whole)
         none = "images for which no label of a set with thresholds was accepted"
         self.none_accepted = started(Counter("siglip_none_accepted_total", none, ["label_set"], registry=r), [OTHER])
         stale = "requests to a label set whose thresholds or calibration are not in force"
         self.not_in_force = started(Counter("siglip_not_in_force_total", stale, ["label_set"], registry=r), [OTHER])
         self._names: set[str] = set()
         self._names_lock = threading.Lock()
-        self.ready = Gauge("siglip_ready", "1 while `/health/ready` is 200", registry=r)
-        self.threads = Gauge("siglip_threads", "Python's threads", registry=r)
+        self.ready = WholeGauge("siglip_ready", "1 while `/health/ready` is 200", whole)
+        self.threads = SummedGauge("siglip_threads", "Python's threads", r)
         self.threads.set_function(threading.active_count)
-        r.register(DroppedLogLines())
+        dropped = "log lines that were dropped, because the log was not read fast enough"
+        self._dropped_lines = Counter("siglip_dropped_log_lines_total", dropped, registry=r)
+        self._counted_lines = 0
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts a response. `route` is a template and `method` a known one: both are labels."""
         self.requests.labels(route, method, status).inc()
         self.request_s.labels(route, method).observe(seconds)
+        if self.registry is not self._scraped:  # another process may be scraped next
+            self._update()
 
     def label_set(self, name: str) -> str:
         """Returns a label set's name as a label value."""
@@ -126,7 +140,7 @@ class Metrics:
 
     def model(self, facts: Mapping[str, str | None]) -> None:
         """Reports the loaded model, by the names in `MODEL`."""
-        model = Info("siglip_model", "the loaded model; the value is always 1", registry=self.registry)
+        model = Info("siglip_model", "the loaded model; the value is always 1", registry=self._scraped)
         model.info({name: value or "" for name, value in facts.items()})
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
@@ -134,19 +148,19 @@ class Metrics:
 
         It does not use prometheus_client's choose_encoder, which fails on a version that is not a number.
         """
+        self._update()
         if "application/openmetrics-text" in accept:
-            content: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # no types
+            content: bytes = openmetrics.generate_latest(self._scraped)  # type: ignore[no-untyped-call]  # no types
             return content, openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(self._scraped), CONTENT_TYPE_PLAIN_0_0_4
 
-
-class DroppedLogLines(Collector):
-    """The count of dropped log lines, which the log keeps."""
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Returns the current count."""
-        meaning = "log lines that were dropped, because the log was not read fast enough"
-        return [CounterMetricFamily("siglip_dropped_log_lines_total", meaning, value=dropped_lines())]
+    def _update(self) -> None:
+        """Reads what is not counted when it happens."""
+        for gauge in (self.threads, self.text_cache.bytes, self.image_cache.bytes):
+            gauge.update()
+        dropped = dropped_lines()
+        self._dropped_lines.inc(dropped - self._counted_lines)
+        self._counted_lines = dropped
 
 
 class CacheMetrics:
@@ -159,7 +173,7 @@ class CacheMetrics:
 
     def __init__(self, name: str, registry: CollectorRegistry) -> None:
         prefix = f"siglip_{name}_cache"
-        self.bytes = Gauge(f"{prefix}_bytes", f"memory of the cached {name} embeddings", registry=registry)
+        self.bytes = SummedGauge(f"{prefix}_bytes", f"memory of the cached {name} embeddings", registry)
         self.hits = Counter(f"{prefix}_hits_total", f"{name}s whose embedding was cached", registry=registry)
         self.misses = Counter(f"{prefix}_misses_total", f"{name}s whose embedding was computed", registry=registry)
         self.evictions = Counter(f"{prefix}_evictions_total", "embeddings removed from a full cache", registry=registry)

@@ -39,7 +39,46 @@ class CheckpointFiles(NamedTuple):
     on_stage: Callable[[str], None]
 
 
-class Encoder(ABC):
+class EncoderInputs:
+    """What prepares the inputs of a loaded SigLIP, and the facts about it. It needs no engine.
+
+    Args:
+        processor: The checkpoint's processor.
+        info: The facts about the checkpoint.
+        scale: The temperature, already exponentiated.
+        bias: The bias.
+    """
+
+    def __init__(self, processor: SigLIPProcessor, info: EncoderInfo, *, scale: float, bias: float):
+        self.processor = processor
+        self.info = info
+        self.scale = scale
+        self.bias = bias
+
+    @property
+    def directory(self) -> Path:
+        """The checkpoint's files."""
+        return self.processor.directory
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """Converts an image, [H, W, 3] uint8 or Pillow's, to the tower's input, [S, S, 3] uint8."""
+        return self.processor.preprocessor
+
+    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns token ids, [K, L] int32."""
+        return self.processor.tokenizer(texts)
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Returns token ids, and which texts are truncated or have unknown pieces."""
+        return self.processor.tokenizer.tokenize(texts)
+
+    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns whether each text has a piece that the vocabulary was trained on, [K] bool."""
+        return self.processor.tokenizer.is_readable(texts)
+
+
+class Encoder(EncoderInputs, ABC):
     """A loaded SigLIP. An engine implements the two towers.
 
     Args:
@@ -53,10 +92,7 @@ class Encoder(ABC):
     def __init__(self, processor: SigLIPProcessor, info: EncoderInfo, *, scale: float, bias: float, max_batch: int):
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1. Received: {max_batch}")
-        self.processor = processor
-        self.info = info
-        self.scale = scale
-        self.bias = bias
+        super().__init__(processor, info, scale=scale, bias=bias)
         self.max_batch = max_batch
 
     @classmethod
@@ -92,23 +128,6 @@ class Encoder(ABC):
     @abstractmethod
     def not_finite(self) -> list[str]:
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""
-
-    @property
-    def preprocessor(self) -> Preprocessor:
-        """Converts an image, [H, W, 3] uint8 or Pillow's, to the tower's input, [S, S, 3] uint8."""
-        return self.processor.preprocessor
-
-    def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns token ids, [K, L] int32."""
-        return self.processor.tokenizer(texts)
-
-    def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Returns token ids, and which texts are truncated or have unknown pieces."""
-        return self.processor.tokenizer.tokenize(texts)
-
-    def is_readable(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns whether each text has a piece that the vocabulary was trained on, [K] bool."""
-        return self.processor.tokenizer.is_readable(texts)
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""

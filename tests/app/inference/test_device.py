@@ -1,97 +1,52 @@
-import asyncio
-import threading
-
-import numpy as np
 import pytest
 
-from app.errors import InternalError, NotReady
-from app.inference.device import Device
-from app.observability.metrics import Metrics
-from tests.app.inference.engines import make_engine
-from tests.fakes import FakeEncoder, embed
+from app.errors import NotReady
+from app.inference.device import Device, Loaded
+from app.inference.encoder import OnStage
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_idle_device_gets_a_canary_and_a_failing_one_is_not_ready():
-    works = True
+class OwnDevice(Device):
+    """A device without a model."""
 
-    def before_batch() -> None:
-        if not works:
-            raise RuntimeError
+    alive = True
 
-    encoder = FakeEncoder(before_batch=before_batch)
-    engine = make_engine(canary_s=0.01)
-    await engine.load(lambda: encoder)
-    while not (encoder.image_batches and engine.ready):
-        await asyncio.sleep(0.001)
-    works = False
+    async def load(self, on_stage: OnStage) -> Loaded:
+        raise NotImplementedError
 
-    def reason() -> str:
-        try:
-            engine.check_ready()
-        except NotReady as error:
-            return error.detail
-        return ""
+    async def close(self) -> None:
+        if self._watching:
+            self._watching.cancel()
 
-    while reason() != "The service is not ready: a forward pass on the device has failed (RuntimeError).":
-        await asyncio.sleep(0.001)
-    works = True
-    while not engine.ready:
-        await asyncio.sleep(0.001)
-    await engine.close()
+    def watch(self) -> None:
+        """Starts to watch, with a canary that does nothing."""
+
+        async def canary() -> None:
+            pass
+
+        self._watch(canary)
 
 
-async def test_if_the_device_thread_ends_the_engine_is_not_live():
-    def end() -> None:
-        raise SystemExit
-
-    died = threading.Event()
-    engine = make_engine(on_death=died.set)
-    await engine.load(lambda: FakeEncoder(before_batch=end))
-    with pytest.raises(InternalError):
-        await engine.embedder.embed_texts(["cat"])
-    await asyncio.get_running_loop().run_in_executor(None, died.wait)
-    with pytest.raises(NotReady, match="The device thread has ended"):
-        engine.check_live()
-    await engine.close()
-
-
-async def test_both_towers_run_on_the_devices_thread_and_the_device_stays_ready():
-    encoder = FakeEncoder()
-    device = Device(Metrics(), max_batch=4, canary_s=600, on_death=lambda: None)
-    device.check_live()
-    images, texts = device.open(encoder)
-    futures = images.submit([np.zeros((8, 8, 3), np.uint8)] * 3) + texts.submit([np.zeros(16, np.int32)])
-    results = await asyncio.gather(*futures)
-    assert results[0].row == pytest.approx(embed(np.zeros((8, 8, 3), np.uint8)))
-    assert encoder.threads == {"device"}
+async def test_before_it_is_loaded_a_device_is_live_and_its_readiness_is_the_engines_matter():
+    device = OwnDevice(600, "It has ended.")
+    device.suspect()
     device.check_ready()
+    device.check_live()
+
+
+async def test_a_device_that_has_computed_nothing_for_ten_intervals_is_not_live():
+    device = OwnDevice(0.0, "It has ended.")
+    device.watch()
+    with pytest.raises(NotReady, match="the device has computed nothing for"):
+        device.check_ready()
+    with pytest.raises(NotReady, match=r"The device does not respond: .* Restart this process."):
+        device.check_live()
     await device.close()
 
 
-async def test_queue_waits_and_failed_forwards_are_counted():
-    def before_batch() -> None:
-        raise RuntimeError
-
-    metrics = Metrics()
-    device = Device(metrics, max_batch=4, canary_s=600, on_death=lambda: None)
-    images, _ = device.open(FakeEncoder(before_batch))
-    await asyncio.gather(*images.submit([np.zeros((8, 8, 3), np.uint8)] * 2), return_exceptions=True)
-    await device.close()
-    shown = metrics.exposition("")[0].decode()
-    assert 'siglip_queue_wait_seconds_count{tower="image"} 2.0' in shown
-    assert float(shown.split('siglip_forward_failures_total{tower="image"} ')[1].split()[0]) >= 3
-
-
-async def test_a_closed_engine_is_computing_until_the_devices_call_ends():
-    entered, free = threading.Event(), threading.Event()
-    engine = make_engine()
-    loading = asyncio.create_task(engine.load(lambda: FakeEncoder(lambda: None, lambda: (entered.set(), free.wait()))))
-    await asyncio.get_running_loop().run_in_executor(None, entered.wait)
-    await engine.close()
-    assert engine.computing
-    free.set()
-    loading.cancel()
-    while engine.computing:
-        await asyncio.sleep(0.001)
+async def test_a_device_that_has_ended_is_not_live():
+    device = OwnDevice(600, "It has ended.")
+    device.alive = False
+    with pytest.raises(NotReady, match="It has ended"):
+        device.check_live()

@@ -27,8 +27,8 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 async def engine(encoder) -> AsyncIterator[Engine]:
-    engine = make_engine()
-    await engine.load(lambda: encoder)
+    engine = make_engine(lambda: encoder)
+    await engine.load()
     yield engine
     await engine.close()
 
@@ -157,8 +157,9 @@ class FaultyEncoder(FakeEncoder):
 
 
 async def test_an_embedding_that_is_not_a_number_is_an_error_and_is_not_cached():
-    encoder, engine = FaultyEncoder(), make_engine()
-    await engine.load(lambda: encoder)
+    encoder = FaultyEncoder()
+    engine = make_engine(lambda: encoder)
+    await engine.load()
     file = encoded(plain_image())
     for embed in (
         lambda: engine.embedder.embed_texts(["cat"]),

@@ -13,14 +13,14 @@ pytestmark = pytest.mark.anyio
 
 async def test_while_label_sets_are_loaded_the_engine_is_not_ready():
     encoder = FakeEncoder()
-    engine = make_engine()
+    engine = make_engine(lambda: encoder)
 
     async def load_label_sets(embedder: Embedder) -> None:
         assert (await embedder.embed_prompts([["a cat"]])).shape == (1, encoder.info.embed_dim)
         with pytest.raises(NotReady, match="label sets"):
             engine.check_ready()
 
-    await engine.load(lambda: encoder, load_label_sets)
+    await engine.load(load_label_sets)
     engine.check_ready()
     await engine.close()
 
@@ -37,9 +37,9 @@ async def test_a_failed_load_is_raised_and_the_engine_stays_unready():
     def load() -> FakeEncoder:
         raise OSError("no such directory")
 
-    engine = make_engine()
+    engine = make_engine(load)
     with pytest.raises(OSError, match="no such directory"):
-        await engine.load(load)
+        await engine.load()
     with pytest.raises(NotReady, match="failed"):
         engine.check_ready()
     await engine.close()
@@ -47,8 +47,8 @@ async def test_a_failed_load_is_raised_and_the_engine_stays_unready():
 
 async def test_closing_during_a_load_does_not_wait_for_it():
     free = threading.Event()
-    engine = make_engine()
-    loading = asyncio.create_task(engine.load(lambda: FakeEncoder(before_warm_up=free.wait)))
+    engine = make_engine(lambda: FakeEncoder(before_warm_up=free.wait))
+    loading = asyncio.create_task(engine.load())
     await asyncio.sleep(0)
     await engine.close()
     free.set()

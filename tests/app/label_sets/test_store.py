@@ -39,10 +39,10 @@ def always(_label_set: LabelSet | None) -> None:
 @asynccontextmanager
 async def opened(data_dir: Path, encoder: FakeEncoder | None = None, **options: Any) -> AsyncIterator[LabelSets]:
     """Yields the store, started as the service starts it, with the contents of `data_dir`."""
-    engine = make_engine()
+    engine = make_engine(lambda: encoder or FakeEncoder())
     label_sets = LabelSets(Settings(data_dir=data_dir, max_labels=1_000, **options))
     try:
-        await engine.load(lambda: encoder or FakeEncoder(), label_sets.load)
+        await engine.load(label_sets.load)
         yield label_sets
     finally:
         await engine.close()
