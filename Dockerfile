@@ -3,6 +3,8 @@
 #   docker build -t siglip .                                   TensorFlow for the CPU
 #   docker build -t siglip:gpu --build-arg FLAVOUR=gpu .       TensorFlow with CUDA; the host provides the driver
 #
+# For several architectures, labels and attestations, see docs/deploying.md.
+#
 # A tag can change. To build the same image again later, pin the base image to its current digest:
 #   docker buildx imagetools inspect python:3.11-slim
 #   docker build --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:... .
@@ -47,6 +49,11 @@ RUN set -eu; \
     python -m venv --without-pip /opt/siglip; \
     pip --python /opt/siglip/bin/python install --no-cache-dir --disable-pip-version-check -r wanted.txt; \
     rm -rf /opt/siglip/lib/python3.*/site-packages/tensorflow/include /opt/siglip/lib/python3.*/site-packages/clang
+# The list of the shipped packages with their versions and licences (SBOM). The tool stays outside that environment too.
+COPY requirements-sbom.txt ./
+RUN set -eu; \
+    pip install --no-cache-dir --disable-pip-version-check -r requirements-sbom.txt; \
+    cyclonedx-py environment --output-reproducible --output-format JSON --output-file sbom.cdx.json /opt/siglip/bin/python
 # The code is copied after the packages, so that a change of the code rebuilds in seconds, not minutes.
 COPY app app
 COPY model model
@@ -65,15 +72,21 @@ RUN set -eu; mkdir -p /data /weights; \
     chmod -R g=u /data /weights
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG BAKE_MODEL=
 ARG BAKE_WEIGHTS=
 ARG VERSION=
 ARG REVISION=
+ARG CREATED=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="siglip" \
       org.opencontainers.image.description="Zero-shot image classification with SigLIP over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 COPY --from=build /opt/siglip /opt/siglip
 # Owned by the user below, so that new volumes mounted here are too; and writable for group 0, which is the group of the
 # random user that OpenShift chooses.
@@ -81,6 +94,7 @@ COPY --from=build --chown=10001:0 /data /data
 COPY --from=build --chown=10001:0 /weights /weights
 COPY --from=build /build/app /srv/siglip/app
 COPY --from=build /build/model /srv/siglip/model
+COPY --from=build /build/sbom.cdx.json /srv/siglip/
 COPY LICENSE /srv/siglip/
 # Libraries write caches to HOME (Keras its settings, CUDA its kernels); a tmpfs is enough. An empty setting counts as
 # not set. If the image contains weights, they are served, and the hub is not asked for newer ones.

@@ -31,9 +31,9 @@ parity: $(VENV)/.parity
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest tests/clients
 
-# Tests that need heavy or real other services. There are none yet, which pytest reports with exit status 5.
-acceptance: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/acceptance || test $$? -eq 5
+# Tests that need heavy or real other services.
+acceptance: $(VENV)/.acceptance
+	$(BIN)/python -m pytest tests/acceptance
 
 train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
@@ -65,6 +65,14 @@ $(VENV)/.dev: $(VENV)/.train requirements-dev.txt requirements-codecs.txt requir
 
 $(VENV)/.parity: $(VENV)/.dev requirements-parity.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-parity.txt
+	touch $@
+
+# The S3 server of the tests needs other versions of packages than the service, so it has an environment of its own.
+$(VENV)/.acceptance: $(VENV)/.dev requirements-acceptance.txt requirements-ray.txt requirements-sbom.txt requirements-s3.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-acceptance.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements-s3.txt
+	$(BIN)/python -m venv $(VENV)/s3
+	$(VENV)/s3/bin/python -m pip install --disable-pip-version-check 'moto[server]==5.2.5'
 	touch $@
 
 # The versions of huggingface_hub whose requests differ, each in a separate environment.

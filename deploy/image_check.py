@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 START_S, STOP_S = 300, 60
 ENGINES = {"docker", "podman", "nerdctl"}
-# The same restrictions as in docker-compose.yml and the Kubernetes manifests.
+# The same restrictions as in docker-compose.yml and the Helm chart.
 HARDENED = shlex.split(
     "--read-only --tmpfs /tmp --tmpfs /data:mode=1777 --cap-drop ALL --security-opt no-new-privileges"
 )

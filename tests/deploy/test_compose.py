@@ -23,6 +23,12 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
+def variables(name: str) -> list[str]:
+    """Returns the lines of an env file, without comments."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def test_the_file_is_valid() -> None:
     done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
     assert done.returncode == 0, done.stdout
@@ -36,11 +42,26 @@ def test_the_schema_finds_a_typo(tmp_path: Path) -> None:
 
 
 def test_cpu_is_the_default_profile_and_gpu_is_another() -> None:
-    default = (ROOT / ".env").read_text(encoding="utf-8").splitlines()[-1]
-    assert default == "COMPOSE_PROFILES=cpu"
+    assert variables(".env") == ["COMPOSE_PROFILES=cpu"]
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     # A service without a profile would start with every profile.
-    assert profiles == {"cpu": ["cpu"], "gpu": ["gpu"], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
+    one = {"cpu": ["cpu"], "gpu": ["gpu"], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
+    several = {name: ["replicas"] for name in ("replica-1", "replica-2", "nginx", "redis")}
+    assert profiles == one | several
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_secrets_come_from_the_shell_or_from_a_file_that_git_ignores(name: str) -> None:
+    ours, secrets = SERVICES[name]["env_file"]
+    assert (ours["path"], secrets) == ("deploy/compose.env", {"path": "secrets.env", "required": False})
+    passed_on = variables(ours["path"])
+    assert not any("=" in line for line in passed_on)
+    # `environment` would replace them, also if it is empty.
+    assert not {"SIGLIP_API_KEYS", "SIGLIP_ADMIN_KEYS", "HF_TOKEN"} & set(SERVICES[name]["environment"])
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    for path, ignored in ((secrets["path"], True), (".env.local", True), (".env", False), (ours["path"], False)):
+        assert tool("git", "check-ignore", path).returncode == (0 if ignored else 1), path
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -58,7 +79,8 @@ def test_every_service_is_hardened(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_ports_are_published_only_on_this_host_by_default(name: str) -> None:
-    assert [plain(port).split(":")[0] for port in SERVICES[name]["ports"]] == ["127.0.0.1"]
+    published = [plain(port).split(":")[0] for port in SERVICES[name].get("ports", [])]
+    assert published == ([] if name in ("redis", "replica-1", "replica-2") else ["127.0.0.1"])
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
@@ -96,11 +118,29 @@ def test_the_gpu_service_is_built_for_a_gpu_and_reserves_one() -> None:
     assert others == []
 
 
-@pytest.mark.parametrize("name", ["prometheus", "grafana"])
-def test_the_monitoring_images_have_versions_and_their_files_exist(name: str) -> None:
+def test_the_replicas_are_equal_share_the_redis_and_are_all_behind_nginx(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = SERVICES["replica-1"], SERVICES["replica-2"]
+    assert first == second
+    settings = settings_of({key: plain(value) for key, value in first["environment"].items()}, monkeypatch)
+    assert settings.store is not None
+    assert settings.store.get_secret_value() == "redis://redis:6379/0"
+    text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
+    assert re.findall(r"server ([\w-]+):(\d+);", text) == [("replica-1", "8000"), ("replica-2", "8000")]
+    (port,) = SERVICES["nginx"]["ports"]
+    assert f"listen {plain(port).split(':')[-1]};" in text
+    idle_s = re.search(r"keepalive_timeout (\w+);", text)
+    read_s = re.search(r"proxy_read_timeout (\w+);", text)
+    assert idle_s is not None
+    assert read_s is not None
+    assert seconds(idle_s[1]) < settings.keep_alive_s
+    assert seconds(read_s[1]) > settings.request_timeout_s
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana", "nginx", "redis"])
+def test_the_images_of_others_have_versions_and_their_files_exist(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
     files = [volume.split(":") for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
-    assert files
+    assert files or name == "redis"
     for folder, _, mode in files:
         assert (ROOT / folder).is_dir()
         assert mode == "ro"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def test_openvino_is_in_the_cpu_image_and_the_build_makes_its_graphs_where_the_s
     assert f"SIGLIP_ENGINE_CACHE={cache} " in build
     assert f'--weights "${{BAKE_WEIGHTS:-{EMBEDDED[1]}}}"' in build
     assert Path(cache).parent == Path(image_environment()["HF_HOME"])  # a folder of the image, and a volume
+
+
+def test_the_image_has_the_standard_labels_and_every_build_argument_is_documented() -> None:
+    labels = dict(re.findall(r"org\.opencontainers\.image\.([\w.]+)=\"(.*?)\"", final_stage()["LABEL"]))
+    assert labels["licenses"] == "Apache-2.0"
+    assert set(labels) >= {"title", "description", "version", "revision", "created", "source", "base.name"}
+    guide = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+    rows = "".join(line.rsplit("|", 3)[0] for line in guide.splitlines() if line.startswith("| `"))
+    names = {rest.split("=")[0] for word, rest in instructions(DOCKERFILE.read_text(encoding="utf-8")) if word == "ARG"}
+    assert {name for name in names if f"`{name}`" not in rows} == set()
 
 
 def test_the_folders_that_the_service_writes_belong_to_the_user_and_are_writable_for_group_0() -> None:
