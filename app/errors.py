@@ -3,11 +3,13 @@
     ServiceError
     ├── InvalidRequest         400 invalid_request
     ├── Unauthorized           401 unauthorized
+    ├── Forbidden              403 forbidden
     ├── NotFound               404 not_found
     ├── LabelSetNotFound       404 label_set_not_found
     ├── MethodNotAllowed       405 method_not_allowed
     ├── BodyTimeout            408 body_timeout
     ├── OtherEncoder           409 other_encoder
+    ├── LabelSetsReadOnly      409 label_sets_read_only
     ├── PreconditionFailed     412 precondition_failed
     ├── BodyTooLarge           413 body_too_large
     ├── ImageTooLarge          413 image_too_large
@@ -21,6 +23,7 @@
     ├── InternalError          500 internal_error
     ├── NotReady               503 not_ready
     ├── Draining               503 draining
+    ├── StoreUnavailable       503 store_unavailable
     └── DeadlineExceeded       504 deadline_exceeded
 
 `app.http.problems` turns them into responses (RFC 9457). A message never repeats what the client sent, which may be
@@ -32,6 +35,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 TYPE_PREFIX = "urn:siglip:error:"
 MAX_FAULTS = 10  # in one response
+STORE_RETRY_S = 5
 
 
 class Fault(NamedTuple):
@@ -86,6 +90,10 @@ class Unauthorized(ServiceError):
     code, status, title = "unauthorized", 401, "An API key is needed"
 
 
+class Forbidden(ServiceError):
+    code, status, title = "forbidden", 403, "This key does not allow this"
+
+
 class NotFound(ServiceError):
     code, status, title = "not_found", 404, "There is nothing at this path"
 
@@ -116,6 +124,12 @@ class OtherEncoder(ServiceError):
     ) -> None:
         detail = f"{fault} Embed the images again with this service."
         super().__init__(detail, [Fault(pointer, detail)])
+
+
+class LabelSetsReadOnly(ServiceError):
+    """A change would reach only one replica. The message says what to set."""
+
+    code, status, title = "label_sets_read_only", 409, "Label sets cannot be changed here"
 
 
 class PreconditionFailed(ServiceError):
@@ -179,12 +193,27 @@ class Draining(ServiceError):
     code, status, title = "draining", 503, "The service is shutting down"
 
 
+class StoreUnavailable(ServiceError):
+    """The store of label sets does not answer; its cause is for the log. Only changes of label sets need the store."""
+
+    code, status, title = "store_unavailable", 503, "The store of label sets does not answer"
+
+    def __init__(self) -> None:
+        detail = (
+            "The store of label sets does not answer, so the change was not confirmed. Read the set, then try again."
+        )
+        super().__init__(detail, headers={"Retry-After": str(STORE_RETRY_S)})
+
+
 class DeadlineExceeded(ServiceError):
     code, status, title = "deadline_exceeded", 504, "The request took too long"
 
 
 # What an image file may cause.
 IMAGE_ERRORS = (UnsupportedMediaType, ImageTooLarge, InvalidImage, ImageTooExpensive, DecoderFailed)
+
+# What a change of a label set may cause.
+STORE_ERRORS = (Forbidden, LabelSetsReadOnly, StoreUnavailable)
 
 # What every API that takes a body may answer.
 BODY_ERRORS = (

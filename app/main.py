@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -22,8 +23,10 @@ from app.inference.encoder import Encoder, OnStage, load_encoder, logged
 from app.inference.engine import Engine
 from app.inference.local_device import LocalDevice
 from app.inference.shared_counts import SharedCounts
+from app.label_sets.configured_store import configured_store
 from app.label_sets.folder import LabelSetFolderError
-from app.label_sets.store import LabelSets
+from app.label_sets.label_sets import LabelSets
+from app.label_sets.store import StoreError
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
 from app.routes import (
@@ -56,6 +59,7 @@ def create_app(
     *,
     device: Device | None = None,
     shared: SharedCounts | None = None,
+    read_only_reason: str | None = None,
 ) -> FastAPI:
     """Returns the service. It loads its model in its lifespan and answers health checks meanwhile.
 
@@ -67,6 +71,7 @@ def create_app(
         tracing: Where traces go, or None. It is shut down with the service.
         device: What computes, if that is not a thread of this process.
         shared: The counts of all processes of this service, if it has several.
+        read_only_reason: Why label sets cannot be changed, and what to do about it, if they cannot.
 
     Raises:
         SettingsError: A file that the settings name cannot be used.
@@ -77,8 +82,13 @@ def create_app(
 
     async def load(engine: Engine, sets: LabelSets) -> None:
         try:
-            await engine.load(sets.load)
-        except (CheckpointError, LabelSetFolderError, WorkersError) as error:  # their messages are for people
+            await engine.load(partial(sets.load, on_stage=partial(setattr, engine, "stage")))
+        except (
+            CheckpointError,
+            LabelSetFolderError,
+            StoreError,
+            WorkersError,
+        ) as error:  # their messages are for people
             log.error("cannot start: %s", " ".join(str(error).split()))  # noqa: TRY400 (no traceback)
             on_failure()
             return
@@ -95,17 +105,19 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         computes = device or LocalDevice(load_here, settings, app.state.metrics, on_failure)
         app.state.engine = engine = Engine(settings, admission, app.state.metrics, computes)
-        app.state.label_sets = sets = LabelSets(settings)
-        app.state.metrics.label_sets.set_function(lambda: len(sets.all()))
+        app.state.label_sets = sets = LabelSets(settings, store, app.state.metrics.store_failures.inc)
+        sets.read_only_reason = read_only_reason
+        app.state.metrics.label_sets.set_function(lambda: sets.count)
+        app.state.metrics.store_up.set_function(lambda: sets.store_up)
         app.state.loading = asyncio.create_task(load(engine, sets))
         yield
         app.state.loading.cancel()
         await engine.close()
-        sets.close()
+        await sets.close()
         if tracing:
             await asyncio.to_thread(tracing.shutdown)
 
-    keys = settings.read_keys()
+    keys, admin_keys, store = settings.read_keys(), settings.read_admin_keys(), configured_store(settings)
     public_paths = [*settings.public_paths, *([settings.aip_health_route] if settings.aip_health_route else [])]
     admission = Admission(settings.max_queue_items, settings.max_queue_bytes, counts=shared)
     app = FastAPI(
@@ -128,7 +140,7 @@ def create_app(
         max_body_bytes=min(settings.max_body_bytes, settings.max_queue_bytes),
         body_timeout_s=settings.body_timeout_s,
     )
-    app.add_middleware(Authentication, keys=keys, public_paths=public_paths)
+    app.add_middleware(Authentication, keys=keys, admin_keys=admin_keys, public_paths=public_paths)
     app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(RootPath, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
     app.add_middleware(SecurityHeaders)
@@ -138,5 +150,8 @@ def create_app(
     ours = (classify, classify_embeddings, label_sets, label_set_examples, embed, evaluate)
     for api in (*ours, health, info, metrics, page, hugging_face, open_inference, sagemaker):
         app.include_router(api.router)
-    app.openapi = openapi.completed(app.openapi, needs_key=bool(keys), public_paths=public_paths)  # type: ignore[method-assign]  # FastAPI's own way
+    document = openapi.completed(
+        app.openapi, needs_key=bool(keys), needs_admin_key=bool(admin_keys), public_paths=public_paths
+    )
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way
     return app

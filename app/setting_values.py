@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -103,6 +104,34 @@ def key_fault(key: str) -> str | None:
         name = "a byte order mark" if invisible == "\ufeff" else "an invisible character"
         return f"a key contains {name} (U+{ord(invisible):04X}); write the keys as plain UTF-8 text"
     return None
+
+
+def read_keys(place: str, given: str | None, file: Path | None) -> list[str]:
+    """Returns all keys of a setting, from its text and from its file.
+
+    Args:
+        place: The name of the setting.
+        given: Comma-separated keys.
+        file: A file with one key per line.
+
+    Raises:
+        ValueError: The file cannot be read, a key is not one that a client can send, or there is a text or a file but
+            no key.
+    """
+    found = [(place, key) for key in split(given)] if given else []
+    if file:
+        shown = f"{place}_FILE {file}"
+        try:
+            lines = file.expanduser().read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{shown} cannot be read: {error}") from None
+        found += [(f"{shown}, line {n}", key) for n, line in enumerate(lines, 1) if (key := line.strip())]
+    if not found and (given or file):
+        raise ValueError(f"{place} or {place}_FILE is set, but has no key")
+    for where, key in found:
+        if fault := key_fault(key):
+            raise ValueError(f"{where}: {fault}")
+    return [key for _, key in found]
 
 
 def in_quotes(text: str) -> bool:

@@ -19,8 +19,7 @@ from app.setting_values import (
     PathPrefix,
     PublicPaths,
     Route,
-    key_fault,
-    split,
+    read_keys,
 )
 
 PREFIX = "SIGLIP_"
@@ -83,6 +82,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("~/.local/share/siglip"), description="folder for label sets and their embeddings"
     )
+    store: SecretStr | None = Field(
+        default=None,
+        description="Redis that several replicas share for label sets, such as redis://HOST:6379/0 or rediss://...; "
+        "default: a file in the data folder",
+    )
     label_sets_dir: Path | None = Field(
         default=None,
         description="folder of label sets to load at the start: NAME.txt with one label per line, or NAME.json",
@@ -91,6 +95,11 @@ class Settings(BaseSettings):
         default=None, description="comma-separated API keys, one of which a client must send; default: no key is needed"
     )
     api_keys_file: Path | None = Field(default=None, description="file with more API keys, one per line")
+    admin_keys: SecretStr | None = Field(
+        default=None,
+        description="comma-separated API keys, one of which is needed to change label sets; default: every API key",
+    )
+    admin_keys_file: Path | None = Field(default=None, description="file with more admin keys, one per line")
     public_paths: PublicPaths = Field(
         default=["/", "/page", "/health", "/ping", "/v2", "/info", "/metrics", "/docs", "/openapi.json"],
         description="comma-separated paths that can be read without a key, with everything below them except below /",
@@ -189,21 +198,17 @@ class Settings(BaseSettings):
             SettingsError: The file cannot be read, a key is not one that a client can send, or a setting for keys is
                 there but has no key.
         """
-        place = f"{PREFIX}API_KEYS"
-        found = [(place, key) for key in split(self.api_keys.get_secret_value())] if self.api_keys else []
-        if self.api_keys_file:
-            file = f"{PREFIX}API_KEYS_FILE {self.api_keys_file}"
-            try:
-                lines = self.api_keys_file.expanduser().read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{file} cannot be read: {error}") from None
-            found += [(f"{file}, line {n}", key) for n, line in enumerate(lines, 1) if (key := line.strip())]
-        if not found and (self.api_keys or self.api_keys_file):
-            raise SettingsError(f"{place} or {place}_FILE is set, but has no key")
-        for place, key in found:
-            if fault := key_fault(key):
-                raise SettingsError(f"{place}: {fault}")
-        return [key for _, key in found]
+        return self._keys("API_KEYS", self.api_keys, self.api_keys_file)
+
+    def read_admin_keys(self) -> list[str]:
+        """Returns all admin keys; raises as `read_keys`."""
+        return self._keys("ADMIN_KEYS", self.admin_keys, self.admin_keys_file)
+
+    def _keys(self, name: str, given: SecretStr | None, file: Path | None) -> list[str]:
+        try:
+            return read_keys(PREFIX + name, given.get_secret_value() if given else None, file)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
 
 
 def load_settings(**flags: str) -> Settings:

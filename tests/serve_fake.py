@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 from app.cli.serve import serve
@@ -11,7 +12,7 @@ from app.inference.model_facts import ModelFacts
 from app.observability.logs import configure_logging
 from app.processes.service import serve_processes
 from app.settings import Settings, load_settings
-from tests.fakes import FakeEncoder
+from tests.fakes import INFO, FakeEncoder
 
 
 def end_thread() -> None:
@@ -27,6 +28,7 @@ BEHAVIOURS = {
     "slow": FakeEncoder(before_batch=lambda: time.sleep(0.3)),
     "dies": FakeEncoder(before_batch=end_thread),
     "sticks": FakeEncoder(before_batch=wait_forever),
+    "other checkpoint": FakeEncoder(info=replace(INFO, sha256="1" * 64)),
     "never loads": FakeEncoder(before_warm_up=wait_forever),
 }
 

@@ -23,7 +23,7 @@ from benchmarks.documents import DOCUMENTS, ROOT, TABLES, filled
 from tests.documents import Block, blocks, shows
 
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
-REASONS = ("needs real weights", "needs Docker", "needs a cluster", "needs SageMaker", "needs Vertex AI", "sets up")
+REASONS = ("needs real weights", "needs Docker", "needs a cluster", "needs Redis", "needs SageMaker", "needs Vertex AI", "sets up")
 
 
 class Service:

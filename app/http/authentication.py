@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import Unauthorized
+from app.errors import Forbidden, Unauthorized
 from app.http.body_limits import has_body
-from app.http.problems import send_error
+from app.http.problems import HOW, send_error
 
+CHANGING = ("PUT", "PATCH", "POST", "DELETE")
 READING = ("GET", "HEAD")  # public paths are public for these only: "/" is also an API
 
 
@@ -19,35 +20,53 @@ class Authentication:
     Args:
         app: The next app.
         keys: The valid API keys; if empty, no key is needed.
+        admin_keys: The keys that may change label sets, and everything else; if empty, every request may that has a
+            valid key.
         public_paths: Paths that can be read without a key, with everything below them; "/" means the root only.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Sequence[str], public_paths: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Sequence[str], admin_keys: Sequence[str] = (), public_paths: Sequence[str]
+    ) -> None:
         self.app = app
+        self.admin_keys = [key.encode() for key in admin_keys]
         self.keys = [key.encode() for key in keys]
         self.public_paths = public_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.keys and not is_public(scope["method"], scope["path"], self.public_paths):
-            headers = Headers(scope=scope)
+        if scope["type"] == "http":
             try:
-                self.check_key(headers)
-            except Unauthorized as error:
-                if has_body(headers):  # the rest of it must not be read as the next request
+                self.check(scope["method"], scope["path"], Headers(scope=scope))
+            except (Unauthorized, Forbidden) as error:
+                if has_body(Headers(scope=scope)):  # the rest of it must not be read as the next request
                     error.headers["Connection"] = "close"
                 await send_error(error, scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
-    def check_key(self, headers: Headers) -> None:
-        """Raises Unauthorized if a request's headers have no valid key. One is enough: a proxy may add another."""
+    def check(self, method: str, path: str, headers: Headers) -> None:
+        """Raises Unauthorized or Forbidden if a request has no key for what it does."""
+        needs_key = self.keys and not is_public(method, path, self.public_paths)
+        needs_admin_key = self.admin_keys and changes_label_sets(method, path)
+        if not (needs_key or needs_admin_key):
+            return
+        # One valid key is enough: a proxy may add another.
         given = [*headers.getlist("x-api-key"), *map(bearer_token, headers.getlist("authorization"))]
-        # Compared with all keys, each in constant time, so that the time reveals nothing about any of them.
-        matches = [hmac.compare_digest(key, sent.encode("latin-1")) for key in self.keys for sent in given]
-        if not any(matches):
+        is_admin, is_known = has_one_of(given, self.admin_keys), has_one_of(given, self.keys)
+        if needs_key and not (is_admin or is_known):
             problem = "This API key is not valid." if any(given) else "This service needs an API key."
-            detail = f"{problem} Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
-            raise Unauthorized(detail, headers={"WWW-Authenticate": "Bearer"})
+            raise Unauthorized(f"{problem} {HOW}", headers={"WWW-Authenticate": "Bearer"})
+        if needs_admin_key and not is_admin:
+            raise Forbidden(f"Label sets are only changed with an admin key. {HOW}")
+
+
+def has_one_of(given: Sequence[str], keys: Sequence[bytes]) -> bool:
+    """Returns whether one of the given keys is valid.
+
+    All are compared, each in constant time, so that the time reveals nothing about any of them.
+    """
+    matches = [hmac.compare_digest(key, sent.encode("latin-1")) for key in keys for sent in given]
+    return any(matches)
 
 
 def bearer_token(authorization: str) -> str:
@@ -59,3 +78,8 @@ def bearer_token(authorization: str) -> str:
 def is_public(method: str, path: str, public_paths: Sequence[str]) -> bool:
     """Returns whether a request needs no key."""
     return method in READING and any(path == public or path.startswith(f"{public}/") for public in public_paths)
+
+
+def changes_label_sets(method: str, path: str) -> bool:
+    """Returns whether a request is one that only admins may send. It may be a preview, which stores nothing."""
+    return method in CHANGING and (path == "/label-sets" or path.startswith("/label-sets/"))

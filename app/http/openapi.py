@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from app.http.authentication import is_public
+from app.http.authentication import changes_label_sets, is_public
 from app.http.deadline import HEADER
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -34,27 +34,34 @@ DEADLINE = {
 
 
 def completed(
-    routes_document: Callable[[], dict[str, Any]], *, needs_key: bool, public_paths: Sequence[str]
+    routes_document: Callable[[], dict[str, Any]],
+    *,
+    needs_key: bool,
+    needs_admin_key: bool = False,
+    public_paths: Sequence[str],
 ) -> Callable[[], dict[str, Any]]:
     """Returns a function that returns the complete document, made once, from the one of the routes."""
 
     @cache
     def document() -> dict[str, Any]:
         whole = routes_document()
-        complete(whole, needs_key=needs_key, public_paths=public_paths)
+        complete(whole, needs_key=needs_key, needs_admin_key=needs_admin_key, public_paths=public_paths)
         return whole
 
     return document
 
 
-def complete(document: dict[str, Any], *, needs_key: bool, public_paths: Sequence[str]) -> None:
+def complete(
+    document: dict[str, Any], *, needs_key: bool, needs_admin_key: bool = False, public_paths: Sequence[str]
+) -> None:
     """Adds to a document what the routes do not say."""
-    if needs_key:
+    if needs_key or needs_admin_key:
         document["components"]["securitySchemes"] = KEYS
     for path, operations in document["paths"].items():
         for method in operations.keys() & METHODS:
             operation = operations[method]
-            if needs_key and not is_public(method.upper(), path, public_paths):
+            is_protected = needs_key and not is_public(method.upper(), path, public_paths)
+            if is_protected or (needs_admin_key and changes_label_sets(method.upper(), path)):
                 operation["security"] = [{name: []} for name in KEYS]
             if "requestBody" in operation:
                 operation.setdefault("parameters", []).append(DEADLINE)

@@ -14,19 +14,20 @@ from app.observability.record import RequestRecord
 from app.schemas import REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
+HOW = "Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 # One of each kind, for OpenAPI.
 EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
     type(error): error
     for error in (
         errors.InvalidRequest.at("", "unknown field; did you mean labels?"),
-        errors.Unauthorized(
-            "This API key is not valid. Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
-        ),
+        errors.Unauthorized(f"This API key is not valid. {HOW}"),
+        errors.Forbidden(f"Label sets are only changed with an admin key. {HOW}"),
         errors.NotFound("There is nothing at this path. GET /docs lists all paths."),
         errors.LabelSetNotFound(),
         errors.MethodNotAllowed("This path accepts POST."),
         errors.BodyTimeout("The body did not arrive within 30 s."),
         errors.OtherEncoder(),
+        errors.LabelSetsReadOnly("The replicas of this service do not share label sets. Set SIGLIP_STORE."),
         errors.PreconditionFailed("The label set is not the one that If-Match names. Read it again."),
         errors.BodyTooLarge("The body is larger than the 20,000,000 bytes that this service accepts."),
         errors.ImageTooLarge(
@@ -42,6 +43,7 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
         errors.InternalError(),
         errors.NotReady("The model is not ready: downloading 37 %."),
         errors.Draining("The service is shutting down."),
+        errors.StoreUnavailable(),
         errors.DeadlineExceeded("There was no response within 60 s. The request was cancelled."),
     )
 }

@@ -3,13 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from app.label_sets.files import make_folder
-
 
 def write_fault(folder: Path) -> str | None:
     """Returns why no file can be written in a folder, or None. The folder is created if it does not exist."""
     try:
-        make_folder(folder.expanduser())
+        folder.expanduser().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder.expanduser()) as file:
             file.write(b"x")
             file.flush()  # a full disk

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import InvalidLabels, ServiceError
 from app.label_sets.definition import LabelDefinition, LabelSetBody, LabelSetDefinition, check_label_set
-from app.label_sets.files import NAME
+from app.label_sets.names import NAME
 from app.validation import parse_json, validated
 
 

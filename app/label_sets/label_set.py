@@ -119,15 +119,21 @@ class LabelSetEncoder:
     def _assembled(
         self, definition: LabelSetDefinition, embeddings: np.ndarray, warnings: Sequence[ResponseWarning]
     ) -> LabelSet:
-        encoder = self._embedder.encoder
         in_force = is_in_force(definition, self.fingerprint)
         label_set = LabelSet(
             definition,
             embeddings,
             make_tuning(definition, self.fingerprint),
             in_force,
-            learnt(definition, embeddings, encoder.scale, encoder.bias) if in_force and definition.examples else None,
+            self._learnt(definition, embeddings) if in_force and definition.examples else None,
             warnings,
         )
         _ = label_set.etag  # its digest is kept, and would take long on the event loop
         return label_set
+
+    def _learnt(self, definition: LabelSetDefinition, embeddings: np.ndarray) -> Classifiers:
+        encoder = self._embedder.encoder
+        try:
+            return learnt(definition, embeddings, encoder.scale, encoder.bias)
+        except ValueError as error:
+            raise ValueError(f"an example of it {error}") from None

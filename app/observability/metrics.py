@@ -21,7 +21,7 @@ from app.observability.logs import dropped_lines
 from app.observability.processes import ProcessesCollector, shares_metrics, summed_registry
 
 # Errors by which the service refuses a request, as opposed to errors in the request's content.
-REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 408, 413, 429, 503, 504))
+REFUSALS = frozenset(e.code for e in ServiceError.__subclasses__() if e.status in (401, 403, 408, 413, 429, 503, 504))
 DEPARTED = "departed"  # the client disconnected before its response
 OTHER = "other"
 MAX_NAMES = 100  # of label sets; the others are counted together, as `OTHER`
@@ -107,6 +107,10 @@ class Metrics:
         self.queue_depth = WholeGauge("siglip_queue_depth", "images that wait or are computed", whole)
         self.queue_bytes = WholeGauge("siglip_queue_bytes", "bytes of the request bodies in memory", whole)
         self.label_sets = WholeGauge("siglip_label_sets", "stored label sets", whole)
+        up = "1 while the store of label sets answers"
+        self.store_up = WholeGauge("siglip_store_up", up, whole)
+        unanswered = "calls of the store of label sets that failed"
+        self.store_failures = Counter("siglip_store_failures_total", unanswered, registry=r)
         none = "images for which no label of a set with thresholds was accepted"
         self.none_accepted = started(Counter("siglip_none_accepted_total", none, ["label_set"], registry=r), [OTHER])
         stale = "requests to a label set whose thresholds or calibration are not in force"

@@ -37,6 +37,7 @@ def serve_processes(
         SettingsError: The address or a file that the settings name cannot be used, or there are too few decode workers.
     """
     settings.read_keys()  # so that a mistake is reported once, and not by each front end
+    settings.read_admin_keys()
     shares = shared_out(decode_workers(settings), settings.processes)
     with tempfile.TemporaryDirectory(prefix="siglip-") as path, ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_sockets(settings.host, settings.port)]

@@ -28,7 +28,7 @@ from app.inference.embedding_rows import check_fingerprint, read_rows
 from app.inference.identity import model_fingerprint
 from app.inference.image_input import with_digest
 from app.label_sets.definition import LabelSetDefinition
-from app.label_sets.store import LabelSets
+from app.label_sets.label_sets import LabelSets
 from app.routes.scoring import Classes, Scoring
 
 router = APIRouter()
@@ -163,10 +163,11 @@ async def evaluated_labels(
 
     What was tuned for a label set and is not in force is left out: the scores are those of its texts alone.
     """
-    classes = await scoring.embed_classes(options)
     if options.label_set is not None:
         label_sets: LabelSets = request.app.state.label_sets
-        label_set = label_sets.get(options.label_set)  # the same one, since nothing was awaited
+        label_set = await label_sets.get(options.label_set)
+        classes = scoring.stored_classes(options.label_set, label_set)
         return classes, untuned(label_set.definition) if label_set.in_force is False else label_set.definition
     max_labels = request.app.state.settings.max_labels
+    classes = await scoring.embed_classes(options)
     return classes, await scoring.engine.in_thread(sent_labels, options, max_labels)

@@ -13,9 +13,9 @@ from app.inference.embeddings import ScoredEmbedding, scored_embedding
 from app.inference.image_input import EmbeddedImage
 from app.label_sets.definition import check_label_set
 from app.label_sets.label_set import LabelSet
+from app.label_sets.names import check_name
 from app.label_sets.patch import INDEX, with_more_examples, without_examples
 from app.label_sets.responses import LabelSetSummary, PreviewBody, PreviewedImage, PreviewResponse
-from app.label_sets.store import check_name
 from app.routes.label_set_bodies import examples_openapi, read_examples
 from app.routes.label_sets import changed, precondition, stored
 from app.routes.scoring import Scoring
@@ -30,6 +30,7 @@ THRESHOLDS_BEFORE_EXAMPLES = ResponseWarning(
 )
 FAILURES = (
     *errors.BODY_ERRORS,
+    *errors.STORE_ERRORS,
     errors.NotFound,
     errors.LabelSetNotFound,
     errors.OtherEncoder,
@@ -108,7 +109,7 @@ async def preview(request: Request, name: str) -> Response:
     options = LabelOptions(label_set=name, top_k=body.top_k)
     with scoring.engine.admission.permit(len(body.images)):
         after = await label_sets.preview(name_or_none, definition, scoring.record)
-        before = label_sets.get(name_or_none) if name_or_none else after.untuned
+        before = await label_sets.get(name_or_none) if name_or_none else after.untuned
         embedded = await scoring.embedder.embed_images(body.images, scoring.record)
 
     def result(image: EmbeddedImage | ServiceError) -> PreviewedImage | FailedImage:

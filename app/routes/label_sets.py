@@ -14,9 +14,10 @@ from app.inference.engine import Engine
 from app.label_sets.definition import check_label_set
 from app.label_sets.embedded_examples import num_images
 from app.label_sets.label_set import LabelSet
+from app.label_sets.label_sets import LabelSets, Precondition
+from app.label_sets.names import check_name
 from app.label_sets.patch import LabelSetPatch, patched
 from app.label_sets.responses import LabelSetList, LabelSetResponse, LabelSetSummary
-from app.label_sets.store import LabelSets, Precondition, check_name
 from app.observability.record import RequestRecord
 from app.routes.label_set_bodies import label_set_openapi, read_label_set
 from app.schemas import ResponseWarning
@@ -33,7 +34,7 @@ ENTITY_TAG = re.compile(r'"[^"]*"')
 )
 async def list_label_sets(request: Request) -> LabelSetList:
     """Lists the stored label sets by name."""
-    return LabelSetList(label_sets=[summary(name, label_set) for name, label_set in stored(request).all()])
+    return LabelSetList(label_sets=[summary(name, label_set) for name, label_set in await stored(request).all()])
 
 
 @router.get(
@@ -59,7 +60,7 @@ async def get_label_set(request: Request, name: str) -> Response:
 
     With `?embeddings=true` they have their embeddings too, so that the set can be stored in another service.
     """
-    label_set = stored(request).get(check_name(name))
+    label_set = await stored(request).get(check_name(name))
     headers = {"ETag": label_set.etag}
     if names(request, "if-none-match", label_set):
         return Response(status_code=304, headers=headers)
@@ -83,6 +84,7 @@ async def get_label_set(request: Request, name: str) -> Response:
         **problem_responses(
             *errors.BODY_ERRORS,
             *errors.IMAGE_ERRORS,
+            *errors.STORE_ERRORS,
             errors.OtherEncoder,
             errors.PreconditionFailed,
             errors.InvalidLabels,
@@ -113,6 +115,7 @@ async def put_label_set(request: Request, name: str) -> Response:
     response_model=LabelSetSummary,
     responses=problem_responses(
         *errors.BODY_ERRORS,
+        *errors.STORE_ERRORS,
         errors.LabelSetNotFound,
         errors.PreconditionFailed,
         errors.InvalidLabels,
@@ -142,6 +145,7 @@ async def patch_label_set(request: Request, name: str) -> Response:
     responses=problem_responses(
         errors.InvalidRequest,
         errors.Unauthorized,
+        *errors.STORE_ERRORS,
         errors.LabelSetNotFound,
         errors.PreconditionFailed,
         errors.InternalError,

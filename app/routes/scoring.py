@@ -19,7 +19,8 @@ from app.inference.embeddings import ScoredEmbedding, TunedEmbedding, scored_emb
 from app.inference.engine import Engine
 from app.inference.image_input import EmbeddedImage
 from app.inference.scoring import scored_image
-from app.label_sets.store import LabelSets
+from app.label_sets.label_set import LabelSet
+from app.label_sets.label_sets import LabelSets
 from app.labels import LABELS_SPLIT, check_labels, check_templates
 from app.observability.metrics import Metrics
 from app.observability.record import RequestRecord
@@ -106,6 +107,19 @@ class Scoring:
         self.record.facts.update(image=f"{facts.width}x{facts.height}", format=facts.format, labels=len(classes.labels))
         return Response(text, media_type="application/json")
 
+    def stored_classes(self, name: str, label_set: LabelSet) -> Classes:
+        """Returns the labels of a label set, with their embeddings."""
+        if label_set.in_force is False:
+            self._metrics.not_in_force.labels(self._metrics.label_set(name)).inc()
+        return Classes(
+            label_set.definition.names,
+            label_set.weights,
+            label_set.biases,
+            name,
+            label_set.tuning,
+            label_set.label_warnings,
+        )
+
     async def embed_classes(self, options: LabelChoice) -> Classes:
         """Returns the labels of a request, or those of its label set, with their embeddings.
 
@@ -115,17 +129,7 @@ class Scoring:
             InvalidTemplate: A template cannot be used.
         """
         if options.label_set is not None:
-            label_set = self._label_sets.get(options.label_set)
-            if label_set.in_force is False:
-                self._metrics.not_in_force.labels(self._metrics.label_set(options.label_set)).inc()
-            return Classes(
-                label_set.definition.names,
-                label_set.weights,
-                label_set.biases,
-                options.label_set,
-                label_set.tuning,
-                label_set.label_warnings,
-            )
+            return self.stored_classes(options.label_set, await self._label_sets.get(options.label_set))
         started_s = time.perf_counter()
         labels = check_labels(options.labels or [], self._settings.max_labels)
         templates = None if options.templates is None else check_templates(options.templates, len(labels))

@@ -184,3 +184,20 @@ def test_a_key_that_no_client_could_send_is_an_error_that_names_the_file_and_not
 def test_a_quoted_key_in_the_list_of_the_variable_is_an_error():
     with pytest.raises(SettingsError, match=r"^SIGLIP_API_KEYS: a key has quotes around it"):
         Settings(api_keys="first,'secret'").read_keys()
+
+
+def test_admin_keys_come_from_a_variable_and_a_file(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("second\n")
+    settings = Settings(admin_keys="first", admin_keys_file=file, api_keys="third")
+    assert (settings.read_admin_keys(), settings.read_keys()) == (["first", "second"], ["third"])
+    with pytest.raises(SettingsError, match=r"^SIGLIP_ADMIN_KEYS or SIGLIP_ADMIN_KEYS_FILE is set, but has no key"):
+        Settings(admin_keys=",").read_admin_keys()
+
+
+def test_the_password_of_the_store_is_not_shown(monkeypatch):
+    monkeypatch.setenv("SIGLIP_STORE", "redis://:sesame@host")
+    settings = load_settings()
+    assert "sesame" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert settings.store is not None
+    assert settings.store.get_secret_value() == "redis://:sesame@host"

@@ -83,3 +83,68 @@ def test_the_public_paths_are_a_setting(running):
 def test_a_wrong_key_is_reported_before_a_body_that_is_too_large(protected):
     response = protected.post("/classify", **post(bytes(LIMIT_BYTES + 1), **{"X-API-Key": "wrong"}))
     assert response.status_code == 401
+
+
+PETS = {"json": {"labels": ["cat"]}}
+CHANGES = [
+    ("PUT", "/label-sets/pets"),
+    ("PATCH", "/label-sets/pets"),
+    ("DELETE", "/label-sets/pets"),
+    ("POST", "/label-sets/pets/labels/0/examples"),
+    ("DELETE", "/label-sets/pets/labels/0/examples"),
+    ("POST", "/label-sets/-/preview"),
+    ("PUT", "/label-sets"),
+    ("POST", "/label-sets/"),
+]
+
+
+@pytest.fixture(scope="module")
+def administered(running, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A service where only the holders of some keys may change label sets."""
+    file = tmp_path_factory.mktemp("keys") / "admin-keys"
+    file.write_text("admin-from-a-file\n")
+    with running(api_keys="reader", admin_keys="admin", admin_keys_file=file, root_path="/siglip") as client:
+        yield client
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+def test_label_sets_are_only_changed_with_an_admin_key(administered, method, path):
+    for prefix in ("", "/siglip"):
+        response = administered.request(method, prefix + path, **PETS, headers={"X-API-Key": "reader"})
+        assert (response.status_code, response.json()["error_type"]) == (403, "forbidden")
+        assert response.json()["detail"].startswith("Label sets are only changed with an admin key.")
+        assert response.headers["Connection"] == "close"  # the body was not read
+        for key in ("", "wrong"):
+            response = administered.request(method, prefix + path, **PETS, headers={"X-API-Key": key})
+            assert response.status_code == 401
+    for key in ("admin", "admin-from-a-file"):
+        allowed = administered.request(method, path, **PETS, headers={"Authorization": f"Bearer {key}"})
+        assert allowed.status_code not in (401, 403)
+
+
+def test_an_admin_key_is_refused_before_a_body_that_is_too_large_is_read(administered):
+    body = bytes(LIMIT_BYTES + 1)
+    response = administered.put("/label-sets/pets", content=body, headers={"X-API-Key": "reader"})
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("key", ["reader", "admin", "admin-from-a-file"])
+def test_every_key_may_do_everything_else(administered, key):
+    headers = {"X-API-Key": key}
+    assert administered.post("/classify", **post(**headers)).status_code == 200
+    assert administered.get("/label-sets", headers=headers).status_code == 200
+    assert administered.get("/label-sets/none", headers=headers).status_code == 404
+    assert administered.head("/label-sets", headers=headers).status_code == 200
+
+
+def test_with_admin_keys_alone_everything_else_needs_no_key(running):
+    with running(admin_keys="admin") as client:
+        assert client.post("/classify", **post()).status_code == 200
+        assert client.get("/label-sets").status_code == 200
+        for key in ("", "wrong"):
+            assert client.put("/label-sets/pets", **PETS, headers={"X-API-Key": key}).status_code == 403
+        assert client.put("/label-sets/pets", **PETS, headers={"X-API-Key": "admin"}).status_code == 201
+        document = client.get("/openapi.json").json()["paths"]
+        assert "security" in document["/label-sets/{name}"]["put"]
+        assert "security" not in document["/label-sets/{name}"]["get"]
+        assert "security" not in document["/classify"]["post"]

@@ -1,13 +1,16 @@
 """One request for each error code, over HTTP: status and body."""
 
 import signal
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from PIL import Image
 
 from app.errors import ServiceError
+from app.label_sets.sqlite_tables import FILE
 from tests.app.image_files import encoded, plain_image
 from tests.fakes import FakeEncoder
 
@@ -52,13 +55,16 @@ REQUESTS = {
 TESTED_SEPARATELY = {
     "unauthorized",
     "body_timeout",
+    "forbidden",  # in test_authentication.py
     "overloaded",
     "internal_error",
     "not_ready",
     "draining",
     "deadline_exceeded",
+    "label_sets_read_only",  # in cluster/test_replica.py
     "decoder_failed",  # and image_too_expensive: in routes/test_decode_faults.py
     "image_too_expensive",
+    "store_unavailable",
 }
 
 
@@ -157,6 +163,19 @@ def test_a_body_that_does_not_arrive_in_time_is_408(running):
         while not waiting.done() and not free.wait(0.3):
             free.set()
         check_problem(waiting.result(), 408, "body_timeout")
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_503_with_retry_after(running, tmp_path):
+    with running(data_dir=tmp_path) as client, closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        response = client.put("/label-sets/pets", json={"labels": ["cat"]})
+        other.execute("ROLLBACK")
+        check_problem(response, 503, "store_unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "siglip_store_failures_total 1.0" in client.get("/metrics").text
+        assert client.put("/label-sets/pets", json={"labels": ["cat"]}).status_code == 201
+        assert "siglip_store_up 1.0" in client.get("/metrics").text
 
 
 def test_a_request_that_takes_too_long_is_504(running):

@@ -1,5 +1,6 @@
 """Processes that tests kill with SIGKILL. A fork server has imported everything, so they start in milliseconds."""
 
+import asyncio
 import itertools
 import multiprocessing
 import socket
@@ -9,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 
+from app.label_sets.class_embeddings import embeddings_content
 from app.label_sets.definition import LabelSetDefinition
-from app.label_sets.files import LabelSetFiles
+from app.label_sets.definition_text import definition_text
+from app.label_sets.sqlite_store import SQLiteStore
+from app.label_sets.store import Embeddings
 from app.main import create_app
 from app.settings import Settings
 from tests.fakes import EMBED_DIM, FakeEncoder
@@ -29,18 +33,20 @@ def embeddings(definition: LabelSetDefinition) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
-def files(data_dir: Path) -> LabelSetFiles:
-    return LabelSetFiles(data_dir, "checkpoint-float32", EMBED_DIM)
-
-
 def write_forever(data_dir: Path, written: Connection) -> None:
     """Writes two definitions in turn under one name, until it is killed. Sends an empty message before each write."""
-    store = files(data_dir)
-    arrays = [(definition, embeddings(definition)) for definition in (ANIMALS, PLANTS)]
-    for definition, array in itertools.cycle(arrays):
-        written.send_bytes(b"")
-        store.write("zoo", definition, array)
-        store.tidy({definition.digest})
+
+    async def write() -> None:
+        store = SQLiteStore(data_dir)
+        await store.open()
+        revision = (await store.versions()).sets.get("zoo", 0)
+        for definition in itertools.cycle((ANIMALS, PLANTS)):
+            written.send_bytes(b"")
+            content = embeddings_content(embeddings(definition))
+            kept = Embeddings("encoder", definition.texts_digest, content)
+            revision = await store.change("zoo", definition_text(definition), revision, kept)
+
+    asyncio.run(write())
 
 
 def serve(data_dir: Path, listener: socket.socket) -> None:

@@ -3,9 +3,12 @@
 import base64
 import json
 import logging
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 
+from app.label_sets.sqlite_tables import FILE
 from tests.app.image_files import BLUE, RED, encoded, plain_image
 from tests.fakes import FakeEncoder
 
@@ -28,11 +31,13 @@ def test_a_damaged_example_is_logged_and_its_set_is_not_served(running, tmp_path
     with running(data_dir=tmp_path) as client:
         for name in ("damaged", "whole"):
             client.put(f"/label-sets/{name}", json={"labels": [{"label": "cat", "examples": [RED_IMAGE]}, "dog"]})
-    path = tmp_path / "label-sets/damaged.json"
-    content = json.loads(path.read_text())
-    content["labels"][0]["examples"][0]["embedding"] = base64.b64encode(np.zeros(32, "<f4")).decode()
-    path.write_text(json.dumps(content))
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        ((text,),) = connection.execute("SELECT text FROM label_sets WHERE name = 'damaged'").fetchall()
+        content = json.loads(text)
+        content["labels"][0]["examples"][0]["embedding"] = base64.b64encode(np.zeros(32, "<f4")).decode()
+        connection.execute("UPDATE label_sets SET text = ? WHERE name = 'damaged'", [json.dumps(content)])
     with caplog.at_level(logging.ERROR), running(data_dir=tmp_path) as client:
         assert [found["name"] for found in client.get("/label-sets").json()["label_sets"]] == ["whole"]
     assert "label set damaged is not served: an example of it is not L2-normalised" in caplog.text
-    assert path.exists()
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM label_sets").fetchall() == [(2,)]

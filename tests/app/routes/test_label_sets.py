@@ -309,16 +309,6 @@ def test_if_the_folder_is_read_only_the_start_warns_and_only_changes_are_refused
         assert ask(client, labels=["cat"]).status_code == 200
 
 
-def test_if_the_folder_becomes_unwritable_only_the_put_fails(running, tmp_path):
-    with running(data_dir=tmp_path) as client:
-        (tmp_path / "label-sets").touch()  # where a folder should be
-        response = client.put("/label-sets/pets", json=PETS)
-        assert (response.status_code, response.json()["error_type"]) == (500, "internal_error")
-        assert response.json()["detail"] == "The label set could not be written. The log has the reason."
-        assert str(tmp_path) not in response.text
-        assert client.get("/label-sets").json() == {"label_sets": []}
-
-
 def test_a_put_is_rejected_if_the_queue_is_full(running):
     entered, free = threading.Event(), threading.Event()
 
@@ -432,3 +422,29 @@ def test_a_service_killed_at_any_moment_restarts_with_a_complete_set(tmp_path, e
                 process.join()
                 writer.join()
                 possible = etags[-2:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [[1, 1], [2]], ids=["two services", "two processes of one service"])
+def test_several_processes_use_one_data_folder_and_see_each_others_changes_at_once(spawn, processes):
+    started = [spawn(processes=count, decode_workers=2, wait=False) for count in processes]
+    for process in started:
+        process.wait_until_ready()
+    urls = itertools.cycle([process.client.base_url for process in started])
+
+    def connect() -> httpx.Client:
+        """Connects once more, and so perhaps to another process."""
+        return httpx.Client(base_url=next(urls), timeout=30)
+
+    for number in range(30):
+        body = {"labels": [f"label {number}"]}
+        with connect() as one, connect() as other, connect() as third:
+            etag = one.put("/label-sets/pets", json=body).headers["ETag"]
+            for client in (other, third):
+                assert client.get("/label-sets/pets").headers["ETag"] == etag
+            with ThreadPoolExecutor(2) as pool:
+                attempts = [
+                    pool.submit(client.put, "/label-sets/pets", json=PETS, headers={"If-Match": etag})
+                    for client in (other, third)
+                ]
+            assert sorted(attempt.result().status_code for attempt in attempts) == [200, 412]

@@ -1,0 +1,17 @@
+"""The store that the settings name."""
+
+from app.label_sets.redis_store import RedisStore
+from app.label_sets.sqlite_store import SQLiteStore
+from app.label_sets.store import LabelSetStore
+from app.settings import Settings
+
+
+def configured_store(settings: Settings) -> LabelSetStore:
+    """Returns the store that the settings name, not opened yet.
+
+    Raises:
+        SettingsError: Its URL cannot be used.
+    """
+    if settings.store is None:
+        return SQLiteStore(settings.data_dir)
+    return RedisStore(settings.store.get_secret_value())

@@ -1,0 +1,1 @@
+"""Label sets in a real Redis."""
