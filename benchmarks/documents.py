@@ -27,9 +27,10 @@ from app.label_sets.store import MAX_LABEL_SETS
 from app.labels import MAX_PROMPT_CHARACTERS, MAX_PROMPTS, MAX_TEMPLATES, MAX_TEXT_CHARACTERS
 from app.observability.metrics import MODEL, Metrics
 from app.settings import PREFIX, Settings, default_text, variable
-from benchmarks import measured, measured_costs
+from benchmarks import measured, measured_capacity, measured_costs
 from benchmarks.checkpoint_choice import choice_table
 from benchmarks.embeddings import embeddings_table
+from benchmarks.helm_values import helm_values_table
 from benchmarks.measured_few_shot import few_shot_constants, few_shot_fitting, few_shot_table
 from benchmarks.measured_thresholds import thresholds_table
 from model.published import VARIANTS
@@ -41,10 +42,12 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WHEN = {
     "invalid_request": "malformed multipart or JSON, unknown field, wrong type",
     "unauthorized": "the API key is missing or invalid; checked before the body is read",
+    "forbidden": "label sets are only changed with one of `SIGLIP_ADMIN_KEYS`; checked before the body is read",
     "not_found": "the path does not exist",
     "label_set_not_found": "no label set with this name is stored",
     "method_not_allowed": "the path does not support this method, or label sets are read-only, as `SIGLIP_DATA_DIR` is",
     "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
+    "label_sets_read_only": "replicas that do not share label sets cannot change them; `detail` says what to set",
     "other_encoder": "the `model_fingerprint` of the embeddings is not the one in `/info`",
     "precondition_failed": "`If-Match` does not match the stored label set, or `If-None-Match` matches it",
     "body_too_large": "the body has more than `SIGLIP_MAX_BODY_BYTES`, counted as they arrive",
@@ -59,6 +62,7 @@ WHEN = {
     "internal_error": "a bug or a device failure; the log has the reason under the `request_id`",
     "not_ready": "the model is loading, or the device fails; `detail` names the stage or the reason",
     "draining": "the service is shutting down; only the readiness check returns this, requests are still served",
+    "store_unavailable": "the store of label sets does not answer; only changes of label sets return this",
     "deadline_exceeded": "the deadline has passed: `X-Request-Timeout-Ms` or `SIGLIP_REQUEST_TIMEOUT_S`",
 }
 
@@ -184,6 +188,11 @@ TABLES = {
     "few_shot_fitting": few_shot_fitting,
     "few_shot_constants": few_shot_constants,
     "thresholds": thresholds_table,
+    "capacity_costs": measured_capacity.costs_table,
+    "capacity_checks": measured_capacity.checks_table,
+    "capacity_plans": measured_capacity.plans_table,
+    "processes": measured_capacity.processes_table,
+    "helm_values": helm_values_table,
 }
 
 

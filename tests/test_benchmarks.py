@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.capacity import Costs, Load, replica, requests_per_s, table
 from benchmarks.fidelity import Asked, compared
 from benchmarks.gpu_products import with_gpu_products
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
@@ -75,3 +76,43 @@ def test_fidelity_is_1_for_equal_embeddings_and_lower_for_others():
     assert other["text_cosine_worst"] == 1.0
     assert other["same_first_of_100"] < other["same_first_of_10"] < 1
     assert other["same_order_of_10"] < other["same_first_of_10"]
+
+
+# Of a request with a megapixel, a megabyte and ten labels: 4 ms where it is served, 10.5 ms in all with one process.
+COSTS = Costs(single_ms=(1.0, 2.0, 0.1), front_end_ms=(1.0, 2.0, 0.1), decode_ms=(2.0, 4.5), device_ms=0.5)
+LOAD = Load(1_000, 1_000, 1_000_000, 10)
+
+
+@pytest.mark.parametrize(
+    ("processes", "cores", "clients_ms", "per_s"),
+    [
+        (1, 16, 0, 1000 / 4),  # one process, whatever the cores
+        (1, 1, 0, 1000 / 10.5),  # the only core
+        (2, 2, 0, 2000 / 11),  # both cores
+        (2, 2, 9, 2000 / 20),  # which the clients share
+        (8, 99, 0, 2000),  # eight processes, and the device process
+        (16, 99, 0, 2000),  # the device process
+    ],
+)
+def test_the_predicted_limit_is_the_smallest_of_processes_cores_and_device_process(processes, cores, clients_ms, per_s):
+    assert requests_per_s(COSTS, LOAD, processes, cores, clients_ms) == pytest.approx(per_s)
+
+
+def test_a_plan_has_as_many_front_ends_as_the_device_needs_and_says_what_limits_it():
+    memory = {"single": 100e6, "front_end": 90e6, "decode": 30e6, "device": 80e6, "supervisor": 10e6}
+    slow = replica(COSTS, memory, LOAD, device_per_s=100, cores=16, target_per_s=1e6)
+    assert (slow.limit, slow.processes, slow.decode_workers) == ("device", 1, 1)
+    assert slow.memory_bytes == pytest.approx(130e6)
+    fast = replica(COSTS, memory, LOAD, device_per_s=600, cores=16, target_per_s=1e6)
+    assert (fast.limit, fast.processes, fast.decode_workers) == ("device", 4, 6)
+    assert fast.memory_bytes == pytest.approx(4 * 90e6 + 6 * 30e6 + 90e6)
+    starved = replica(COSTS, memory, LOAD, device_per_s=10_000, cores=4, target_per_s=1e6)
+    assert (starved.limit, starved.images_per_s) == ("cores", pytest.approx(0.7 * 4000 / 11))
+    small = replica(COSTS, memory, LOAD, device_per_s=600, cores=16, target_per_s=100)
+    assert (small.limit, small.processes, small.decode_workers) == ("processes", 1, 1)
+    lines = table(COSTS, memory, LOAD, 600, 16).splitlines()
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| 100", "1"],
+        ["| 10,000", "17"],
+        ["| 1,000,000", "1,667"],
+    ]
