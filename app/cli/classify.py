@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
+from app.batch.files import NotScored, image_files
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.classifiers import local_classifiers, local_tuning
 from app.cli.client import Service
 from app.cli.embedding_files import open_file
-from app.cli.files import NotScored, image_files
 from app.cli.local import results_of_model
 from app.cli.printing import CSV, JSON, TABLE, OutputFormat, Scored, print_warnings
 from app.cli.remote import results_of_service

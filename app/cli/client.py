@@ -12,7 +12,7 @@ from app.cli import MISTAKE, CommandError
 from app.cli.printing import print_warnings
 from app.observability.logs import printable
 from app.schemas import ResponseWarning
-from app.settings import PREFIX
+from app.settings import PREFIX, Settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")  # proxies from the environment are not used for these
@@ -118,6 +118,11 @@ class Service:
         return CommandError(f"{self._url} responds, but is not a SigLIP service")
 
 
+def admin_first(settings: Settings) -> list[str]:
+    """Returns the keys for a command that changes label sets. An admin key may do everything."""
+    return [*settings.read_admin_keys(), *settings.read_keys()]
+
+
 def retry_after_s(response: httpx2.Response) -> float:
     """Returns how long a busy service asks to wait; 1 s if it does not say it in seconds."""
     value = response.headers.get("retry-after", "")
@@ -148,6 +153,8 @@ def refused(response: httpx2.Response, url: str) -> Refused:
         return Refused(f"{url} answers {request.method} {request.url.path} with {status}, and is not a SigLIP service")
     if response.status_code == 401:
         detail += f" For this command, put it into {PREFIX}API_KEYS, or a file's name into {PREFIX}API_KEYS_FILE."
+    if response.status_code == 403:
+        detail += f" For this command, put it into {PREFIX}ADMIN_KEYS, or a file's name into {PREFIX}ADMIN_KEYS_FILE."
     if response.status_code == 500:
         detail += f" The request_id is {problem.get('request_id')}."
     return Refused(detail, code, pointers)

@@ -11,6 +11,7 @@ from app.cli import FAILURE, MISTAKE, CommandError
 COMMANDS = {
     "serve": "run the HTTP service",
     "classify": "score labels for image files, here or with a running service",
+    "batch": "score labels for very many images into .parquet files, here or on Ray; it can be resumed",
     "embed": "store the embeddings of image files, to score them later for any labels",
     "evaluate": "measure accuracy on labelled images, compare choices, and choose thresholds",
     "tune": "add example images to a label set, and measure how much they help",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
+from app.batch.files import image_files
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.classify import Load, count_files, load_quietly, loaded, progress
 from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
 from app.cli.embedding_files import NPZ, PARQUET, EmbeddedFile, StoredModel, check_format, create
-from app.cli.files import image_files
 from app.cli.service_info import service_info
 from app.cli.setting_flags import add_frame_flag, add_source_flags, given_model_flags
 from app.cli.stored_embeddings import local_model

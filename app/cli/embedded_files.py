@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from app.batch.ahead import map_ordered
+from app.batch.files import NotScored, ReadableFile
 from app.cli import CommandError
-from app.cli.ahead import map_ordered
 from app.cli.client import Refused, Service
 from app.cli.embedding_files import EmbeddedFile
-from app.cli.files import NotScored, ReadableFile
 from app.cli.local import embed_files
 from app.cli.remote import IMAGE_ERRORS
 from app.cli.service_info import ServiceInfo

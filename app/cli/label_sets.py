@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
-from app.cli.client import DEFAULT_URL, Service
+from app.cli.client import DEFAULT_URL, Service, admin_first
 from app.errors import InvalidRequest
 from app.label_sets.definition import LabelSetDefinition
 from app.label_sets.folder import LabelSetFolderError, read_all, read_file, read_folder
+from app.label_sets.names import check_name
 from app.label_sets.responses import LabelSetList, LabelSetResponse, LabelSetSummary
-from app.label_sets.store import check_name
 from app.observability.logs import printable
 from app.settings import PREFIX, Settings, SettingsError, load_settings
 
@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
         description="Lists, shows, stores, exports and deletes the label sets of a running service, and checks a "
         "folder of them. The exit status is 1 if the service refuses or cannot be reached, or if the folder has a "
         "mistake, and 2 if the command, a setting or a file is invalid.",
-        epilog=f"A service that needs an API key gets the first one of {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE.",
+        epilog=f"A service that needs a key gets the first one of {PREFIX}ADMIN_KEYS, {PREFIX}ADMIN_KEYS_FILE, "
+        f"{PREFIX}API_KEYS and {PREFIX}API_KEYS_FILE.",
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     at_server = argparse.ArgumentParser(add_help=False)
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
 
 def show_all(options: argparse.Namespace, settings: Settings) -> int:
     """Prints the size and the name of every set."""
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         found = listed(service)
     print(" labels  name")
     for summary in found:
@@ -83,7 +84,7 @@ def listed(service: Service) -> list[LabelSetSummary]:
 
 def show(options: argparse.Namespace, settings: Settings) -> int:
     """Prints a set in the format that `put` accepts."""
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         response = service.ask("GET", f"/label-sets/{check_name(options.name)}")
         print(as_json(parsed(LabelSetResponse, service, response.content).content))
     return SUCCESS
@@ -98,7 +99,7 @@ def as_json(shown: dict[str, Any]) -> str:
 def put(options: argparse.Namespace, settings: Settings) -> int:
     """Stores a file."""
     name, definition = check_name(options.name), read_file(options.file, settings.max_labels)
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         put_set(service, name, definition)
     return SUCCESS
 
@@ -113,7 +114,7 @@ def put_set(service: Service, name: str, definition: LabelSetDefinition) -> None
 def export(options: argparse.Namespace, settings: Settings) -> int:
     """Writes each set into a file that `import`, `put` and a service's folder of label sets accept."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         for name in options.names or [summary.name for summary in listed(service)]:
             response = service.ask("GET", f"/label-sets/{check_name(name)}", params={"embeddings": "true"})
             path = options.folder / f"{name}.json"
@@ -127,7 +128,7 @@ def import_all(options: argparse.Namespace, settings: Settings) -> int:
     found = read_folder(options.folder, settings.max_labels)
     if missing := [name for name in options.names if name not in found]:
         raise CommandError(f"there is no {missing[0]}.json and no {missing[0]}.txt in {options.folder}", MISTAKE)
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         for name in options.names or found:
             put_set(service, name, found[name])
     return SUCCESS
@@ -135,7 +136,7 @@ def import_all(options: argparse.Namespace, settings: Settings) -> int:
 
 def delete(options: argparse.Namespace, settings: Settings) -> int:
     """Removes a set."""
-    with Service(options.server, settings.read_keys()) as service:
+    with Service(options.server, admin_first(settings)) as service:
         service.ask("DELETE", f"/label-sets/{check_name(options.name)}")
     print(f"deleted {options.name}")
     return SUCCESS

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from app import errors
-from app.cli.ahead import map_ordered
+from app.batch.ahead import map_ordered
+from app.batch.files import ImageFile, NotScored
 from app.cli.client import Refused, Service
-from app.cli.files import ImageFile, NotScored
 from app.cli.local import Result
 from app.inference.acceptance import TunedImage
 from app.schemas import ClassifyOptions, ScoredImage

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Iterator
 from math import inf
 
+from app.batch.ahead import map_ordered
 from app.cli import MISTAKE, CommandError
-from app.cli.ahead import map_ordered
 from app.cli.client import Service
 from app.cli.embedding_files import ROWS_AT_ONCE, EmbeddingFile, EmbeddingPart, StoredModel
 from app.cli.remote import says_what_is_accepted

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from app.batch.files import NotScored
 from app.cli import FAILURE, MISTAKE, SUCCESS, CommandError, as_command_error
 from app.cli.classify import Load, load_quietly, progress
-from app.cli.client import Refused, Service
+from app.cli.client import Refused, Service, admin_first
 from app.cli.evaluate.data_sets import read_data
 from app.cli.evaluate.labelled_files import embedded, file_digests
 from app.cli.evaluate.scoring import Run, open_towers
-from app.cli.files import NotScored
 from app.cli.setting_flags import add_source_flags, given_model_flags
 from app.errors import ServiceError
 from app.evaluation.learning import measure_learning
@@ -32,8 +32,8 @@ from app.label_sets.definition import (
 )
 from app.label_sets.examples import Example, stored_example
 from app.label_sets.folder import LabelSetFolderError, read_file
+from app.label_sets.names import check_name
 from app.label_sets.responses import LabelSetResponse
-from app.label_sets.store import check_name
 from app.label_sets.tuning import bind
 from app.observability.logs import printable
 from app.settings import PREFIX, Settings, SettingsError, load_settings
@@ -228,7 +228,7 @@ def store(options: argparse.Namespace, settings: Settings, definition: LabelSetD
         text = json.dumps(definition.whole, ensure_ascii=False, indent=1)
         Path(options.label_set).write_text(f"{text}\n", encoding="utf-8")
     else:
-        with Service(options.server, settings.read_keys()) as service:
+        with Service(options.server, admin_first(settings)) as service:
             service.ask("PUT", f"/label-sets/{options.label_set}", json=definition.whole, headers=old.headers)
     counts: Mapping[str, int] = {
         kind: sum(len(own_examples(label, kind)) for label in definition.labels)

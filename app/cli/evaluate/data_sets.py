@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from app.cli.files import image_files
+from app.batch.files import image_files
 from app.evaluation.names import DataError
 from app.evaluation.truth import LabelledImages, read_folder, read_table
 from app.evaluation.webdataset import read_tars, tar_files

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
-from app.cli.ahead import map_ordered
+from app.batch.ahead import map_ordered
+from app.batch.files import MAX_FILE_BYTES, ImageFile, NotScored
 from app.cli.embedding_files import EmbeddedFile
 from app.cli.evaluate.towers import Towers
-from app.cli.files import MAX_FILE_BYTES, ImageFile, NotScored
 from app.errors import ServiceError
 from app.evaluation.embedding_cache import EmbeddingFileCache
 from app.evaluation.truth import LabelledImage

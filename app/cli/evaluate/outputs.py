@@ -6,9 +6,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli.ahead import map_ordered
+from app.batch.ahead import map_ordered
+from app.batch.files import NotScored
 from app.cli.evaluate.labelled_files import LabelledFile
-from app.cli.files import NotScored
 from app.errors import ServiceError
 from app.evaluation.evaluation import Evaluation
 from app.evaluation.report import render_report

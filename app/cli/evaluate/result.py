@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import JsonValue
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
+from app.batch.files import NotScored
 from app.cli import CommandError
 from app.cli.evaluate.checks import goal_of
 from app.cli.evaluate.data_sets import DataSets
 from app.cli.evaluate.scoring import ScoredFiles
 from app.cli.evaluate.wordings import EvaluatedLabels
-from app.cli.files import NotScored
 from app.evaluation.comparison import compare
 from app.evaluation.evaluation import Evaluation
 from app.evaluation.inputs import Inputs, evaluate_inputs, example_warnings

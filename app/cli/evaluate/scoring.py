@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
+from app.batch.files import NotScored
 from app.cli.classify import Load, loaded
 from app.cli.client import Service
 from app.cli.evaluate.labelled_files import embedded
 from app.cli.evaluate.towers import EncoderFacts, Towers, local_towers, remote_towers
-from app.cli.files import NotScored
 from app.evaluation.embedding_cache import EmbeddingFileCache
 from app.evaluation.truth import LabelledImage
 from app.label_sets.definition import LabelSetDefinition

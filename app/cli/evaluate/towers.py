@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
-from app.cli.classifiers import classifiers
+from app.batch import BatchMistake
+from app.batch.classifiers import classifiers
+from app.batch.files import ReadableFile
+from app.cli import MISTAKE, as_command_error
 from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service
-from app.cli.files import ReadableFile
 from app.cli.local import embed_definition
 from app.cli.printing import print_warnings
 from app.cli.service_info import ServiceInfo, ServiceLimits
@@ -52,7 +54,8 @@ class EncoderFacts(NamedTuple):
         Raises:
             CommandError: An example has no embedding, or is of another model.
         """
-        weights, biases = classifiers(definition, texts, self.model_fingerprint, self.scale, self.bias)
+        with as_command_error(BatchMistake, status=MISTAKE):
+            weights, biases = classifiers(definition, texts, self.model_fingerprint, self.scale, self.bias)
         return class_logits(embeddings, weights, self.scale, biases)
 
 

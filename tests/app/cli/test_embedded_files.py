@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from app.batch.files import ImageFile, NotScored
 from app.cli import CommandError
 from app.cli.client import Service
 from app.cli.embedded_files import Embedded, embedded_by_model, embedded_by_service, grouped
 from app.cli.embedding_files import EmbeddedFile
-from app.cli.files import ImageFile, NotScored
 from app.cli.service_info import service_info
 from app.settings import Settings
 from tests.app.cli.stub import StubResponse, stub_server

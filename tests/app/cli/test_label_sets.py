@@ -161,3 +161,17 @@ def test_an_import_with_a_mistake_stores_nothing(run, tmp_path):
     (tmp_path / "b.json").unlink()
     with pytest.raises(CommandError, match=r"there is no c\.json and no c\.txt"):
         run("import", tmp_path, "c")
+
+
+def test_a_set_is_changed_with_an_admin_key_if_the_service_asks_for_one(running, monkeypatch, tmp_path, capsys):
+    (tmp_path / "zoo.txt").write_text("cat\n")
+    with running(api_keys="reader", admin_keys="admin") as client:
+        put = ["put", "zoo", str(tmp_path / "zoo.txt"), "--server", str(client.base_url)]
+        monkeypatch.setenv("SIGLIP_API_KEYS", "reader")
+        with pytest.raises(CommandError, match=r"only changed with an admin key.* put it into SIGLIP_ADMIN_KEYS"):
+            main(put)
+        monkeypatch.setenv("SIGLIP_ADMIN_KEYS", "admin")
+        assert main(put) == 0
+        for command in (["export"], ["import"]):
+            assert main([*command, str(tmp_path / "sets"), "--server", str(client.base_url)]) == 0
+    assert "replaced zoo: labels 1" in capsys.readouterr().out

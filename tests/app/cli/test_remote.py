@@ -2,9 +2,9 @@ import re
 
 import pytest
 
+from app.batch.files import ImageFile, NotScored
 from app.cli import CommandError
 from app.cli.client import Service
-from app.cli.files import ImageFile, NotScored
 from app.cli.remote import results_of_service
 from app.schemas import ClassifyOptions, ScoredImage
 from tests.app.cli.stub import StubResponse, stub_server

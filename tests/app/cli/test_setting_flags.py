@@ -15,6 +15,8 @@ def parsed(*arguments: str) -> dict[str, str]:
 def test_every_setting_is_a_flag_except_secrets_and_those_of_vertex_ai():
     assert set(Settings.model_fields) - set(flaggable()) == {
         "api_keys",
+        "admin_keys",
+        "store",
         "aip_http_port",
         "aip_health_route",
         "aip_predict_route",

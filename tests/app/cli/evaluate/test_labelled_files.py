@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from app.batch.files import NotScored
 from app.cli import CommandError
 from app.cli.evaluate.labelled_files import LabelledFile, embedded, file_digests
 from app.cli.evaluate.towers import local_towers
-from app.cli.files import NotScored
 from app.evaluation.embedding_cache import EmbeddingFileCache
 from app.evaluation.truth import LabelledImage, Part
 from app.settings import Settings

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
+from app.batch.files import NotScored
 from app.cli import CommandError
 from app.cli.evaluate.data_sets import DataSets
 from app.cli.evaluate.result import check_inputs, data_warnings, report_unusable, usable_inputs
 from app.cli.evaluate.wordings import EvaluatedLabels
-from app.cli.files import NotScored
 from app.evaluation.truth import LabelledImage, LabelledImages
 from app.label_sets.definition import LabelSetDefinition
 

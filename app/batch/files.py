@@ -1,4 +1,4 @@
-"""Which image files a command reads: named files, and the files below named folders."""
+"""Which image files are read: named files, and the files below named folders."""
 
 import os
 import stat

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from app.cli.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotScored, files_below, image_files
+from app.batch.files import HEAD_BYTES, MAX_FILE_BYTES, ImageFile, NotScored, files_below, image_files
 from tests.app.image_files import encoded, plain_image
 
 

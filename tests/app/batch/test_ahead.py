@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from app.cli.ahead import batches, map_ordered
+from app.batch.ahead import batches, map_ordered
 
 
 def test_results_come_in_order_even_if_a_later_one_is_finished_first():
