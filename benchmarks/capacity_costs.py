@@ -13,7 +13,6 @@ import json
 import time
 from contextlib import ExitStack
 from itertools import count
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import Image
 from benchmarks.capacity import Costs, Load, requests_per_s
 from benchmarks.clients import new_labels
 from benchmarks.machine import RESULTS, machine, versions
-from benchmarks.processes import CLIENTS, Service, cpu_s, launch_instant, memory_bytes, raw, send_all
+from benchmarks.processes import CLIENTS, Service, cpu_s, launch_instant, memory_bytes, raw, roles, send_all
 
 SIZES = ((320, 240), (640, 480), (1280, 960), (1920, 1440))
 LABELS = (1, 100, 1_000)
@@ -42,27 +41,6 @@ def jpeg(width: int, height: int) -> bytes:
     file = io.BytesIO()
     canvas.crop((left % 400, left // 400, left % 400 + width, left // 400 + height)).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def roles(service: Service) -> dict[int, str]:
-    """Returns what each process of a service does, by process id."""
-    found = {service.process_id: "front_end"}
-    for pid in cpu_s(service.process_id):
-        if pid != service.process_id:
-            found[pid] = "decode"
-    spawned = [
-        int(child)
-        for child in children(service.process_id)
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    if spawned:  # the supervisor starts the device process first
-        found |= {service.process_id: "supervisor", spawned[0]: "device"} | dict.fromkeys(spawned[1:], "front_end")
-    return found
-
-
-def children(process_id: int) -> list[str]:
-    """Returns the ids of the processes that a process has started."""
-    return Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="utf-8").split()
 
 
 def cpu_ms(service: Service, requests: list[bytes]) -> dict[str, float]:

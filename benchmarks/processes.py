@@ -100,15 +100,31 @@ def measure(service: Service, requests: list[bytes], clients: int) -> dict[str, 
         "latency_ms": elapsed_s * per_request_ms * clients,
         "cpu_ms": sum(used_s.values()) * per_request_ms,
         "clients_cpu_ms": own_s * per_request_ms,
-        **{f"cpu_ms_{name}": used_s[each] * per_request_ms for name, each in device_process(service).items()},
+        **{
+            f"cpu_ms_{role}": used_s[each] * per_request_ms for each, role in roles(service).items() if role == "device"
+        },
     }
 
 
-def device_process(service: Service) -> dict[str, int]:
-    """Returns the id of the device process, if the service has one: the only child that listens on a Unix socket."""
-    children = Path(f"/proc/{service.process_id}/task/{service.process_id}/children").read_text(encoding="utf-8")
-    spawned = [int(child) for child in children.split() if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    return {"device": spawned[0]} if len(spawned) > 1 else {}  # the supervisor starts it first
+def roles(service: Service) -> dict[int, str]:
+    """Returns what each process of a service does, by process id."""
+    found = {service.process_id: "front_end"}
+    for pid in cpu_s(service.process_id):
+        if pid != service.process_id:
+            found[pid] = "decode"
+    spawned = [
+        int(child)
+        for child in children(service.process_id)
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    if spawned:  # the supervisor starts the device process first
+        found |= {service.process_id: "supervisor", spawned[0]: "device"} | dict.fromkeys(spawned[1:], "front_end")
+    return found
+
+
+def children(process_id: int) -> list[str]:
+    """Returns the ids of the processes that a process has started."""
+    return Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="utf-8").split()
 
 
 def in_turn(services: dict[int, Service], requests: list[list[bytes]], clients: int) -> dict[int, dict[str, Any]]:

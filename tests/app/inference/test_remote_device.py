@@ -27,6 +27,17 @@ def images(count: int) -> list[np.ndarray]:
     return [np.full((8, 8, 3), shade, np.uint8) for shade in range(count)]
 
 
+class Gate:
+    """What runs before a batch: waits until the test opens it."""
+
+    def __init__(self) -> None:
+        self.entered, self.free = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.entered.set()
+        self.free.wait()
+
+
 class Server:
     """A device process's half, in this process, and its front ends."""
 
@@ -84,24 +95,19 @@ async def test_front_ends_get_the_stages_and_then_the_model(tmp_path):
 
 
 async def test_rows_of_two_front_ends_share_a_batch_and_each_gets_its_own_results(tmp_path):
-    entered, free = threading.Event(), threading.Event()
-
-    def before_batch() -> None:
-        entered.set()
-        free.wait()
-
-    encoder = FakeEncoder(before_batch)
+    gate = Gate()
+    encoder = FakeEncoder(gate)
     async with served(tmp_path, encoder) as server:
         await server.load()
         first, second = [(await loaded(server.front_end())).queues for _ in range(2)]
         rows = images(3)
         blocked = first.images.submit(rows[:1])
-        await asyncio.to_thread(entered.wait)
+        await asyncio.to_thread(gate.entered.wait)
         one, two = first.images.submit(rows[1:2]), second.images.submit(rows[2:])
         texts = second.texts.submit([np.arange(16, dtype=np.int32)])
         while server.pending() < 3:  # both have arrived
             await asyncio.sleep(0.001)
-        free.set()
+        gate.free.set()
         results = await asyncio.gather(*blocked, *one, *two, *texts)
         expected = [embed(row) for row in (*rows, np.arange(16, dtype=np.int32))]
         assert np.array_equal([result.row for result in results], expected)
@@ -110,25 +116,20 @@ async def test_rows_of_two_front_ends_share_a_batch_and_each_gets_its_own_result
 
 
 async def test_a_row_whose_caller_is_gone_is_not_computed(tmp_path):
-    entered, free = threading.Event(), threading.Event()
-
-    def before_batch() -> None:
-        entered.set()
-        free.wait()
-
-    encoder = FakeEncoder(before_batch)
+    gate = Gate()
+    encoder = FakeEncoder(gate)
     async with served(tmp_path, encoder) as server:
         await server.load()
         _, (queue, _) = await loaded(server.front_end())
         (blocked,) = queue.submit(images(1))
-        await asyncio.to_thread(entered.wait)
+        await asyncio.to_thread(gate.entered.wait)
         gone, last = queue.submit(images(2))
         while server.pending() < 3:
             await asyncio.sleep(0.001)
         gone.cancel()
         while server.pending() > 2:
             await asyncio.sleep(0.001)
-        free.set()
+        gate.free.set()
         await asyncio.gather(blocked, last)
         assert sum(encoder.image_batches) == 2
 
@@ -199,26 +200,21 @@ async def test_if_the_device_process_ends_all_callers_get_an_error_and_the_front
 
 
 async def test_rows_of_a_front_end_that_has_ended_are_not_computed(tmp_path):
-    entered, free = threading.Event(), threading.Event()
-
-    def before_batch() -> None:
-        entered.set()
-        free.wait()
-
-    encoder = FakeEncoder(before_batch)
+    gate = Gate()
+    encoder = FakeEncoder(gate)
     async with served(tmp_path, encoder) as server:
         await server.load()
         device = server.front_end()
         _, (queue, _) = await loaded(device)
         futures = queue.submit(images(1))
-        await asyncio.to_thread(entered.wait)
+        await asyncio.to_thread(gate.entered.wait)
         futures += queue.submit(images(2))
         while server.pending() < 3:
             await asyncio.sleep(0.001)
         await device.close()
         while server.server.front_ends:
             await asyncio.sleep(0.001)
-        free.set()
+        gate.free.set()
         await asyncio.gather(*futures, return_exceptions=True)
         _, (other, _) = await loaded(server.front_end())
         await other.submit(images(1))[0]
