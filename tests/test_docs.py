@@ -23,7 +23,8 @@ from benchmarks.documents import DOCUMENTS, ROOT, TABLES, filled
 from tests.documents import Block, blocks, shows
 
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
-REASONS = ("needs real weights", "needs Docker", "needs a cluster", "needs Redis", "needs SageMaker", "needs Vertex AI", "sets up")
+NEEDS = ("real weights", "Docker", "a cluster", "Redis", "SageMaker", "Vertex AI")
+REASONS = (*(f"needs {each}" for each in NEEDS), "sets up")
 
 
 class Service:
