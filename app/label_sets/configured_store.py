@@ -1,6 +1,5 @@
 """The store that the settings name."""
 
-from app.label_sets.redis_store import RedisStore
 from app.label_sets.sqlite_store import SQLiteStore
 from app.label_sets.store import LabelSetStore
 from app.settings import Settings
@@ -14,4 +13,7 @@ def configured_store(settings: Settings) -> LabelSetStore:
     """
     if settings.store is None:
         return SQLiteStore(settings.data_dir)
+    # Imported here: redis-py imports OpenTelemetry's SDK if it is installed, which costs time and memory at each start.
+    from app.label_sets.redis_store import RedisStore
+
     return RedisStore(settings.store.get_secret_value())
