@@ -33,7 +33,7 @@ clients: $(VENV)/.clients
 
 # Tests that need heavy or real other services.
 acceptance: $(VENV)/.acceptance
-	$(BIN)/python -m pytest tests/acceptance
+	$(BIN)/python -m pytest tests/acceptance tests/app/cluster
 
 train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
