@@ -139,14 +139,10 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(default=32, ge=1, description="most images, or texts, per batch on the device")
     text_cache_bytes: int = Field(
-        default=256_000_000,
-        ge=0,
-        description="memory for cached text embeddings, in bytes, in each process; 0 caches nothing",
+        default=256_000_000, ge=0, description="cache of text embeddings in each process, in bytes; 0 caches nothing"
     )
     image_cache_bytes: int = Field(
-        default=64_000_000,
-        ge=0,
-        description="memory for cached image embeddings, in bytes, in each process; 0 caches nothing",
+        default=64_000_000, ge=0, description="cache of image embeddings in each process, in bytes; 0 caches nothing"
     )
     request_timeout_s: float = Field(
         default=60, gt=0, description="deadline for a request, in seconds; X-Request-Timeout-Ms may shorten it"

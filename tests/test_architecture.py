@@ -53,7 +53,7 @@ ONLY = {
     "fastapi": ["app.http", "app.routes", "app.main"],
     "starlette": ["app.http", "app.routes", "app.main"],
     "uvicorn": ["app.http"],
-    "redis": ["app.label_sets.redis_store"],
+    "redis": ["app.label_sets.redis_store", "app.label_sets.redis_errors"],
     "prometheus_client": ["app.observability"],
     "opentelemetry": ["app.observability.tracing"],
     "ray": ["app.cluster"],

@@ -42,7 +42,7 @@ class Device(ABC):
 
     Args:
         canary_s: The idle time after which the device is tested.
-        ended: What clients are told after it has ended.
+        ended: The error message after it has ended.
     """
 
     def __init__(self, canary_s: float, ended: str) -> None:

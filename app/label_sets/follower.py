@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from app.errors import StoreUnavailable
@@ -13,6 +13,9 @@ from app.label_sets.store import LabelSetStore, StoreError
 CHECK_S = 0.5  # between two checks of the store's state, for a missed report of a change
 FRESH_S = 1.0  # how long a reader waits for a change that is known, at most
 RENEW_S = 24 * 3600.0
+RETRY_S = 1.0  # at the start, while the store does not answer
+LOADING = "label sets"
+WAITING = "label sets: the store does not answer yet"
 
 log = logging.getLogger("app")
 
@@ -35,6 +38,23 @@ class Follower:
         self._next: asyncio.Task[None] | None = None  # the refresh that has not begun yet
         self._began_s = 0.0  # when the last refresh has begun
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, load: Callable[[], Awaitable[None]], on_stage: Callable[[str], None]) -> None:
+        """Opens the store, fills the copy and calls `load`. Waits for a store that does not answer.
+
+        Raises:
+            StoreError: The store can never be used as it is configured.
+        """
+        while True:
+            try:
+                await self._store.open()
+                on_stage(LOADING)
+                await self.replica.refresh(is_start=True)
+                return await load()
+            except StoreUnavailable as error:
+                self.report(error)
+                on_stage(WAITING)
+                await asyncio.sleep(RETRY_S)
 
     def start(self) -> None:
         """Follows the store until `close`."""

@@ -27,9 +27,6 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-RETRY_S = 1.0  # at the start, while the store does not answer
-LOADING = "label sets"
-WAITING = "label sets: the store does not answer yet"
 MAX_CONFLICTS, CONFLICT_S = 100, 0.005  # attempts to change a set that others change too, and the pause between them
 
 log = logging.getLogger("app")
@@ -100,17 +97,7 @@ class LabelSets:
         key = await asyncio.to_thread(cache_key, info, settings)
         replica = Replica(self._store, encoder, key, info.embed_dim)
         self._follower = follower = Follower(replica, self._store, self._on_store_failure)
-        while True:
-            try:
-                await self._store.open()
-                on_stage(LOADING)
-                await replica.refresh(is_start=True)
-                await take_over(given, replica, encoder, self._store.fault)
-                break
-            except StoreUnavailable as error:
-                follower.report(error)
-                on_stage(WAITING)
-                await asyncio.sleep(RETRY_S)
+        await follower.open(lambda: take_over(given, replica, encoder, self._store.fault), on_stage)
         follower.start()
         log_warnings(replica.label_sets(), settings.max_labels)
 

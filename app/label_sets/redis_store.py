@@ -1,6 +1,6 @@
 """A store in Redis, which replicas on several machines share.
 
-A change is one script, so it is made as a whole or not at all. Other replicas are told by a message, and check the
+A change is one script, so it is made as a whole or not at all. Other replicas get a message, and check the
 store's state twice a second in case that they have missed one. No call waits for long: if Redis does not answer in
 time, the call raises `StoreUnavailable`.
 
@@ -8,24 +8,19 @@ The URL may have a password, so neither it nor an error that may repeat a part o
 """
 
 import asyncio
-import ssl
 import uuid
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthenticationWrongNumberOfArgsError,
-    NoPermissionError,
-    RedisError,
-)
+from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.label_sets import redis_scripts as scripts
+from app.label_sets.redis_errors import BYTES_PER_S, TIMEOUT_S, answers, refusal
 from app.label_sets.store import (
     KEPT_S,
     MAX_DELETED,
@@ -42,14 +37,11 @@ from app.label_sets.store import (
 )
 from app.settings import PREFIX, SettingsError
 
-TIMEOUT_S = 2.0
 PAUSE_S = 0.05  # before another subscription
-BYTES_PER_S = 10e6  # what a network must carry at least
 LARGE_BYTES = 100_000_000  # of a definition with many examples, or of the embeddings of many labels
 # A change that Redis would make later than this is not made, because its client may have got an error.
 LATEST_S = 1.0
 KEY = "{siglip}:embeddings"
-REFUSED = (AuthenticationError, AuthenticationWrongNumberOfArgsError, NoPermissionError)
 
 
 class RedisStore:
@@ -216,35 +208,7 @@ class RedisStore:
         messages, self._messages = self._messages, None
         if messages:
             with suppress(RedisError, OSError):
-                await messages.aclose()  # type: ignore[no-untyped-call]
-
-
-@asynccontextmanager
-async def answers(num_bytes: int = 0) -> AsyncIterator[None]:
-    """Limits the time of a call that sends or gets this many bytes. Every failure becomes `StoreUnavailable`."""
-    try:
-        async with asyncio.timeout(TIMEOUT_S + num_bytes / BYTES_PER_S):
-            yield
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
-        raise StoreUnavailable from error
-
-
-def refusal(error: BaseException) -> StoreError | None:
-    """Returns the error for a Redis that will never accept this user or that this service will never trust, or None."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, REFUSED):
-            return StoreError(
-                f"the Redis in {PREFIX}STORE refuses this user or password: {cause}. A user needs the keys "
-                "{siglip}:* and the channel {siglip}:changed"
-            )
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return StoreError(
-                f"the certificate of the Redis in {PREFIX}STORE is not valid: {cause.verify_message}. Name its "
-                "authority with ?ssl_ca_certs=FILE in the URL"
-            )
-        cause = cause.__cause__ or cause.__context__
-    return None
+                await messages.aclose()  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
 
 def key_of(encoder: str, texts: str) -> str:

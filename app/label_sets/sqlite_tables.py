@@ -72,7 +72,7 @@ def open_read_only(folder: Path) -> sqlite3.Connection:
         connection = connect(":memory:")
         make_tables(connection, folder)
         return connection
-    # Without a log beside it, SQLite reads a file in such a folder only if it is said that nobody changes it.
+    # Without a write-ahead log, SQLite reads a file in such a folder only with the option `immutable`.
     try:
         return open_existing(path, "mode=ro")
     except sqlite3.OperationalError:

@@ -37,7 +37,7 @@ def run(
         settings,
         on_failure=lambda: server.fail(),  # noqa: PLW0108 (made next)
         tracing=start_tracing(),
-        device=RemoteDevice(str(folder.device), load_processor, settings, lambda: server.fail()),  # noqa: PLW0108
+        device=RemoteDevice(str(folder.device), load_processor, settings, lambda: server.fail()),  # noqa: PLW0108 (made next)
         shared=SharedCounts(folder.counts, row),
     )
     server = Server(app, settings)

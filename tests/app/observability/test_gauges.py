@@ -7,13 +7,12 @@ def test_a_whole_gauge_reads_its_function_at_each_scrape():
     registry, values = CollectorRegistry(), iter([3, 4])
     WholeGauge("depth", "the depth", registry).set_function(lambda: next(values))
     assert [b"\ndepth %d.0\n" % value in generate_latest(registry) for value in (3, 4)] == [True, True]
-    assert b"# HELP depth the depth\n# TYPE depth gauge\n" in generate_latest_of_empty()
 
 
-def generate_latest_of_empty() -> bytes:
+def test_a_whole_gauge_has_its_help_and_type_and_is_zero_before_it_has_a_function():
     registry = CollectorRegistry()
     WholeGauge("depth", "the depth", registry)
-    return generate_latest(registry)
+    assert generate_latest(registry) == b"# HELP depth the depth\n# TYPE depth gauge\ndepth 0.0\n"
 
 
 def test_a_summed_gauge_reports_what_it_was_at_the_last_update():

@@ -106,6 +106,12 @@ def test_a_label_set_that_is_put_is_at_once_everywhere_and_survives_a_restart(st
     assert start().get("/label-sets/zoo").json()["labels"] == ["cat"]
 
 
+def test_all_front_ends_ask_for_the_same_keys(start):
+    service = start(api_keys="secret")
+    assert {service.classify().status_code for _ in range(8)} == {401}
+    assert {service.classify(headers={"X-API-Key": "secret"}).status_code for _ in range(8)} == {200}
+
+
 def test_a_front_end_that_is_killed_is_replaced_and_the_others_go_on(start):
     service = start()
     with httpx.Client(base_url=service.url, timeout=30) as kept:
