@@ -69,18 +69,6 @@ def test_a_new_model_has_the_initial_scale_and_bias_of_the_paper():
     assert float(model.logit_bias) == -10
 
 
-@pytest.mark.parametrize(
-    ("images", "ids", "message"),
-    [
-        (np.zeros((1, 31, 32, 3), np.uint8), np.ones((1, 16), np.int32), r"images must be \[B, 32, 32, 3\]"),
-        (np.zeros((1, 32, 32, 3), np.uint8), np.ones((1, 15), np.int32), r"token_ids must be \[B, 16\]"),
-    ],
-)
-def test_the_error_for_a_wrong_shape_has_the_expected_shape(images, ids, message):
-    with pytest.raises(ValueError, match=message):
-        SigLIP(SQUARE)({"images": images, "token_ids": ids})
-
-
 @pytest.mark.slow
 def test_fit_with_the_pairwise_loss_reduces_the_loss():
     keras.utils.set_random_seed(0)
