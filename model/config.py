@@ -41,6 +41,17 @@ class VisionConfig(TowerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NaFlexVisionConfig(TowerConfig):
+    """The image tower of NaFlex, for images of any shape and any number of patches.
+
+    `grid` has the rows and columns of the position embedding, which is resized to each image's patches.
+    """
+
+    patch_size: int = 16
+    grid: tuple[int, int] = (16, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextConfig(TowerConfig):
     """The text tower; every text is exactly `context_length` tokens."""
 
@@ -52,7 +63,7 @@ class TextConfig(TowerConfig):
 class SigLIPConfig:
     """Both towers. `embed_dim` is where they meet: the text head's width, and the image tower's own."""
 
-    vision: VisionConfig = field(default_factory=VisionConfig)
+    vision: VisionConfig | NaFlexVisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
     embed_dim: int = 768
 
@@ -64,7 +75,13 @@ class SigLIPConfig:
             )
 
     def with_image_size(self, height: int, width: int) -> "SigLIPConfig":
-        """Returns the same model for other images, [H, W, 3]."""
+        """Returns the same model for other images, [H, W, 3].
+
+        Raises:
+            ValueError: It is a NaFlex, which accepts images of any shape.
+        """
+        if isinstance(self.vision, NaFlexVisionConfig):
+            raise ValueError("a NaFlex accepts images of any shape, so it has no image size")  # noqa: TRY004 (a value)
         return replace(self, vision=replace(self.vision, image_size=(height, width)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,16 +91,20 @@ class SigLIPConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SigLIPConfig":
         """Returns the config that `to_dict` wrote."""
-        vision = {**values["vision"], "image_size": tuple(values["vision"]["image_size"])}
-        return cls(vision=VisionConfig(**vision), text=TextConfig(**values["text"]), embed_dim=values["embed_dim"])
+        sizes: dict[str, Any] = {
+            name: tuple(size) if isinstance(size, list) else size for name, size in values["vision"].items()
+        }
+        vision = VisionConfig(**sizes) if "image_size" in sizes else NaFlexVisionConfig(**sizes)
+        return cls(vision=vision, text=TextConfig(**values["text"]), embed_dim=values["embed_dim"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderInfo:
     """A loaded checkpoint in plain values, for `/info` and the log.
 
-    `sha256` is the checkpoint's fingerprint, `image_size` is (height, width) in pixels, `preprocessing` and
-    `canonicalisation` are sentences, and `demonstration` says whether this is the embedded model for pictograms.
+    `sha256` is the checkpoint's fingerprint, `image_size` is (height, width) in pixels or None for NaFlex, and
+    `max_num_patches` is a number for NaFlex only. `preprocessing` and `canonicalisation` are sentences, and
+    `demonstration` says whether this is the embedded model for pictograms.
     """
 
     variant: str
@@ -91,7 +112,8 @@ class EncoderInfo:
     revision: str | None
     sha256: str
     demonstration: bool
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | None
+    max_num_patches: int | None
     context_length: int
     embed_dim: int
     vocab_size: int

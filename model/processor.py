@@ -5,14 +5,18 @@ names. Only for trusted files: nothing here limits their size or format.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from model.checkpoint.hf_config import read_config, read_tokenizer_rules
-from model.checkpoint.hf_image_processor import read_resample
+from model.checkpoint.hf_image_processor import read_preprocessor
 from model.checkpoint.hub import checkpoint_directory
+from model.config import CheckpointError
+from model.patches import NaFlexPreprocessor
 from model.preprocess import ImageLike, Preprocessor
 from model.text.tokenizer import SigLIPTokenizer
 
@@ -23,12 +27,17 @@ class SigLIPProcessor:
     Args:
         variant: A name of `VARIANTS`.
         weights: A published name, a checkpoint directory, or a hub id, as for the model.
-        multilingual: Short for `weights="google_multilingual_256"`, the only multilingual SigLIP 1.
+        multilingual: Short for `weights="google_multilingual_256"`. The other multilingual SigLIP 1 is
+            `SigLIPSo400mP16`, which needs no such argument.
         image_size: (H, W) in pixels, needed only if the model was built with an `input_shape`.
+        max_num_patches: For NaFlex: the most patches of an image, if not the checkpoint's number, usually 256. More
+            patches show more detail, and cost more than proportionally more time.
         revision: The hub commit, branch or tag.
 
     Raises:
-        CheckpointError: The checkpoint has no vocabulary, or requires preprocessing that is not supported.
+        CheckpointError: The checkpoint has no vocabulary, or requires preprocessing that is not supported, or
+            `image_size` is given for a NaFlex, or `max_num_patches` for another model.
+        ValueError: `max_num_patches` is not 1 to 65,535.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class SigLIPProcessor:
         *,
         multilingual: bool = False,
         image_size: tuple[int, int] | None = None,
+        max_num_patches: int | None = None,
         revision: str | None = None,
     ):
         if multilingual and weights is not None:
@@ -47,11 +57,21 @@ class SigLIPProcessor:
         name = "google_multilingual_256" if multilingual else None if weights is None else str(weights)
         self.directory = directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
         config, rules = read_config(directory), read_tokenizer_rules(directory)
-        resample = read_resample(directory, config.vision.image_size, rules)
-        self.preprocessor = Preprocessor(image_size or config.vision.image_size, resample)
+        preprocessor = read_preprocessor(directory, config.vision, rules)
+        self.preprocessor = changed(preprocessor, image_size=image_size, max_num_patches=max_num_patches)
         self.tokenizer = SigLIPTokenizer(
             rules.vocabulary(directory), config.text.context_length, config.text.vocab_size, rules
         )
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of all images in pixels, or None for NaFlex."""
+        return self.preprocessor.image_size if isinstance(self.preprocessor, Preprocessor) else None
+
+    @property
+    def max_num_patches(self) -> int | None:
+        """The most patches of an image for NaFlex, or None."""
+        return self.preprocessor.max_num_patches if isinstance(self.preprocessor, NaFlexPreprocessor) else None
 
     def __call__(
         self,
@@ -60,6 +80,8 @@ class SigLIPProcessor:
         images: ImageLike | Iterable[ImageLike] | None = None,
     ) -> dict[str, np.ndarray]:
         """Returns `{"images": [B, H, W, 3] uint8, "input_ids": [K, L] int32}`, or one of them for only images or text.
+
+        The images of a NaFlex are records, [B, R] uint8; see `model.patches`.
 
         Texts are used without a template. Image files are rotated by their EXIF orientation and converted to RGB.
 
@@ -87,9 +109,22 @@ class SigLIPProcessor:
         return inputs
 
     def pixels(self, rgb: Iterable[ImageLike]) -> np.ndarray:
-        """Returns the images resized to the tower's input size, [B, H, W, 3] uint8."""
+        """Returns the images prepared for the tower, [B, *shape] uint8 with the preprocessor's `shape`."""
         resized = [self.preprocessor(image) for image in rgb]
         return np.stack(resized) if resized else np.empty((0, *self.preprocessor.shape), np.uint8)
+
+
+def changed(preprocessor: Preprocessor | NaFlexPreprocessor, **sizes: Any) -> Preprocessor | NaFlexPreprocessor:
+    """Returns the preprocessor with other sizes, where they are not None.
+
+    Raises:
+        CheckpointError: The preprocessor has no such size.
+    """
+    given = {name: value for name, value in sizes.items() if value is not None}
+    for name in given:
+        if not hasattr(preprocessor, name):
+            raise CheckpointError(f"this checkpoint has no {name}. Its images: {preprocessor.description}")
+    return replace(preprocessor, **given)
 
 
 def as_batch(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:

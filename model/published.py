@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig
+from model.config import CheckpointError, NaFlexVisionConfig, SigLIPConfig, TextConfig, VisionConfig
 
 EMBEDDED = ("SigLIPTinyP16", "pictograms_64")
 EMBEDDED_DIRECTORY = Path(__file__).parent / "checkpoints"
@@ -29,7 +30,7 @@ LARGE = {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096}
 SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
 GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
 
-# All English checkpoints of SigLIP 1 have this vocabulary file; the multilingual one has another.
+# All English checkpoints of SigLIP 1 have this vocabulary file; the multilingual ones have another.
 C4_EN = {"spiece.model": "1e5036bed065526c3c212dfbe288752391797c4bb1a284aa18c9a0b23fcaf8ec"}
 BASE_224 = {"model.safetensors": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8"}
 SO400M_384 = {"model.safetensors": "ea2abad2b7f8a9c1aa5e49a244d5d57ffa71c56f720c94bc5d240ef4d6e1d94a"}
@@ -70,6 +71,14 @@ def _published_2(
     return PublishedWeights(config=config, generation=2, hub_id=f"google/siglip2-{hub_name}")
 
 
+def _naflex(hub_name: str, sizes: dict[str, Any]) -> PublishedWeights:
+    """Returns a SigLIP 2 that keeps the aspect ratio of images, with positions for 16 x 16 patches."""
+    config = SigLIPConfig(
+        vision=NaFlexVisionConfig(**sizes), text=TextConfig(vocab_size=256_000, **sizes), embed_dim=sizes["width"]
+    )
+    return PublishedWeights(config=config, generation=2, hub_id=f"google/siglip2-{hub_name}")
+
+
 TINY = SigLIPConfig(
     vision=VisionConfig(width=192, depth=6, num_heads=3, mlp_dim=768, image_size=(64, 64), patch_size=16),
     text=TextConfig(width=192, depth=3, num_heads=3, mlp_dim=768, vocab_size=8192, context_length=16),
@@ -94,6 +103,11 @@ VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
         "google_224": _published("google/siglip-so400m-patch14-224", SO400M, 224, patch_size=14, context_length=16),
         "google_384": _published(
             "google/siglip-so400m-patch14-384", SO400M, 384, patch_size=14, sha256=C4_EN | SO400M_384
+        ),
+    },
+    "SigLIPSo400mP16": {
+        "google_i18n_256": _published(
+            "google/siglip-so400m-patch16-256-i18n", SO400M, 256, vocab_size=250_000, sha256={}
         ),
     },
     "SigLIP2BaseP32": {
@@ -123,6 +137,8 @@ VARIANTS: Mapping[str, Mapping[str, PublishedWeights]] = {
         "google_256": _published_2("giant-opt-patch16-256", GIANT_OPT, 256, text_sizes=SO400M),
         "google_384": _published_2("giant-opt-patch16-384", GIANT_OPT, 384, text_sizes=SO400M),
     },
+    "SigLIP2BaseP16NaFlex": {"google_naflex": _naflex("base-patch16-naflex", BASE)},
+    "SigLIP2So400mP16NaFlex": {"google_naflex": _naflex("so400m-patch16-naflex", SO400M)},
     "SigLIPTinyP16": {"pictograms_64": PublishedWeights(config=TINY)},
 }
 
@@ -172,8 +188,7 @@ def variant_of(config: SigLIPConfig, generation: int = 1) -> str | None:
 
 def tower_sizes(config: SigLIPConfig) -> SigLIPConfig:
     """Returns the config without what differs within a variant: image size, vocabulary size and context length."""
-    return replace(
-        config,
-        vision=replace(config.vision, image_size=(0, 0)),
-        text=replace(config.text, vocab_size=0, context_length=0),
-    )
+    text = replace(config.text, vocab_size=0, context_length=0)
+    if isinstance(config.vision, VisionConfig):
+        return replace(config, vision=replace(config.vision, image_size=(0, 0)), text=text)
+    return replace(config, text=text)

@@ -158,7 +158,7 @@ def logits(fact: Fact, model: SigLIP, processor: SigLIPProcessor, images: Mappin
     rgb: ImageLike = read_image(images[fact["image"]])
     if fact.get("resize") == "bilinear":
         # The processor does not change an image that has the right size already.
-        rgb = bilinear(np.asarray(rgb), processor.preprocessor.image_size)
+        rgb = bilinear(np.asarray(rgb), processor.preprocessor.shape)
     inputs = processor(text=fact["texts"], images=rgb)
     (row,) = np.asarray(model({"images": inputs["images"], "token_ids": inputs["input_ids"]})["image_logits"])
     return np.asarray(row)
@@ -182,7 +182,7 @@ KINDS: Mapping[str, Callable[..., np.ndarray | float]] = {
 }
 
 
-def bilinear(rgb: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+def bilinear(rgb: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     """Returns an image resized as in big_vision: `tf.image.resize` without antialiasing, then truncated to uint8."""
     values = rgb.astype(np.float32)
     for axis, size in ((1, image_size[1]), (0, image_size[0])):

@@ -3,18 +3,22 @@
 `model.checkpoint.hf_image_processor` reads the image settings.
 
 `HF_*` map our names to Hugging Face's. A key that is missing in config.json has the default of
-`transformers.SiglipConfig`.
+`transformers.SiglipConfig`, or for NaFlex of `Siglip2Config`.
 
 Source: the files of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.config import CheckpointError, SigLIPConfig, TextConfig, VisionConfig
+from model.checkpoint.diagnosis import other_model
+from model.checkpoint.missing_files import without_config
+from model.checkpoint.open_clip_config import OPEN_CLIP_CONFIG, open_clip_model
+from model.config import CheckpointError, NaFlexVisionConfig, SigLIPConfig, TextConfig, VisionConfig
 from model.published import variant_of
 from model.text.tokenizer import SIGLIP, SIGLIP_2, TokenizerRules
 
@@ -27,6 +31,7 @@ HF_TOWER = {
 }
 HF_VISION = {**HF_TOWER, "patch_size": "patch_size"}
 HF_TEXT = {**HF_TOWER, "vocab_size": "vocab_size", "context_length": "max_position_embeddings"}
+HF_FIXED, HF_NAFLEX = "siglip", "siglip2"  # the `model_type`; a SigLIP 2 of fixed resolution is a "siglip"
 HF_ACTIVATION = "gelu_pytorch_tanh"
 GEMMA_VOCABULARY = 256_000
 GENERIC_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend")  # they can hold any tokenizer
@@ -36,18 +41,15 @@ def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
     """Returns the config that a Hugging Face `config.json` describes; errors contain `name`.
 
     Raises:
-        CheckpointError: It describes another architecture (NaFlex, CLIP, another activation), or a value is invalid.
+        CheckpointError: It describes another architecture (CLIP, another activation), or a value is invalid.
     """
     try:
         check_architecture(values, name)
         vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
-        size = vision.get("image_size", 224)
-        height, width = size if isinstance(size, list) else (size, size)
-        vision_sizes = {ours: vision[theirs] for ours, theirs in HF_VISION.items() if theirs in vision}
         text_sizes = {ours: text[theirs] for ours, theirs in HF_TEXT.items() if theirs in text}
         text_config = TextConfig(**text_sizes)
         return SigLIPConfig(
-            vision=VisionConfig(image_size=(height, width), **vision_sizes),
+            vision=naflex_config(vision) if values["model_type"] == HF_NAFLEX else vision_config(vision),
             text=text_config,
             embed_dim=text.get("projection_size") or text_config.width,
         )
@@ -55,15 +57,33 @@ def from_hf(values: Any, name: str = "config.json") -> SigLIPConfig:
         raise CheckpointError(f"{name}: {error}") from error
 
 
+def vision_config(values: Mapping[str, Any]) -> VisionConfig:
+    """Returns the image tower of `vision_config`."""
+    size = values.get("image_size", 224)
+    height, width = size if isinstance(size, list) else (size, size)
+    sizes = {ours: values[theirs] for ours, theirs in HF_VISION.items() if theirs in values}
+    if isinstance(patch := sizes.get("patch_size"), list):
+        sizes["patch_size"], other = patch
+        if other != sizes["patch_size"]:
+            raise ValueError(f"patches must be square. Received: {patch}")
+    return VisionConfig(image_size=(height, width), **sizes)
+
+
+def naflex_config(values: Mapping[str, Any]) -> NaFlexVisionConfig:
+    """Returns the image tower of a NaFlex's `vision_config`; `num_patches` are those of its position embedding."""
+    positions = values.get("num_patches", 256)
+    if (side := math.isqrt(positions)) ** 2 != positions:
+        raise ValueError(f"num_patches must be a square number. Received: {positions}")
+    sizes = {ours: values[theirs] for ours, theirs in HF_VISION.items() if theirs in values}
+    return NaFlexVisionConfig(grid=(side, side), **sizes)
+
+
 def check_architecture(values: Mapping[str, Any], name: str) -> None:
     """Raises a CheckpointError if the values describe an unsupported architecture."""
-    if values.get("model_type") == "siglip2":
-        raise CheckpointError(
-            f"{name}: model_type 'siglip2' is NaFlex, which is not supported. Use a SigLIP 2 of fixed resolution, such "
-            "as google/siglip2-base-patch16-224, whose model_type is 'siglip'"
-        )
-    if values.get("model_type") != "siglip":
-        raise CheckpointError(f"{name}: model_type must be 'siglip', not {values.get('model_type')!r}")
+    if what := other_model(values):
+        raise CheckpointError(f"{name}: the checkpoint {what}")
+    if values.get("model_type") not in (HF_FIXED, HF_NAFLEX):
+        raise CheckpointError(f"{name}: model_type must be 'siglip' or 'siglip2', not {values.get('model_type')!r}")
     vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
     for tower in (vision, text):
         if tower.get("hidden_act", HF_ACTIVATION) != HF_ACTIVATION:
@@ -78,23 +98,34 @@ def read_config(directory: Path) -> SigLIPConfig:
     Raises:
         CheckpointError: It has no valid `config.json` of a SigLIP.
     """
-    path = directory / "config.json"
+    path = config_file(directory)
     if not path.is_file():
-        raise CheckpointError(f"{directory} is not a checkpoint directory: it has no config.json")
+        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        raise CheckpointError(without_config(directory, names))
+    if path.name == OPEN_CLIP_CONFIG:
+        return open_clip_model(read_object(path), str(path))
     return from_hf(read_json(path), str(path))
+
+
+def config_file(directory: Path) -> Path:
+    """Returns the file that describes a checkpoint directory's architecture: config.json, or open_clip's."""
+    path = directory / "config.json"
+    return directory / OPEN_CLIP_CONFIG if (directory / OPEN_CLIP_CONFIG).is_file() and not path.is_file() else path
 
 
 def read_tokenizer_rules(directory: Path) -> TokenizerRules:
     """Returns a checkpoint directory's text rules: by its tokenizer's class, else by its vocabulary file.
 
-    | `tokenizer_class`    | vocabulary file                     | rules    |
-    |----------------------|-------------------------------------|----------|
-    | `SiglipTokenizer`    | any                                 | SIGLIP   |
-    | `GemmaTokenizer` ... | any                                 | SIGLIP_2 |
-    | missing or generic   | `spiece.model`                      | SIGLIP   |
-    | missing or generic   | `tokenizer.model`, `tokenizer.json` | SIGLIP_2 |
-    | missing or generic   | none, 256,000 tokens in config.json | SIGLIP_2 |
-    | missing or generic   | none, another number of tokens      | SIGLIP   |
+    | `tokenizer_class`                        | vocabulary file                     | rules    |
+    |------------------------------------------|-------------------------------------|----------|
+    | `SiglipTokenizer`, `T5Tokenizer` ...     | any                                 | SIGLIP   |
+    | `GemmaTokenizer` ...                     | any                                 | SIGLIP_2 |
+    | missing or generic                       | `spiece.model`                      | SIGLIP   |
+    | missing or generic                       | `tokenizer.model`                   | SIGLIP_2 |
+    | missing or generic                       | `tokenizer.json` of a unigram model | SIGLIP   |
+    | missing or generic                       | another `tokenizer.json`            | SIGLIP_2 |
+    | missing or generic                       | none, 256,000 tokens in config.json | SIGLIP_2 |
+    | missing or generic                       | none, another number of tokens      | SIGLIP   |
 
     Raises:
         CheckpointError: The tokenizer is not supported.
@@ -103,7 +134,7 @@ def read_tokenizer_rules(directory: Path) -> TokenizerRules:
     values = read_object(path) if path.is_file() else {}
     named, both = values.get("tokenizer_class"), (SIGLIP, SIGLIP_2)
     if named in GENERIC_CLASSES:
-        found = [rules for rules in both if rules.vocabulary(directory).is_file()]
+        found = [rules for rules in both if rules.fits(rules.vocabulary(directory))]
         found = found or [SIGLIP_2 if read_config(directory).text.vocab_size == GEMMA_VOCABULARY else SIGLIP]
     else:
         found = [rules for rules in both if named in rules.classes]
@@ -164,24 +195,27 @@ def config_json(config: SigLIPConfig) -> dict[str, Any]:
     Raises:
         ValueError: The images are not square, which `config.json` cannot express.
     """
-    height, width = config.vision.image_size
+    naflex = isinstance(config.vision, NaFlexVisionConfig)
+    height, width = config.vision.grid if isinstance(config.vision, NaFlexVisionConfig) else config.vision.image_size
     if height != width:
         raise ValueError(f"a Hugging Face config.json supports only square images. Received: {height} x {width}")
     vision = {theirs: getattr(config.vision, ours) for ours, theirs in HF_VISION.items()}
     text = {theirs: getattr(config.text, ours) for ours, theirs in HF_TEXT.items()}
     # The tokenizer has these ids. The defaults of SiglipTextConfig are CLIP's, so they are overwritten.
     text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    model_type = HF_NAFLEX if naflex else HF_FIXED
+    size = {"num_patches": height * width} if naflex else {"image_size": height}
     return {
-        "architectures": ["SiglipModel"],
-        "model_type": "siglip",
+        "architectures": [f"{model_type.capitalize()}Model"],
+        "model_type": model_type,
         "initializer_factor": 1.0,
         "vision_config": {
-            "model_type": "siglip_vision_model",
+            "model_type": f"{model_type}_vision_model",
             "hidden_act": HF_ACTIVATION,
-            "image_size": height,
+            **size,
             **vision,
         },
-        "text_config": {"model_type": "siglip_text_model", "hidden_act": HF_ACTIVATION, **text},
+        "text_config": {"model_type": f"{model_type}_text_model", "hidden_act": HF_ACTIVATION, **text},
     }
 
 

@@ -12,12 +12,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from model.checkpoint.missing_files import repository_without_tensors
 from model.config import CheckpointError
 from model.published import EMBEDDED_DIRECTORY, VARIANTS, choose_weights
 
 VOCABULARIES = ["spiece.model", "tokenizer.model"]
 SMALL_FILES = [
     "config.json",
+    "open_clip_config.json",
+    "adapter_config.json",
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer_config.json",
@@ -55,6 +58,8 @@ def checkpoint_directory(
     if names is None:
         if weights is not None and Path(weights).expanduser().is_dir():
             return Path(weights).expanduser()
+        if weights is not None and Path(weights).expanduser().is_file():
+            raise CheckpointError(f"{weights!r} is a file. Give its directory, which has config.json too")
         if weights is None or not HUB_ID.fullmatch(weights):
             raise CheckpointError(f"{weights!r} is neither an existing directory nor a hub id (owner/name)")
         return download(weights, revision, tensors, on_stage)
@@ -91,6 +96,9 @@ def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callabl
     # huggingface_hub's errors are subclasses of OSError or ValueError, but those of its HTTP library are not.
     except Exception as error:
         raise CheckpointError(f"{hub_id} could not be fetched: {failure_reason(error, revision)}") from error
+    if tensors and not any(directory.glob("*.safetensors")):
+        names = {file.path for file in repository_files(hub_id, revision)}
+        raise CheckpointError(repository_without_tensors(hub_id, names))
     return directory
 
 
@@ -141,16 +149,23 @@ def missing_bytes(hub_id: str, revision: str | None, patterns: list[str]) -> int
 
     Returns 0 if there is no cached list. That is so in a read-only cache, which cannot get new files anyway.
     """
-    from huggingface_hub import get_cached_repo_tree, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
+
+    top = repository_files(hub_id, revision)
+    files = [file for file in top if any(fnmatch(file.path, pattern) for pattern in patterns)]
+    return sum(file.size for file in files if try_to_load_from_cache(hub_id, file.path, revision=revision) is None)
+
+
+def repository_files(hub_id: str, revision: str | None) -> list[Any]:
+    """Returns the files of a repository, except those in subfolders, by the file list that the client cached."""
+    from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
         listing = get_cached_repo_tree(hub_id, revision=revision)
     except CachedRepoTreeNotFoundError:
-        return 0
-    top = [file for file in listing if not fnmatch(file.path, NESTED)]
-    files = [file for file in top if any(fnmatch(file.path, pattern) for pattern in patterns)]
-    return sum(file.size for file in files if try_to_load_from_cache(hub_id, file.path, revision=revision) is None)
+        return []
+    return [file for file in listing if not fnmatch(file.path, NESTED)]
 
 
 def check_sha256(directory: Path, expected: Mapping[str, str]) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from model.checkpoint.hub import sha256
+from model.checkpoint.missing_files import without_tensors
 from model.config import CheckpointError
+from model.text.vocabulary import is_lfs_pointer
 
 SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+OPEN_CLIP_FILE = "open_clip_model.safetensors"
 
 
 def checkpoint_files(directory: Path) -> list[Path]:
@@ -26,7 +29,9 @@ def checkpoint_files(directory: Path) -> list[Path]:
     if (directory / SINGLE_FILE).is_file():
         return [directory / SINGLE_FILE]
     if not (directory / INDEX_FILE).is_file():
-        raise CheckpointError(f"{directory} has neither {SINGLE_FILE} nor {INDEX_FILE}")
+        if (directory / OPEN_CLIP_FILE).is_file():
+            return [directory / OPEN_CLIP_FILE]
+        raise CheckpointError(without_tensors(directory, {path.name for path in directory.iterdir()}))
     try:
         names = sorted(set(json.loads((directory / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -48,6 +53,8 @@ def open_safetensors(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="numpy") as file:
             yield file
     except SafetensorError as error:
+        if is_lfs_pointer(path):
+            raise CheckpointError(f"{path} is only a pointer of Git LFS. Fetch the file: git lfs pull") from error
         raise CheckpointError(f"{path} is not a complete safetensors file: {error}") from error
 
 
@@ -74,6 +81,12 @@ def read_tensor(path: Path, name: str) -> np.ndarray:
     # Opened again for each tensor: while it is open, all pages that were read stay in memory, as a second copy.
     with open_safetensors(path) as file:
         tensor: np.ndarray = file.get_tensor(name)
+        return as_float32(tensor)
+
+
+def as_float32(tensor: np.ndarray) -> np.ndarray:
+    """Returns an array in float32. A float64 that is too large becomes infinite, which the self-test reports."""
+    with np.errstate(over="ignore"):
         return tensor.astype(np.float32, copy=False)
 
 

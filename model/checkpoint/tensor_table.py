@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from model.network.naflex import NaFlexTower
 from model.network.siglip import SigLIP
 
 IMAGE_POSITIONS = "vision_model.embeddings.position_embedding.weight"
@@ -26,22 +27,22 @@ class Slot(NamedTuple):
         """Returns the tensor's shape in the checkpoint."""
         # A broadcast zero has a shape but needs no memory.
         parts = [to_checkpoint(self.layout, np.broadcast_to(0, v.shape)).shape for v in self.variables]
-        return (len(parts) * parts[0][0], *parts[0][1:])
+        return parts[0] if len(parts) == 1 else (len(parts) * parts[0][0], *parts[0][1:])
 
 
 def to_keras(layout: str, tensor: np.ndarray) -> np.ndarray:
     """Returns a checkpoint tensor in the layout of our variable.
 
-    | layout   | checkpoint   | ours         |
-    |----------|--------------|--------------|
-    | `conv`   | [D, 3, P, P] | [P, P, 3, D] |
-    | `scalar` | [1]          | []           |
-    | `same`   | any          | unchanged    |
+    | layout   | checkpoint       | ours         |
+    |----------|------------------|--------------|
+    | `conv`   | [D, 3, P, P]     | [P, P, 3, D] |
+    | `one`    | [1] or [1, N, D] | [] or [N, D] |
+    | `same`   | any              | unchanged    |
     """
     match layout:
         case "conv":
             return tensor.transpose(2, 3, 1, 0)
-        case "scalar":
+        case "one":
             return tensor[0]
         case _:
             return tensor
@@ -52,7 +53,7 @@ def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
     match layout:
         case "conv":
             return value.transpose(3, 2, 0, 1)
-        case "scalar":
+        case "one":
             return value[np.newaxis]
         case _:
             return value
@@ -61,10 +62,11 @@ def to_checkpoint(layout: str, value: np.ndarray) -> np.ndarray:
 def tensor_table(model: SigLIP) -> dict[str, Slot]:
     """Returns a slot for each checkpoint tensor, by name; together they have every variable of the model."""
     vision, text = model.vision, model.text
+    patches = "same" if isinstance(vision, NaFlexTower) else "conv"
     return {
-        "logit_scale": Slot("scalar", (model.logit_scale,)),
-        "logit_bias": Slot("scalar", (model.logit_bias,)),
-        "vision_model.embeddings.patch_embedding.weight": Slot("conv", (vision.embedding.patches.kernel,)),
+        "logit_scale": Slot("one", (model.logit_scale,)),
+        "logit_bias": Slot("one", (model.logit_bias,)),
+        "vision_model.embeddings.patch_embedding.weight": Slot(patches, (vision.embedding.patches.kernel,)),
         "vision_model.embeddings.patch_embedding.bias": Slot("same", (vision.embedding.patches.bias,)),
         IMAGE_POSITIONS: Slot("same", (vision.embedding.position,)),
         **encoder_slots("vision_model.encoder", vision.blocks),

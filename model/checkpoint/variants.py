@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.checkpoint.hf_config import read_config_of
 from model.checkpoint.hub import checkpoint_directory
+from model.checkpoint.tensor_names import log_wrappers
 from model.checkpoint.weights import model_from_checkpoint
 from model.config import SigLIPConfig
 from model.network.siglip import SigLIP
@@ -40,7 +41,8 @@ def load_model(
         variant: A name of `VARIANTS`, or None for the architecture of the directory or hub id.
         weights: A published name, a Hugging Face checkpoint directory, a hub id of this architecture, or None for
             random weights.
-        input_shape: (H, W, 3) if not the checkpoint's own; the position embedding is interpolated.
+        input_shape: (H, W, 3) if not the checkpoint's own; the position embedding is interpolated. Not for NaFlex,
+            which accepts images of any shape.
         revision: The hub commit, branch or tag.
         dtype: A Keras dtype policy for the towers.
 
@@ -53,6 +55,7 @@ def load_model(
         return SigLIP(resized(VARIANTS[variant][name].config, input_shape), dtype=dtype)
     directory = checkpoint_directory(variant, str(weights), revision=revision)
     config = read_config_of(variant, directory)
+    log_wrappers(directory)
     return model_from_checkpoint(resized(config, input_shape), directory, dtype)
 
 

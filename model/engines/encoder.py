@@ -13,6 +13,7 @@ import numpy as np
 from model.checkpoint.hf_config import read_config_of
 from model.checkpoint.safetensors_files import fingerprint
 from model.config import CheckpointError, EncoderInfo
+from model.patches import NaFlexPreprocessor
 from model.preprocess import Preprocessor
 from model.processor import SigLIPProcessor
 from model.published import EMBEDDED, choose_weights, variant_of
@@ -32,11 +33,15 @@ class GraphsUnavailable(CheckpointError):
 
 
 class CheckpointFiles(NamedTuple):
-    """A checkpoint's directory, the folder for what an engine derives from it, and a callback for the load's stage."""
+    """A checkpoint, the folder for what an engine derives from it, and a callback for the load's stage.
+
+    `max_num_patches` is the number for NaFlex, and None for other checkpoints.
+    """
 
     directory: Path
     cache: Path | None
     on_stage: Callable[[str], None]
+    max_num_patches: int | None = None
 
 
 class EncoderInputs:
@@ -61,8 +66,8 @@ class EncoderInputs:
         return self.processor.directory
 
     @property
-    def preprocessor(self) -> Preprocessor:
-        """Converts an image, [H, W, 3] uint8 or Pillow's, to the tower's input, [S, S, 3] uint8."""
+    def preprocessor(self) -> Preprocessor | NaFlexPreprocessor:
+        """Converts an image, [H, W, 3] uint8 or Pillow's, to the tower's input, uint8 of the preprocessor's `shape`."""
         return self.processor.preprocessor
 
     def prepare_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -130,7 +135,10 @@ class Encoder(EncoderInputs, ABC):
         """Returns the names of the checkpoint's tensors that hold a NaN or an infinity."""
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
-        """Returns image embeddings, [B, E] float32, L2-normalised, from [B, S, S, 3] uint8; 1 <= B <= max_batch."""
+        """Returns image embeddings, [B, E] float32, L2-normalised, for prepared images, [B, *shape] uint8.
+
+        1 <= B <= max_batch.
+        """
         return self.compute_images(self.checked(images))
 
     def encode_texts(self, token_ids: np.ndarray) -> np.ndarray:
@@ -173,7 +181,8 @@ def checkpoint_info(
         revision=revision,
         sha256=fingerprint(directory),
         demonstration=names == EMBEDDED,
-        image_size=config.vision.image_size,
+        image_size=processor.image_size,
+        max_num_patches=processor.max_num_patches,
         context_length=config.text.context_length,
         embed_dim=config.embed_dim,
         vocab_size=config.text.vocab_size,

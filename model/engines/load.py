@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from model.checkpoint.hub import checkpoint_directory
+from model.checkpoint.tensor_names import log_wrappers
 from model.engines.encoder import CheckpointFiles, DeviceError, Encoder, GraphsUnavailable, checkpoint_info
 from model.engines.machine import may_have_gpu, memory_limit_bytes
 from model.processor import SigLIPProcessor
@@ -20,6 +21,7 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
     weights: str | None = None,
     *,
     revision: str | None = None,
+    max_num_patches: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
     engine: str = "tensorflow",
@@ -33,6 +35,7 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
         variant: A name of `VARIANTS`, or None.
         weights: A published name, a directory, a hub id, or None; see `choose_weights`.
         revision: The hub commit, branch or tag.
+        max_num_patches: As for `SigLIPProcessor`.
         device: "auto" (the first GPU, else the CPU), "gpu" or "cpu".
         dtype: "auto" (tf32 on a GPU that supports it, else float32), "float32", "tf32", "float16", "bfloat16", or
             "int8" (OpenVINO only).
@@ -52,8 +55,10 @@ def load_encoder(  # noqa: PLR0913 (each is a setting of its own)
     directory = checkpoint_directory(variant, weights, revision=revision, on_stage=on_stage)
     if on_stage:
         on_stage("loading")
-    processor = SigLIPProcessor(weights=directory)  # before the tensors: it is quick, and refuses wrong small files
-    files = CheckpointFiles(directory, engine_cache, on_stage or (lambda stage: None))
+    # Before the tensors: it is quick, and refuses wrong small files.
+    processor = SigLIPProcessor(weights=directory, max_num_patches=max_num_patches)
+    log_wrappers(directory)
+    files = CheckpointFiles(directory, engine_cache, on_stage or (lambda stage: None), processor.max_num_patches)
 
     def load(name: str) -> Encoder:
         chosen = engine_named(name)

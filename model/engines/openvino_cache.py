@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from model.checkpoint.hf_config import config_file
 from model.checkpoint.safetensors_files import float32_bytes
 from model.config import CheckpointError
 from model.engines.encoder import CheckpointFiles, GraphsUnavailable
@@ -49,10 +50,10 @@ def openvino_graphs(files: CheckpointFiles, sha256: str, dtype: str) -> Iterator
     with ExitStack() as stack:
         # Only without a cache: a start from cached graphs works on a read-only file system.
         cache = files.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="siglip-")))
-        folder = graphs_folder(cache, files.directory, sha256, dtype)
+        folder = graphs_folder(cache, files, sha256, dtype)
         if not folder.is_dir():
             files.on_stage("converting")
-            make(files.directory, folder, dtype)
+            make(files, folder, dtype)
         yield folder
 
 
@@ -71,7 +72,7 @@ def check_memory(files: CheckpointFiles, sha256: str, dtype: str, limit_bytes: i
         GraphsUnavailable: There is too little memory.
     """
     needed_bytes = CONVERTER_BYTES + CONVERTER_COPIES * float32_bytes(files.directory)
-    cached = files.cache and graphs_folder(files.cache, files.directory, sha256, dtype).is_dir()
+    cached = files.cache and graphs_folder(files.cache, files, sha256, dtype).is_dir()
     if limit_bytes and needed_bytes > limit_bytes and not cached:
         raise GraphsUnavailable(
             f"making its graphs of the checkpoint needs about {needed_bytes / 1e9:.1f} GB of memory, "
@@ -79,14 +80,16 @@ def check_memory(files: CheckpointFiles, sha256: str, dtype: str, limit_bytes: i
         )
 
 
-def graphs_folder(cache: Path, directory: Path, sha256: str, dtype: str) -> Path:
+def graphs_folder(cache: Path, files: CheckpointFiles, sha256: str, dtype: str) -> Path:
     """Returns the folder of a checkpoint's graphs, which may not exist yet."""
-    return cache.expanduser() / cache_key(directory, sha256, dtype)
+    return cache.expanduser() / cache_key(files.directory, sha256, dtype, files.max_num_patches)
 
 
-def cache_key(directory: Path, sha256: str, dtype: str) -> str:
-    """Returns the folder's name: the dtype, and hashes of weights and config, and of versions and source."""
-    content = hashlib.sha256(sha256.encode() + (directory / "config.json").read_bytes())
+def cache_key(directory: Path, sha256: str, dtype: str, max_num_patches: int | None = None) -> str:
+    """Returns the folder's name: the dtype, and hashes of weights, config and patches, and of versions and source."""
+    content = hashlib.sha256(sha256.encode() + config_file(directory).read_bytes())
+    if max_num_patches:
+        content.update(f"max_num_patches {max_num_patches}".encode())
     converter = hashlib.sha256(" ".join(map(installed, CONVERTERS)).encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         converter.update(path.read_bytes())
@@ -101,7 +104,7 @@ def installed(package: str) -> str:
         return package
 
 
-def make(directory: Path, folder: Path, dtype: str) -> None:
+def make(files: CheckpointFiles, folder: Path, dtype: str) -> None:
     """Converts a checkpoint in a child process. The folder appears complete or not at all.
 
     Raises:
@@ -113,10 +116,12 @@ def make(directory: Path, folder: Path, dtype: str) -> None:
         partial.mkdir()  # not mkdtemp, whose folders no other user can read
     except OSError as error:
         raise GraphsUnavailable(f"OpenVINO's graphs of the checkpoint cannot be stored: {error}") from error
+    arguments = [str(files.directory.resolve()), str(partial), dtype]
+    arguments += [str(files.max_num_patches)] if files.max_num_patches else []
     ours, alive = os.pipe()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "model.engines.openvino_convert", str(directory.resolve()), str(partial), dtype],
+            [sys.executable, "-m", "model.engines.openvino_convert", *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])},
             stdin=ours,  # reaches its end when this process ends
             capture_output=True,

@@ -1,6 +1,6 @@
 """Converts a checkpoint to OpenVINO's graphs, in a process of its own:
 
-    python -m model.engines.openvino_convert CHECKPOINT FOLDER float32|int8
+    python -m model.engines.openvino_convert CHECKPOINT FOLDER float32|int8 [MAX_NUM_PATCHES]
 
 The memory of TensorFlow and of two copies of the weights goes back to the system when the process ends. The folder gets
 the two towers, the facts that an encoder needs, and test inputs with TensorFlow's float32 embeddings, for the self-test
@@ -27,13 +27,13 @@ from model.processor import SigLIPProcessor
 import openvino  # isort: skip  # after openvino_cache, which turns its telemetry off
 
 
-def convert(directory: Path, folder: Path, dtype: str) -> None:
+def convert(directory: Path, folder: Path, dtype: str, max_num_patches: int | None) -> None:
     """Writes a checkpoint's towers, facts, and test inputs with their float32 embeddings.
 
     Raises:
         CheckpointError: The checkpoint cannot be loaded.
     """
-    exact = float32_encoder(directory)
+    exact = float32_encoder(directory, max_num_patches)
     inputs = test_inputs(exact)
     embeddings = {
         "image_embeddings": exact.encode_images(inputs["images"]),
@@ -49,9 +49,9 @@ def convert(directory: Path, folder: Path, dtype: str) -> None:
         openvino.save_model(graph, folder / TOWERS[tower], compress_to_fp16=False)
 
 
-def float32_encoder(directory: Path) -> TensorFlowEncoder:
+def float32_encoder(directory: Path, max_num_patches: int | None) -> TensorFlowEncoder:
     """Returns the checkpoint in TensorFlow on the CPU."""
-    processor = SigLIPProcessor(weights=directory)
+    processor = SigLIPProcessor(weights=directory, max_num_patches=max_num_patches)
     device, dtype = TensorFlowEncoder.place("cpu", "float32")
     info = checkpoint_info(None, str(directory), directory, processor, dtype=dtype, device=device, engine="tensorflow")
     return TensorFlowEncoder.load(CheckpointFiles(directory, None, lambda stage: None), processor, info, 32)
@@ -74,13 +74,13 @@ def end_with_parent(folder: Path) -> None:
     os._exit(1)
 
 
-def main(directory: Path, folder: Path, dtype: str) -> int:
+def main(directory: Path, folder: Path, dtype: str, max_num_patches: int | None = None) -> int:
     """Converts. Stdout gets only the reason for a refusal; the libraries' output goes to stderr."""
     threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
     stdout = sys.stdout
     sys.stdout = sys.stderr
     try:
-        convert(directory, folder, dtype)
+        convert(directory, folder, dtype, max_num_patches)
     except CheckpointError as error:
         print(error, file=stdout)
         return REFUSED
@@ -88,4 +88,4 @@ def main(directory: Path, folder: Path, dtype: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])))

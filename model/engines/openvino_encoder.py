@@ -54,8 +54,9 @@ class OpenVINOEncoder(Encoder):
         one = info.dtype == "float32" and available_cpus() <= FEW_CPUS and facts["patches"] >= MANY_PATCHES
         self.images_at_once = 1 if one else rows_at_once(facts["patches"])
         self.texts_at_once = rows_at_once(info.context_length)
+        shape = [1, *self.preprocessor.shape] if one else None
         with ThreadPoolExecutor(2) as pool:  # most of a compilation uses one thread
-            image = pool.submit(Tower, folder / TOWERS["image"], info.dtype, [1, *info.image_size, 3] if one else None)
+            image = pool.submit(Tower, folder / TOWERS["image"], info.dtype, shape)
             text = pool.submit(Tower, folder / TOWERS["text"], info.dtype)
         self.image_tower, self.text_tower = image.result(), text.result()
 

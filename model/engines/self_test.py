@@ -65,9 +65,13 @@ def run(encoder: Encoder, reference: Mapping[str, np.ndarray] | None = None) -> 
 
 
 def test_inputs(encoder: Encoder) -> dict[str, np.ndarray]:
-    """Returns prepared `images` [3, S, S, 3], three so that their batch is padded to four, and `token_ids` [K, L]."""
-    pixels = encoder.preprocessor(test_image())
-    return {"images": np.stack([pixels, pixels[::-1], 255 - pixels]), "token_ids": encoder.prepare_text(TEXTS)}
+    """Returns prepared `images` [3, *shape], three so that their batch is padded to four, and `token_ids` [K, L].
+
+    The images have different shapes, because a NaFlex masks the padding of each.
+    """
+    image = test_image()
+    images = [encoder.preprocessor(rgb) for rgb in (image, image.swapaxes(0, 1), 255 - image[:, :20])]
+    return {"images": np.stack(images), "token_ids": encoder.prepare_text(TEXTS)}
 
 
 def test_image() -> np.ndarray:

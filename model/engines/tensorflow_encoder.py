@@ -5,6 +5,7 @@ GPU, XLA compiles every batch size separately, which would delay the first reque
 padded to a few sizes, which the warm-up compiles. On a CPU nothing is padded.
 """
 
+import math
 import os
 from contextlib import suppress
 
@@ -42,9 +43,9 @@ class TensorFlowEncoder(Encoder):
         scale, bias = float(np.exp(model.logit_scale.numpy())), float(model.logit_bias.numpy())
         super().__init__(processor, info, scale=scale, bias=bias, max_batch=max_batch)
         self.model = model
-        self.patches: int = model.vision.sequence_shape[1]
+        self.patches = info.max_num_patches or math.prod(model.config.vision.grid)
         self.compiled_sizes = batch_sizes(max_batch) if compile_xla else []
-        images = tf.TensorSpec((None, *info.image_size, 3), tf.uint8)
+        images = tf.TensorSpec((None, *processor.preprocessor.shape), tf.uint8)
         token_ids = tf.TensorSpec((None, info.context_length), tf.int32)
         self.image_tower = tf.function(model.encode_images, [images], jit_compile=compile_xla)
         self.text_tower = tf.function(model.encode_texts, [token_ids], jit_compile=compile_xla)
@@ -83,7 +84,7 @@ class TensorFlowEncoder(Encoder):
     def warm_up(self) -> None:
         """Traces both towers, and runs them once at every compiled size."""
         for size in self.compiled_sizes or [1]:
-            self.encode_images(np.zeros((size, *self.info.image_size, 3), np.uint8))
+            self.encode_images(np.zeros((size, *self.preprocessor.shape), np.uint8))
             self.encode_texts(np.ones((size, self.info.context_length), np.int32))
 
     def self_test(self) -> None:

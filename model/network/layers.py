@@ -45,7 +45,7 @@ class Dense(keras.layers.Layer):
 
 
 class Attention(keras.layers.Layer):
-    """softmax(q k^T / sqrt(D/H)) v, over all positions: SigLIP has no mask, not even for padding."""
+    """softmax(q k^T / sqrt(D/H)) v. Without `valid` over all positions: texts have no mask, not even for padding."""
 
     def __init__(self, config: TowerConfig, **kwargs):
         super().__init__(**kwargs)
@@ -59,10 +59,14 @@ class Attention(keras.layers.Layer):
         for dense in (self.query, self.key, self.value, self.out):
             dense.build(keys_shape)
 
-    def call(self, queries, keys):
-        """Returns the attention output, [B, M, D], for queries [B, M, D] and keys [B, N, D]."""
+    def call(self, queries, keys, valid=None):
+        """Returns the attention output, [B, M, D], for queries [B, M, D] and keys [B, N, D].
+
+        `valid`, [B, N] bool, says which keys are attended to; None is all.
+        """
         q, k, v = (self.split(x) for x in (self.query(queries), self.key(keys), self.value(keys)))
-        y = ops.dot_product_attention(q, k, v)  # [B, M, H, D/H], softmax in float32
+        mask = None if valid is None else valid[:, None, None]  # [B, 1, 1, N]
+        y = ops.dot_product_attention(q, k, v, mask=mask)  # [B, M, H, D/H], softmax in float32
         return self.out(ops.reshape(y, ops.shape(queries)))  # [B, M, D]
 
     def split(self, x):
@@ -103,11 +107,11 @@ class Block(keras.layers.Layer):
         self.norm2.build(input_shape)
         self.mlp.build(input_shape)
 
-    def call(self, x, only_last=False):
+    def call(self, x, valid=None, only_last=False):
         """Returns [B, N, D], or if `only_last` the last position, [B, 1, D], which still attends to all positions."""
         y = self.norm1(x)
         rows = slice(-1, None) if only_last else slice(None)
-        x = x[:, rows] + self.attention(y[:, rows], y)
+        x = x[:, rows] + self.attention(y[:, rows], y, valid)
         return x + self.mlp(self.norm2(x))
 
 
@@ -164,12 +168,12 @@ class TokenEmbedding(keras.layers.Layer):
 
 
 class MAPHead(keras.layers.Layer):
-    """Multihead attention pooling: a learned probe attends to all patches; [B, N, D] to pooled [B, D].
+    """Multihead attention pooling: a learned probe attends to all valid patches; [B, N, D] to pooled [B, D].
 
     y = attention(probe, x); y + mlp(norm(y)). The probe itself is neither normalised nor added back.
     """
 
-    def __init__(self, config: VisionConfig, **kwargs):
+    def __init__(self, config: TowerConfig, **kwargs):
         super().__init__(**kwargs)
         self.width = config.width
         self.attention = Attention(config, name="attention", dtype=self.dtype_policy)
@@ -184,8 +188,8 @@ class MAPHead(keras.layers.Layer):
         self.norm.build(input_shape)
         self.mlp.build(input_shape)
 
-    def call(self, x):
+    def call(self, x, valid=None):
         probe = ops.broadcast_to(self.probe, (ops.shape(x)[0], 1, self.width))
-        y = self.attention(ops.cast(probe, x.dtype), x)  # [B, 1, D]
+        y = self.attention(ops.cast(probe, x.dtype), x, valid)  # [B, 1, D]
         y = y + self.mlp(self.norm(y))
         return y[:, 0]

@@ -8,8 +8,9 @@ import math
 import keras
 from keras import ops
 
-from model.config import SigLIPConfig
-from model.network.towers import TextTower, VisionTower
+from model.config import NaFlexVisionConfig, SigLIPConfig
+from model.network.naflex import NaFlexTower
+from model.network.towers import ImageTower, TextTower, VisionTower
 
 
 @keras.saving.register_keras_serializable(package="siglip")
@@ -29,7 +30,9 @@ class SigLIP(keras.Model):
         super().__init__(dtype="float32", **kwargs)
         self.config = config if isinstance(config, SigLIPConfig) else SigLIPConfig.from_dict(config)
         self.tower_dtype = keras.dtype_policies.get(dtype)
-        self.vision = VisionTower(self.config.vision, name="vision", dtype=self.tower_dtype)
+        vision = self.config.vision
+        image_tower: type[ImageTower] = NaFlexTower if isinstance(vision, NaFlexVisionConfig) else VisionTower
+        self.vision = image_tower(vision, name="vision", dtype=self.tower_dtype)
         self.text = TextTower(self.config.text, self.config.embed_dim, name="text", dtype=self.tower_dtype)
         if token_table is not None:
             for layer in self._flatten_layers(include_self=False):
@@ -41,7 +44,7 @@ class SigLIP(keras.Model):
     def build(self, input_shape=None):
         if self.built:  # type: ignore[has-type]  # set by Keras
             return
-        self.vision.build((None, *self.config.vision.image_size, 3))
+        self.vision.build((None, None, None, 3))
         self.text.build((None, self.config.text.context_length))
         # As in the paper: a temperature of 10, and a bias of -10, because almost all pairs are negatives.
         start = keras.initializers.Constant
@@ -50,7 +53,10 @@ class SigLIP(keras.Model):
         self.built = True
 
     def encode_images(self, images):
-        """Returns image embeddings, [B, E] float32, L2-normalised, for images [B, H, W, 3] in [0, 255]."""
+        """Returns image embeddings, [B, E] float32, L2-normalised, for images [B, H, W, 3] in [0, 255].
+
+        For a NaFlex, the images are the records, [B, R] uint8, of `model.patches.NaFlexPreprocessor`.
+        """
         return l2_normalize(self.vision(images))
 
     def encode_texts(self, token_ids):
@@ -61,7 +67,7 @@ class SigLIP(keras.Model):
         """Returns the logits and embeddings of B images and K texts.
 
         Args:
-            inputs: `{"images": [B, H, W, 3] in [0, 255], "token_ids": [K, L] int32}`.
+            inputs: `{"images": [B, H, W, 3] in [0, 255], "token_ids": [K, L] int32}`; for images see `encode_images`.
 
         Returns:
             `{"image_logits": [B, K], "text_logits": [K, B], "image_embedding": [B, E], "text_embedding": [K, E]}`.

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.config import CheckpointError
-from model.text.vocabulary import SPACE, read_vocabulary
+from model.text.vocabulary import SPACE, is_unigram, read_vocabulary
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -77,6 +77,10 @@ class TokenizerRules:
         paths = [directory / name for name in self.files]
         return next((path for path in paths if path.is_file()), paths[0])
 
+    def fits(self, path: Path) -> bool:
+        """Returns whether a vocabulary file exists and is of this generation: only the first has unigram models."""
+        return path.is_file() and (path.suffix != ".json" or is_unigram(path) == (self.generation == 1))
+
 
 SIGLIP = TokenizerRules(
     generation=1,
@@ -84,8 +88,8 @@ SIGLIP = TokenizerRules(
     wording="lower case, ASCII punctuation deleted, white space collapsed",
     end="</s>",
     pad="</s>",  # the vocabulary has a <pad>, which SigLIP 1 never uses
-    classes=("SiglipTokenizer",),
-    files=("spiece.model",),
+    classes=("SiglipTokenizer", "SiglipTokenizerFast", "T5Tokenizer", "T5TokenizerFast"),
+    files=("spiece.model", "tokenizer.json"),
 )
 SIGLIP_2 = TokenizerRules(
     generation=2,
@@ -105,11 +109,13 @@ class Tokens(NamedTuple):
         ids: Token ids, [K, L] int32.
         truncated: [K] bool: whether the text has more pieces than fit.
         unknown: [K] bool: whether a piece is unknown or a byte, because the vocabulary was not trained on it.
+        lengths: [K] int: the number of tokens with the end, without padding; at most L.
     """
 
     ids: np.ndarray
     truncated: np.ndarray
     unknown: np.ndarray
+    lengths: np.ndarray
 
 
 class SigLIPTokenizer:
@@ -152,7 +158,7 @@ class SigLIPTokenizer:
         return self.tokenize(texts).ids
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Returns token ids as a call does, and which texts are truncated or have unknown pieces."""
+        """Returns token ids as a call does, their number, and which texts are truncated or have unknown pieces."""
         token_ids = np.full((len(texts), self.context_length), self.pad_id, np.int32)
         rows = self.vocabulary.encode([self.rules.canonicalize(text) for text in texts])
         for row, pieces in zip(token_ids, rows, strict=True):
@@ -160,8 +166,9 @@ class SigLIPTokenizer:
             row[: len(kept)] = kept
         if token_ids.size and token_ids.max() >= self.vocab_size:
             raise ValueError(f"token id {token_ids.max()} is outside the vocabulary of {self.vocab_size}")
-        truncated = np.fromiter((len(pieces) >= self.context_length for pieces in rows), bool, len(rows))
-        return Tokens(token_ids, truncated, np.asarray(self._unknown[token_ids].any(axis=1)))
+        counts = np.fromiter(map(len, rows), int, len(rows))
+        unknown = np.asarray(self._unknown[token_ids].any(axis=1))
+        return Tokens(token_ids, counts >= self.context_length, unknown, np.minimum(counts + 1, self.context_length))
 
     def is_readable(self, texts: Sequence[str]) -> np.ndarray:
         """Returns whether each text has a piece that the vocabulary was trained on, [K] bool.

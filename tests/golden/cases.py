@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.config import SigLIPConfig, TextConfig, VisionConfig
+from model.config import NaFlexVisionConfig, SigLIPConfig, TextConfig, VisionConfig
 
 HERE = Path(__file__).parent
 
@@ -34,6 +34,15 @@ CONFIGS: Mapping[str, SigLIPConfig] = {
         embed_dim=48,
     ),
 }
+# Patches of 16 x 16 as in the published ones; fewer positions, so that they are enlarged for some images.
+NAFLEX = SigLIPConfig(
+    vision=NaFlexVisionConfig(width=32, depth=2, num_heads=4, mlp_dim=64, grid=(6, 6)),
+    text=TextConfig(width=32, depth=2, num_heads=4, mlp_dim=64, vocab_size=600, context_length=16),
+    embed_dim=32,
+)
+NAFLEX_PATCHES = 40
+PATCH_LIMITS = (256, 7)
+NAFLEX_SIZES = [(480, 640), (16, 400), (5000, 300), (33, 31), (1, 1)]  # (H, W)
 # Image sizes (H, W) that differ from the config's: larger, smaller, not square, and the same number of patches in
 # another shape.
 OTHER_SIZES = {"square": [(64, 64), (16, 24), (40, 24), (16, 64)], "dropped_pixels": [(70, 30)]}
@@ -108,6 +117,17 @@ def pixels(image_size: tuple[int, int], count: int, seed: int = 0) -> np.ndarray
     height, width = image_size
     coarse = [rng.integers(0, 256, (2 + 3 * i, 3 + 2 * i, 3), dtype=np.uint8) for i in range(count)]
     return np.stack([np.asarray(Image.fromarray(image).resize((width, height))) for image in coarse])
+
+
+def naflex_images() -> list[np.ndarray]:
+    """Returns clearly different images of `NAFLEX_SIZES`, [H, W, 3] uint8."""
+    return [pixels(size, 1, seed)[0] for seed, size in enumerate(NAFLEX_SIZES)]
+
+
+def patch_photos() -> dict[str, np.ndarray]:
+    """Returns source images by name, [H, W, 3] uint8, with extreme aspect ratios."""
+    sizes = zip(NAFLEX_SIZES, naflex_images(), strict=True)
+    return photos() | {f"{height} x {width}": image for (height, width), image in sizes}
 
 
 def photos() -> dict[str, np.ndarray]:

@@ -22,12 +22,15 @@ class Tower(NamedTuple):
 
 
 class Published(NamedTuple):
-    """One row of the tables. `millions` is the number of parameters in millions, with the published digits."""
+    """One row of the tables. `millions` is the number of parameters in millions, with the published digits.
+
+    A NaFlex has no image size.
+    """
 
     variant: str
     weights: str
     hub_id: str
-    image_size: int
+    image_size: int | None
     patch_size: int
     vision: Tower
     text: Tower
@@ -37,16 +40,17 @@ class Published(NamedTuple):
 
     def config_json(self) -> dict:
         """Returns config.json as on the hub, which omits keys whose value is the default."""
-        vision = {} if self.image_size == 224 else {"image_size": self.image_size}
+        model_type = "siglip" if self.image_size else "siglip2"
+        vision = {} if self.image_size in (224, None) else {"image_size": self.image_size}
         text = {} if self.context_length == 64 else {"max_position_embeddings": self.context_length}
         if self.text.width != self.vision.width:
             text["projection_size"] = self.vision.width
         return {
-            "architectures": ["SiglipModel"],
+            "architectures": [f"{model_type.title()}Model"],
             "initializer_factor": 1.0,
-            "model_type": "siglip",
+            "model_type": model_type,
             "text_config": {
-                "model_type": "siglip_text_model",
+                "model_type": f"{model_type}_text_model",
                 "vocab_size": self.vocab_size,
                 **self.text.config_json(),
                 **text,
@@ -54,7 +58,7 @@ class Published(NamedTuple):
             "torch_dtype": "float32",
             "transformers_version": "4.37.0.dev0",
             "vision_config": {
-                "model_type": "siglip_vision_model",
+                "model_type": f"{model_type}_vision_model",
                 "patch_size": self.patch_size,
                 **self.vision.config_json(),
                 **vision,
@@ -77,6 +81,7 @@ PUBLISHED_1 = [
         ("SigLIPLargeP16", "google_384", "large-patch16-384", 384, 16, LARGE, 32_000, 64, 652.48),
         ("SigLIPSo400mP14", "google_224", "so400m-patch14-224", 224, 14, SO400M, 32_000, 16, 877.36),
         ("SigLIPSo400mP14", "google_384", "so400m-patch14-384", 384, 14, SO400M, 32_000, 64, 877.96),
+        ("SigLIPSo400mP16", "google_i18n_256", "so400m-patch16-256-i18n", 256, 16, SO400M, 250_000, 64, 1128.76),
     ]
 ]  # fmt: skip
 PUBLISHED_2 = [
@@ -102,4 +107,11 @@ PUBLISHED_2 = [
         ("SigLIP2GiantOptP16", "giant-opt", 384, 16, GIANT, 1871.89),
     ]
 ]  # fmt: skip
-PUBLISHED = PUBLISHED_1 + PUBLISHED_2
+PUBLISHED_NAFLEX = [
+    Published(
+        f"SigLIP2{name}P16NaFlex", "google_naflex", f"google/siglip2-{name.lower()}-patch16-naflex", None, 16, tower,
+        tower, 256_000, 64, millions,
+    )
+    for name, tower, millions in [("Base", BASE, 375.23), ("So400m", SO400M, 1135.67)]
+]  # fmt: skip
+PUBLISHED = PUBLISHED_1 + PUBLISHED_2 + PUBLISHED_NAFLEX

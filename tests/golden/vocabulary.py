@@ -1,8 +1,11 @@
 """Trains small SentencePiece models of the two published kinds."""
 
+import base64
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 PHRASE = "a photo of cat dog car bird the mountain view this is 2 in on red blue tortoise snow leopard and i"
 FOREIGN = ["猫と犬", "кошка и собака", "gato y perro", "café déjà vu zürich", "σος οδυσσευς"]
@@ -56,6 +59,32 @@ def train_gemma_vocabulary(path: Path, vocab_size: int = 560) -> Path:
         allow_whitespace_only_pieces=True,
         user_defined_symbols=SPECIAL_TOKENS + RUNS + TAGS,
     )
+
+
+def as_tokenizer_json(vocabulary: Path, *, plain: bool = False) -> dict[str, Any]:
+    """Returns the `tokenizer.json` of a unigram SentencePiece model, as transformers' `T5Tokenizer` writes it.
+
+    Args:
+        vocabulary: The SentencePiece model.
+        plain: Whether the file lacks the normalisation.
+    """
+    model = sentencepiece_model_pb2.ModelProto.FromString(vocabulary.read_bytes())
+    charsmap = base64.b64encode(model.normalizer_spec.precompiled_charsmap).decode()
+    options = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": id_, "content": model.pieces[id_].piece, **options} for id_ in range(3)],
+        "normalizer": None if plain else {"type": "Precompiled", "precompiled_charsmap": charsmap},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+        "model": {
+            "type": "Unigram",
+            "unk_id": 2,
+            "vocab": [[piece.piece, piece.score] for piece in model.pieces],
+            "byte_fallback": False,
+        },
+    }
 
 
 def train(path: Path, **options: object) -> Path:

@@ -41,7 +41,7 @@ def write_checkpoint(
     shutil.copyfile(HERE / rules.files[0], directory / rules.files[0])
     files = {
         "config.json": config_json(config),
-        "preprocessor_config.json": preprocessor_json(config.vision.image_size, usual_resample(rules)),
+        "preprocessor_config.json": preprocessor_json(config.vision, usual_resample(rules)),
         "tokenizer_config.json": tokenizer_json(config.text.context_length, rules),
     }
     for name, values in files.items():

@@ -13,6 +13,14 @@ def test_a_config_is_equal_after_a_round_trip_through_json():
     assert config.vision.grid == (27, 18)
 
 
+def test_a_naflex_config_is_equal_after_a_round_trip_through_json_and_has_no_image_size():
+    config = VARIANTS["SigLIP2BaseP16NaFlex"]["google_naflex"].config
+    assert SigLIPConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.vision.grid == (16, 16)
+    with pytest.raises(ValueError, match="a NaFlex accepts images of any shape"):
+        config.with_image_size(224, 224)
+
+
 def test_the_width_must_be_a_multiple_of_the_number_of_heads():
     with pytest.raises(ValueError, match=r"multiple of num_heads. Received: 770, 12"):
         TextConfig(width=770)

@@ -5,9 +5,12 @@ import pytest
 from PIL import Image
 
 from model.config import CheckpointError
+from model.patches import NaFlexPreprocessor
 from model.preprocess import BILINEAR, resize
 from model.processor import SigLIPProcessor
-from tests.model.conftest import VOCABULARY
+from model.text.tokenizer import SIGLIP_2
+from tests.golden.cases import NAFLEX
+from tests.model.conftest import VOCABULARY, write_checkpoint
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -30,6 +33,25 @@ def test_siglip_2_uses_the_bilinear_filter_and_its_padding_token(checkpoint_2):
     (ids,) = inputs["input_ids"].tolist()
     assert ids == processor(text="a cat")["input_ids"][0].tolist()
     assert ids[2:] == [1] + [0] * 13
+
+
+def test_the_images_of_a_naflex_are_records_with_at_most_the_given_number_of_patches(tmp_path):
+    directory = write_checkpoint(tmp_path, NAFLEX, rules=SIGLIP_2)
+    for limit, options in ((256, {}), (10, {"max_num_patches": 10})):
+        processor = SigLIPProcessor(weights=directory, **options)
+        assert (processor.max_num_patches, processor.image_size) == (limit, None)
+        pixels = processor(images=[RGB, RGB[:, :3]])["images"]
+        np.testing.assert_array_equal(pixels[1], NaFlexPreprocessor(limit)(RGB[:, :3]))
+        assert pixels.shape == (2, 4 + limit * 768)
+        assert processor(images=[])["images"].shape == (0, 4 + limit * 768)
+    assert f"aspect ratio kept; resized to at most {limit} patches of 16 x 16" in processor.preprocessor.description
+
+
+def test_a_size_that_the_checkpoint_does_not_have_is_refused(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no max_num_patches. Its images: whole image squashed to 32 x 32"):
+        SigLIPProcessor(weights=checkpoint, max_num_patches=64)
+    with pytest.raises(CheckpointError, match=r"no image_size. Its images: aspect ratio kept"):
+        SigLIPProcessor(weights=write_checkpoint(tmp_path, NAFLEX, rules=SIGLIP_2), image_size=(32, 32))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.config import CheckpointError, SigLIPConfig, TextConfig, TowerConfig, VisionConfig
+from model.config import CheckpointError, NaFlexVisionConfig, SigLIPConfig, TextConfig, TowerConfig, VisionConfig
 from model.network.siglip import SigLIP
 from model.published import EMBEDDED, VARIANTS, choose_weights, variant_of
 from tests.golden.cases import CONFIGS
@@ -17,10 +17,11 @@ def test_published_checkpoints_match_the_specification(row):
     named = VARIANTS[row.variant][row.weights]
     assert named.hub_id == row.hub_id
     assert named.generation == (2 if row.vocab_size == 256_000 else 1)
+    sizes = {"patch_size": row.patch_size, **row.vision._asdict()}
     assert named.config == SigLIPConfig(
-        vision=VisionConfig(
-            image_size=(row.image_size, row.image_size), patch_size=row.patch_size, **row.vision._asdict()
-        ),
+        vision=VisionConfig(image_size=(row.image_size, row.image_size), **sizes)
+        if row.image_size
+        else NaFlexVisionConfig(grid=(16, 16), **sizes),
         text=TextConfig(vocab_size=row.vocab_size, context_length=row.context_length, **row.text._asdict()),
         embed_dim=row.vision.width,
     )
@@ -73,6 +74,8 @@ def test_the_named_weights_are_the_published_ones_and_the_embedded_one():
         ("SigLIPLargeP16", "google_384", ("SigLIPLargeP16", "google_384")),
         ("SigLIP2GiantOptP16", None, ("SigLIP2GiantOptP16", "google_256")),
         (None, "google_multilingual_256", ("SigLIPBaseP16", "google_multilingual_256")),
+        (None, "google_i18n_256", ("SigLIPSo400mP16", "google_i18n_256")),
+        ("SigLIPSo400mP16", None, ("SigLIPSo400mP16", "google_i18n_256")),
         (None, EMBEDDED[1], EMBEDDED),
         (None, "some/where", None),
         ("SigLIPBaseP16", "./somewhere", None),

@@ -126,7 +126,7 @@ def test_every_published_fact_is_complete_and_about_a_known_checkpoint():
         assert fact.get("image", "bus.jpg") in PUBLISHED["images"]
         assert len(fact.get("texts", "?")) == len(np.atleast_1d(fact["expected"])) or "texts" not in fact
     checked = {fact["checkpoint"] for fact in PUBLISHED["facts"]}
-    assert checked >= {f"{row.variant} {row.weights}" for row in PUBLISHED_1}, "each of the first nine has a fact"
+    assert checked >= {f"{row.variant} {row.weights}" for row in PUBLISHED_1}, "each SigLIP 1 has a fact"
 
 
 def test_published_logits_and_published_probabilities_agree():

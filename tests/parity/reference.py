@@ -5,7 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import Siglip2Tokenizer, SiglipConfig, SiglipModel, SiglipTokenizer
+from PIL import Image
+from transformers import (
+    Siglip2Config,
+    Siglip2ImageProcessorPil,
+    Siglip2Model,
+    Siglip2Tokenizer,
+    SiglipConfig,
+    SiglipModel,
+    SiglipTokenizer,
+)
 from transformers.initialization import no_init_weights
 
 from tests.golden.cases import perturbed_tensor
@@ -16,10 +25,11 @@ torch.set_num_threads(2)
 torch.set_grad_enabled(False)
 
 
-def reference_model(config: dict, directory: Path | None = None, seed: int = 0) -> SiglipModel:
+def reference_model(config: dict, directory: Path | None = None, seed: int = 0) -> SiglipModel | Siglip2Model:
     """Returns the model of transformers for a `config.json`, with perturbed tensors, saved in `directory` if given."""
     with no_init_weights():
-        model = SiglipModel(SiglipConfig(**config)).eval()
+        naflex = config.get("model_type") == "siglip2"
+        model = (Siglip2Model(Siglip2Config(**config)) if naflex else SiglipModel(SiglipConfig(**config))).eval()
     for name, parameter in model.named_parameters():
         parameter.copy_(torch.from_numpy(perturbed_tensor(name, tuple(parameter.shape), seed)))
     if directory:
@@ -40,6 +50,33 @@ def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarr
     stages = {
         "image_tokens": model.vision_model.embeddings(pixel_values, interpolate_pos_encoding=other_size),
         "image_hidden": output.vision_model_output.last_hidden_state,
+        "image_pooled": output.vision_model_output.pooler_output,
+        "text_tokens": model.text_model.embeddings(input_ids),
+        "text_pooled": output.text_model_output.pooler_output,
+        "image_embedding": output.image_embeds,
+        "text_embedding": output.text_embeds,
+        "image_logits": output.logits_per_image,
+        "text_logits": output.logits_per_text,
+    }
+    return {name: value.numpy() for name, value in stages.items()}
+
+
+def naflex_inputs(images: list[np.ndarray], max_num_patches: int) -> dict[str, torch.Tensor]:
+    """Returns `pixel_values`, `pixel_attention_mask` and `spatial_shapes` of images [H, W, 3] uint8."""
+    processor = Siglip2ImageProcessorPil(max_num_patches=max_num_patches)
+    return dict(processor([Image.fromarray(image) for image in images], return_tensors="pt"))
+
+
+def reference_naflex_stages(
+    model: Siglip2Model, images: list[np.ndarray], token_ids: np.ndarray, max_num_patches: int
+) -> dict[str, np.ndarray]:
+    """Returns the output of each stage as NumPy; the positions of padding are zero."""
+    inputs, input_ids = naflex_inputs(images, max_num_patches), torch.from_numpy(token_ids).long()
+    output = model(input_ids=input_ids, **inputs)
+    valid = inputs["pixel_attention_mask"][:, :, None]
+    stages = {
+        "image_tokens": model.vision_model.embeddings(inputs["pixel_values"], inputs["spatial_shapes"]) * valid,
+        "image_hidden": output.vision_model_output.last_hidden_state * valid,
         "image_pooled": output.vision_model_output.pooler_output,
         "text_tokens": model.text_model.embeddings(input_ids),
         "text_pooled": output.text_model_output.pooler_output,

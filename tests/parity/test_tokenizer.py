@@ -1,16 +1,19 @@
 """Token ids, compared with the two tokenizers of transformers, for newly trained vocabularies and the embedded one."""
 
+import json
 import random
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
-from transformers import GemmaTokenizer
+from transformers import AutoTokenizer, GemmaTokenizer, T5Tokenizer
 
+from model.checkpoint.hf_config import read_tokenizer_rules
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
-from model.text.tokenizer import SIGLIP_2, SigLIPTokenizer, lower
+from model.text.tokenizer import SIGLIP, SIGLIP_2, SigLIPTokenizer, canonicalize, lower
 from model.text.vocabulary import read_vocabulary
 from tests.golden.cases import HERE, TEXTS, TEXTS_2
-from tests.golden.vocabulary import SPECIAL_TOKENS, train_gemma_vocabulary, train_vocabulary
+from tests.golden.vocabulary import SPECIAL_TOKENS, as_tokenizer_json, train_gemma_vocabulary, train_vocabulary
 from tests.parity.reference import HUB_SETTINGS, padded, siglip_2_tokenizer, siglip_tokenizer
 
 LENGTHS = (64, 16)
@@ -47,6 +50,45 @@ def test_token_ids_equal_the_reference(vocabulary, texts, length):
     ours = SigLIPTokenizer(vocabulary, length, 250_000)(texts).tolist()
     theirs = siglip_tokenizer(vocabulary)(texts, length)
     assert [text for text, a, b in zip(texts, ours, theirs, strict=True) if a != b] == []
+
+
+T5_OPTIONS = {"extra_ids": 0, "pad_token": "</s>"}  # as open_clip saves it
+
+
+def saved_by_t5(vocabulary: Path, directory: Path) -> Path:
+    """Saves the vocabulary by transformers' `T5Tokenizer`, which writes only a tokenizer.json, and returns its path."""
+    copyfile(vocabulary, directory / "spiece.model")
+    T5Tokenizer.from_pretrained(directory, **T5_OPTIONS).save_pretrained(directory / "saved")
+    assert not (directory / "saved/spiece.model").exists()
+    return directory / "saved/tokenizer.json"
+
+
+@pytest.mark.parametrize("texts", [TEXTS, random_texts(500)], ids=["adversarial", "random"])
+def test_a_tokenizer_json_of_t5_tokenizer_gives_the_ids_of_siglip_tokenizer(vocabulary, texts, tmp_path):
+    path = saved_by_t5(vocabulary, tmp_path)
+    rules = read_tokenizer_rules(path.parent)
+    assert rules == SIGLIP
+    ours = SigLIPTokenizer(rules.vocabulary(path.parent), 64, 250_000, rules)(texts).tolist()
+    assert ours == siglip_tokenizer(vocabulary)(texts, 64)
+
+
+def test_t5_tokenizer_itself_gives_the_same_ids_for_canonical_texts_of_known_characters(vocabulary, tmp_path):
+    path = saved_by_t5(vocabulary, tmp_path)
+    theirs = padded(AutoTokenizer.from_pretrained(path.parent))
+    ours = SigLIPTokenizer(path, 64, 250_000)
+    plain = [
+        text for text in TEXTS if text.isascii() and not ours.tokenize([text]).unknown.any() and canonicalize(text)
+    ]
+    assert len(plain) >= 10
+    assert ours(plain).tolist() == theirs([canonicalize(text) for text in plain], 64)
+
+
+def test_the_tokenizer_json_of_the_other_tests_is_like_that_of_t5_tokenizer(vocabulary, tmp_path):
+    theirs = json.loads(saved_by_t5(vocabulary, tmp_path).read_text())
+    ours = as_tokenizer_json(vocabulary)
+    assert ours["model"]["vocab"][:5] == theirs["model"]["vocab"][:5]
+    for key in ("added_tokens", "normalizer", "model"):
+        assert ours[key] == theirs[key]
 
 
 def test_there_are_60_adversarial_texts_including_the_important_cases():

@@ -33,7 +33,7 @@ def test_published_accuracy_is_known(preset, model, accuracy):
 def test_every_number_belongs_to_a_published_variant_and_a_preset():
     accuracy = json.loads(FILE.read_text())["accuracy"]
     published = {f"{variant} {weights}" for variant, named in VARIANTS.items() for weights in named}
-    assert set(accuracy) == published - {"SigLIPTinyP16 pictograms_64"}
+    assert set(accuracy) == published - {"SigLIPTinyP16 pictograms_64", "SigLIPSo400mP16 google_i18n_256"}
     for model, values in accuracy.items():
         assert list(values) == (["imagenet"] if model.startswith("SigLIP2") else preset_names())
         assert all(30 < value < 100 for value in values.values())

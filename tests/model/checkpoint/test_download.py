@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint.hf_config import read_config
 from model.checkpoint.hub import SMALL_FILES
+from model.config import CheckpointError
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.hub import CHUNK_BYTES, COMMIT, HUB_ID, Hub
 
@@ -126,6 +128,38 @@ def test_tokenizer_json_is_downloaded_only_without_another_vocabulary_file(tmp_p
     assert {path.name for path in directory.iterdir()} - {path.name for path in Path(result.directory).iterdir()} == (
         set() if downloaded else {"tokenizer.json"}
     )
+
+
+def repository(directory: Path, *names: str, **contents: str) -> Path:
+    """Writes files with "{}", or with the contents given by name, where a double underscore is a dot."""
+    directory.mkdir()
+    for name, content in {**dict.fromkeys(names, "{}"), **contents}.items():
+        (directory / name.replace("__", ".")).write_text(content)
+    return directory
+
+
+def test_a_repository_with_only_a_pickle_gives_the_commands_and_the_pickle_is_not_downloaded(tmp_path):
+    with Hub(repository(tmp_path / "repository", "config.json", "spiece.model", "pytorch_model.bin")) as hub:
+        result = download(hub, tmp_path)
+        assert hub.headers_of("GET", "pytorch_model") == []
+    assert result.error.startswith(f"{HUB_ID} has no .safetensors file, only pytorch_model.bin. This is a pickle")
+    assert f"hf download {HUB_ID} --local-dir siglip-fine-tune && python -c " in result.error
+    assert "\n" not in result.error
+
+
+def test_an_adapters_repository_is_downloaded_so_that_its_error_can_name_the_model_to_merge_it_into(tmp_path):
+    adapter = {"adapter_config__json": '{"base_model_name_or_path": "google/siglip-x"}'}
+    with Hub(repository(tmp_path / "repository", "adapter_model.safetensors", **adapter)) as hub:
+        result = download(hub, tmp_path)
+    with pytest.raises(CheckpointError, match=r"is an adapter \(LoRA\).* Merge it into google/siglip-x"):
+        read_config(Path(result.directory))
+
+
+def test_an_open_clip_repository_is_downloaded_with_its_tokenizer(tmp_path):
+    names = {"open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    with Hub(repository(tmp_path / "repository", *names, "open_clip_pytorch_model.bin")) as hub:
+        result = download(hub, tmp_path)
+    assert {path.name for path in Path(result.directory).iterdir()} == names
 
 
 def test_a_broken_connection_is_resumed_where_it_stopped(tmp_path):

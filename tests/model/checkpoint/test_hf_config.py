@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 
 from model.checkpoint.hf_config import config_json, from_hf, read_config, read_tokenizer_rules, tokenizer_json
-from model.checkpoint.hf_image_processor import preprocessor_json, read_resample
-from model.config import CheckpointError, SigLIPConfig
-from model.preprocess import BILINEAR
+from model.checkpoint.hf_image_processor import preprocessor_json, read_preprocessor
+from model.config import CheckpointError, SigLIPConfig, VisionConfig
+from model.preprocess import BILINEAR, Preprocessor
 from model.processor import SigLIPProcessor
 from model.published import VARIANTS
 from model.text.tokenizer import SIGLIP, SIGLIP_2
-from tests.golden.cases import CONFIGS
+from tests.golden.cases import CONFIGS, HERE, NAFLEX
 from tests.golden.published import PUBLISHED
+from tests.golden.vocabulary import as_tokenizer_json
 
 # config.json of google/siglip-base-patch16-224 as published: it omits keys whose value is the default.
 BASE_224 = {
@@ -36,6 +37,7 @@ BASE_224 = {
 
 EVERY = {
     **CONFIGS,
+    "naflex": NAFLEX,
     **{f"{variant} {name}": w.config for variant, named in VARIANTS.items() for name, w in named.items()},
 }
 
@@ -44,6 +46,19 @@ def test_keys_that_config_json_omits_have_the_defaults_of_the_reference():
     assert from_hf(BASE_224) == VARIANTS["SigLIPBaseP16"]["google_224"].config
     assert from_hf({"model_type": "siglip"}) == SigLIPConfig()
     assert from_hf({"model_type": "siglip", "text_config": None, "vision_config": None}) == SigLIPConfig()
+
+
+def test_patch_size_may_be_height_and_width_as_in_transformers_5():
+    assert from_hf({"model_type": "siglip", "vision_config": {"patch_size": [16, 16]}}) == SigLIPConfig()
+
+
+def test_a_unigram_tokenizer_json_without_a_class_is_that_of_the_first_generation(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(as_tokenizer_json(HERE / "spiece.model")))
+    for tokenizer_class in ("TokenizersBackend", "PreTrainedTokenizerFast", None):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class}))
+        assert read_tokenizer_rules(tmp_path) == SIGLIP
+    (tmp_path / "tokenizer.json").write_bytes((HERE / "tokenizer.json").read_bytes())
+    assert read_tokenizer_rules(tmp_path) == SIGLIP_2
 
 
 def test_image_size_may_be_height_and_width_as_in_transformers_5():
@@ -85,9 +100,12 @@ def test_a_published_config_json_gives_the_config_of_its_name(row):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "siglip2"}, "model_type 'siglip2' is NaFlex, which is not supported"),
-        ({"model_type": "clip"}, "model_type must be 'siglip', not 'clip'"),
-        ({"model_type": None}, "model_type must be 'siglip', not None"),
+        ({"model_type": "siglip2", "vision_config": {"num_patches": 250}}, "num_patches must be a square number"),
+        ({"model_type": "clip"}, "config.json: the checkpoint is a CLIP, which is another architecture"),
+        ({"model_type": "bert"}, "model_type must be 'siglip' or 'siglip2', not 'bert'"),
+        ({"architectures": ["SiglipForImageClassification"]}, "the checkpoint is an image classifier"),
+        ({"vision_config": {"patch_size": [16, 14]}}, "patches must be square. Received: [16, 14]"),
+        ({"model_type": None}, "model_type must be 'siglip' or 'siglip2', not None"),
         ({"vision_config": {"hidden_act": "gelu"}}, "hidden_act must be 'gelu_pytorch_tanh', not 'gelu'"),
         ({"vision_config": {"num_channels": 1}}, "only RGB image towers"),
         ({"vision_config": {"vision_use_head": False}}, "only RGB image towers"),
@@ -134,6 +152,9 @@ def test_the_written_tokenizer_pads_with_the_end_token_and_has_no_attention_mask
     ("tokenizer_class", "files", "vocab_size", "rules"),
     [
         ("SiglipTokenizer", [], 256_000, SIGLIP),
+        ("SiglipTokenizerFast", ["tokenizer.json"], 256_000, SIGLIP),
+        ("T5Tokenizer", ["tokenizer.json"], 256_000, SIGLIP),
+        ("T5TokenizerFast", [], 256_000, SIGLIP),
         ("GemmaTokenizer", ["spiece.model"], 400, SIGLIP_2),
         ("GemmaTokenizerFast", [], 400, SIGLIP_2),
         ("Siglip2Tokenizer", [], 400, SIGLIP_2),
@@ -170,7 +191,7 @@ def test_the_pad_token_of_the_checkpoint_is_used(token, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tokenizer_class": "CLIPTokenizer"}, "tokenizer_class must be one of SiglipTokenizer, GemmaTokenizer, "),
+        ({"tokenizer_class": "CLIPTokenizer"}, "tokenizer_class must be one of SiglipTokenizer, "),
         ({"do_lower_case": False}, "do_lower_case must be true"),
         ({"pad_token": {"special": True}}, "has no piece 'None'"),
         ([], "tokenizer_config.json is not a JSON object"),
@@ -185,6 +206,7 @@ def test_an_unsupported_tokenizer_config_is_refused(values, message, checkpoint,
 
 def test_written_siglip_2_files_are_read_back_with_the_siglip_2_rules(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_json(64, SIGLIP_2)))
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor_json((32, 32), BILINEAR)))
+    vision = VisionConfig(image_size=(32, 32))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor_json(vision, BILINEAR)))
     assert read_tokenizer_rules(tmp_path) == SIGLIP_2
-    assert read_resample(tmp_path, (32, 32), SIGLIP) == BILINEAR
+    assert read_preprocessor(tmp_path, vision, SIGLIP) == Preprocessor((32, 32), BILINEAR)

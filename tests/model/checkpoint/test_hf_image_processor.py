@@ -5,15 +5,19 @@ import shutil
 
 import pytest
 
-from model.checkpoint.hf_image_processor import preprocessor_json, read_resample
-from model.config import CheckpointError
+from model.checkpoint.hf_image_processor import preprocessor_json, read_preprocessor
+from model.config import CheckpointError, NaFlexVisionConfig, VisionConfig
 from model.engines.load import load_encoder
+from model.patches import NaFlexPreprocessor
+from model.preprocess import Preprocessor
 from model.processor import SigLIPProcessor
 from model.text.tokenizer import SIGLIP, SIGLIP_2
 
+VISION = VisionConfig(image_size=(32, 32))
+
 
 def test_the_written_preprocessor_resizes_bicubically_and_scales_to_minus_one_to_one():
-    written = preprocessor_json((224, 224))
+    written = preprocessor_json(VisionConfig())
     assert written["size"] == {"height": 224, "width": 224}
     assert written["resample"] == 3
     assert written["image_mean"] == written["image_std"] == [0.5] * 3
@@ -68,11 +72,41 @@ def test_the_filter_is_read_where_transformers_reads_it_or_is_the_default_of_the
     for name, values in (("processor_config.json", nested), ("preprocessor_config.json", plain)):
         if values is not None:
             (tmp_path / name).write_text(json.dumps(values))
-    assert read_resample(tmp_path, (32, 32), rules) == resample
+    assert read_preprocessor(tmp_path, VISION, rules) == Preprocessor((32, 32), resample)
 
 
 @pytest.mark.parametrize("values", [{"image_processor": {"do_normalize": False}}, {"image_processor": [1]}, []])
 def test_a_nested_image_processor_is_checked_too(values, tmp_path):
     (tmp_path / "processor_config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match=r"processor_config\.json"):
-        read_resample(tmp_path, (32, 32), SIGLIP)
+        read_preprocessor(tmp_path, VISION, SIGLIP)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (None, NaFlexPreprocessor(256, 16, 2)),
+        ({}, NaFlexPreprocessor(256, 16, 2)),
+        ({"max_num_patches": 1024, "patch_size": 16, "resample": 3}, NaFlexPreprocessor(1024, 16, 3)),
+        (preprocessor_json(NaFlexVisionConfig(), 2), NaFlexPreprocessor(256, 16, 2)),
+    ],
+)
+def test_the_settings_of_a_naflex_have_the_defaults_of_the_reference(values, expected, tmp_path):
+    if values is not None:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    assert read_preprocessor(tmp_path, NaFlexVisionConfig(), SIGLIP_2) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"patch_size": 14}, r"patch_size must be 16, not 14: it must match config\.json's"),
+        ({"max_num_patches": 0}, "max_num_patches must be 1 to 65,535"),
+        ({"max_num_patches": "256"}, "preprocessor_config.json: "),
+        ({"do_normalize": False}, "do_normalize must be True"),
+    ],
+)
+def test_a_naflex_with_other_settings_is_refused(values, message, tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=message):
+        read_preprocessor(tmp_path, NaFlexVisionConfig(), SIGLIP_2)

@@ -105,6 +105,11 @@ def test_weights_that_are_neither_a_directory_nor_a_hub_id_are_refused(weights):
         checkpoint_directory(None, weights)
 
 
+def test_the_error_for_a_file_names_its_directory_as_the_remedy(checkpoint):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors' is a file\. Give its directory"):
+        checkpoint_directory(None, str(checkpoint / "model.safetensors"))
+
+
 def test_hashes_are_compared_for_existing_files_only(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -49,7 +49,7 @@ def test_names_and_shapes_match_the_published_files():
 
 @pytest.mark.parametrize(
     ("layout", "shape", "ours"),
-    [("conv", (4, 3, 2, 2), (2, 2, 3, 4)), ("scalar", (1,), ()), ("same", (2, 3), (2, 3))],
+    [("conv", (4, 3, 2, 2), (2, 2, 3, 4)), ("one", (1,), ()), ("one", (1, 2, 3), (2, 3)), ("same", (2, 3), (2, 3))],
 )
 def test_layouts_are_converted_both_ways(layout, shape, ours):
     tensor = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)

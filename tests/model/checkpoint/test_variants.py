@@ -59,7 +59,8 @@ def test_a_directory_of_another_variant_is_refused(checkpoint):
         ("SigLIPBaseP16", "SiglipTokenizer", "SigLIPBaseP16"),
         ("SigLIPBaseP16", "GemmaTokenizer", "SigLIP2BaseP16"),
         ("SigLIP2BaseP16", None, "SigLIP2BaseP16"),
-        ("SigLIP2So400mP16", "SiglipTokenizer", "another model"),
+        ("SigLIP2So400mP16", "SiglipTokenizer", "SigLIPSo400mP16"),
+        ("SigLIP2GiantOptP16", "SiglipTokenizer", "another model"),
     ],
 )
 def test_the_tokenizer_decides_the_generation(source, tokenizer_class, expected, tmp_path):

@@ -47,7 +47,7 @@ def test_another_image_size_agrees_with_interpolation_in_the_reference(name, siz
 
 def test_the_stored_reference_records_its_transformers_version():
     for path in HERE.glob("*.npz"):
-        assert json.loads(str(np.load(path)["made_with"]))["transformers"] == "5.23.0"
+        assert json.loads(str(np.load(path)["made_with"]))["transformers"] == "5.24.0"
 
 
 def test_the_output_has_image_and_text_logits_and_normalised_embeddings(inputs):

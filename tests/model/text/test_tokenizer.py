@@ -133,7 +133,8 @@ def test_a_token_id_beyond_the_vocabulary_size_is_refused(tokenizer):
 def test_texts_that_do_not_fit_are_marked_as_truncated(length):
     tokenizer = SigLIPTokenizer(VOCABULARY, length, 400)
     texts = ["cat " * count for count in (0, 1, length - 1, length, length + 1)]
-    ids, truncated, _ = tokenizer.tokenize(texts)
+    ids, truncated, _, lengths = tokenizer.tokenize(texts)
+    assert lengths.tolist() == [1, 2, length, length, length]
     assert truncated.tolist() == [False, False, False, True, True]
     assert ids.tolist() == tokenizer(texts).tolist()
     assert ids[2].tolist() == ids[3].tolist() == ids[4].tolist()
