@@ -31,7 +31,7 @@ parity: $(VENV)/.parity
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest tests/clients
 
-# Tests that need heavy or real other services.
+# Tests that need heavy or real other services, and the comparison of large checkpoints with transformers.
 acceptance: $(VENV)/.acceptance
 	$(BIN)/python -m pytest tests/acceptance tests/app/cluster
 
@@ -68,7 +68,7 @@ $(VENV)/.parity: $(VENV)/.dev requirements-parity.txt
 	touch $@
 
 # The S3 server of the tests needs other versions of packages than the service, so it has an environment of its own.
-$(VENV)/.acceptance: $(VENV)/.dev requirements-acceptance.txt requirements-ray.txt requirements-sbom.txt requirements-s3.txt
+$(VENV)/.acceptance: $(VENV)/.parity requirements-acceptance.txt requirements-ray.txt requirements-sbom.txt requirements-s3.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-acceptance.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements-s3.txt
 	$(BIN)/python -m venv $(VENV)/s3
@@ -77,13 +77,15 @@ $(VENV)/.acceptance: $(VENV)/.dev requirements-acceptance.txt requirements-ray.t
 
 # The versions of huggingface_hub whose requests differ, each in a separate environment.
 OLD_HUBS := 0.25.2 0.26.5 0.28.1
-$(VENV)/.clients: $(VENV)/.dev requirements-clients.txt tests/clients/package.json
+$(VENV)/.clients: $(VENV)/.dev requirements-clients.txt requirements-openai.txt tests/clients/package.json
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-clients.txt
 	npm install --prefix tests/clients --no-package-lock --no-audit --no-fund
 	set -e; for version in $(OLD_HUBS); do \
 		$(BIN)/python -m venv $(VENV)/hub-$$version; \
 		$(VENV)/hub-$$version/bin/python -m pip install --disable-pip-version-check huggingface_hub==$$version; \
 	done
+	$(BIN)/python -m venv $(VENV)/openai
+	$(VENV)/openai/bin/python -m pip install --disable-pip-version-check -r requirements-openai.txt
 	touch $@
 
 $(VENV)/.train: $(VENV)/.run requirements-train.txt

@@ -6,6 +6,7 @@
     ├── Forbidden              403 forbidden
     ├── NotFound               404 not_found
     ├── LabelSetNotFound       404 label_set_not_found
+    ├── ModelNotFound          404 model_not_found
     ├── MethodNotAllowed       405 method_not_allowed
     ├── BodyTimeout            408 body_timeout
     ├── OtherEncoder           409 other_encoder
@@ -103,6 +104,12 @@ class LabelSetNotFound(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("There is no label set with this name. GET /label-sets lists all of them.")
+
+
+class ModelNotFound(ServiceError):
+    """OpenAI's clients know this code."""
+
+    code, status, title = "model_not_found", 404, "There is no model with this name"
 
 
 class MethodNotAllowed(ServiceError):

@@ -144,13 +144,16 @@ def check_texts(texts: Sequence[str], max_texts: int) -> list[str]:
     """
     if not 1 <= len(texts) <= max_texts:
         raise InvalidLabels.at("/texts", f"There are {len(texts):,} texts; send 1 to {max_texts:,}.")
-    rule = f"must have 1 to {MAX_PROMPT_CHARACTERS:,} characters that are not all blank"
-    faults = faults_in(
-        texts, "text", lambda text: rule if not text.strip() or len(text) > MAX_PROMPT_CHARACTERS else None
-    )
-    if faults:
+    if faults := faults_in(texts, "text", text_fault):
         raise InvalidLabels(f"{faults[0].message.capitalize()}.", faults[:MAX_FAULTS])
     return list(texts)
+
+
+def text_fault(text: str) -> str | None:
+    """Returns what is wrong with a text that is embedded as it is, or None."""
+    if not text.strip() or len(text) > MAX_PROMPT_CHARACTERS:
+        return f"must have 1 to {MAX_PROMPT_CHARACTERS:,} characters that are not all blank"
+    return None
 
 
 def faults_in(texts: Sequence[str], name: str, fault_of: Callable[[str], str | None]) -> list[Fault]:

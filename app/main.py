@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -41,6 +42,7 @@ from app.routes import (
     label_sets,
     metrics,
     open_inference,
+    openai,
     page,
     sagemaker,
     vertex,
@@ -131,7 +133,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics((lambda: shared.pids) if shared else None)
-    app.state.page = page.read_page()
+    app.state.page, app.state.started_s = page.read_page(), int(time.time())
     # The first one added is the innermost.
     app.add_middleware(Deadline, timeout_s=settings.request_timeout_s)
     app.add_middleware(
@@ -148,7 +150,7 @@ def create_app(
     problems.install(app)
     app.include_router(vertex.router(settings))
     ours = (classify, classify_embeddings, label_sets, label_set_examples, embed, evaluate)
-    for api in (*ours, health, info, metrics, page, hugging_face, open_inference, sagemaker):
+    for api in (*ours, health, info, metrics, page, hugging_face, open_inference, openai, sagemaker):
         app.include_router(api.router)
     document = openapi.completed(
         app.openapi, needs_key=bool(keys), needs_admin_key=bool(admin_keys), public_paths=public_paths

@@ -31,6 +31,7 @@ INFO = EncoderInfo(
     sha256="0" * 64,
     demonstration=False,
     image_size=(SIDE, SIDE),
+    max_num_patches=None,
     context_length=CONTEXT_LENGTH,
     embed_dim=EMBED_DIM,
     vocab_size=256,
@@ -175,8 +176,9 @@ class FakeEncoder:
         return np.array([list(digest) for digest in digests], np.int32)
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Returns the same ids. No text is truncated or has unknown pieces."""
-        return Tokens(self.prepare_text(texts), np.zeros(len(texts), bool), np.zeros(len(texts), bool))
+        """Returns the same ids. No text is truncated or has unknown pieces, or is shorter."""
+        no = np.zeros(len(texts), bool)
+        return Tokens(self.prepare_text(texts), no, no, np.full(len(texts), CONTEXT_LENGTH))
 
     def is_readable(self, texts: Sequence[str]) -> np.ndarray:
         return np.ones(len(texts), bool)

@@ -23,7 +23,7 @@ from benchmarks.documents import DOCUMENTS, ROOT, TABLES, filled
 from tests.documents import Block, blocks, shows
 
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
-NEEDS = ("real weights", "Docker", "a cluster", "Redis", "SageMaker", "Vertex AI")
+NEEDS = ("real weights", "Docker", "a cluster", "Redis", "SageMaker", "Vertex AI", "LangChain", "Chroma", "LiteLLM")
 REASONS = (*(f"needs {each}" for each in NEEDS), "sets up")
 
 

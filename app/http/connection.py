@@ -15,6 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import InvalidRequest
+from app.http.openai_errors import is_openai_path, openai_error
 from app.http.problems import MEDIA_TYPE
 
 MAX_HEAD_BYTES = 65_536
@@ -61,6 +62,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timeout_s = timeout_s
+        self.url = b""  # also before the first request
         self._framing_bytes = 0  # received since the last header or piece of a body
         self._missing_bytes = 0  # of a body whose length is known
         self._awaited_bytes = 1  # what the kernel waits for before it reports them
@@ -178,11 +180,13 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
-        """Sends a problem for bytes that are not a valid HTTP request."""
-        problem = InvalidRequest(msg).problem(request_id := uuid.uuid4().hex)
-        body = json.dumps(problem).encode()
+        """Sends an error for bytes that are not a valid HTTP request."""
+        error, request_id = InvalidRequest(msg), uuid.uuid4().hex
+        is_openai = is_openai_path(self.url.partition(b"?")[0].decode("latin-1"))
+        body = json.dumps(openai_error(error) if is_openai else error.problem(request_id)).encode()
+        media_type = "application/json" if is_openai else MEDIA_TYPE
         head = (
-            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\nConnection: close\r\n"
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {media_type}\r\nConnection: close\r\n"
             f"Content-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

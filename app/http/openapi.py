@@ -66,7 +66,7 @@ def complete(
             if "requestBody" in operation:
                 operation.setdefault("parameters", []).append(DEADLINE)
             responses = operation["responses"]
-            if "application/json" in responses.get("422", {}).get("content", {}):
+            if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]  # the framework's own, which is never sent
             for status, response in responses.items():
                 response["headers"] = response.get("headers", {}) | HEADERS | (RETRY_AFTER if status == "429" else {})

@@ -1,4 +1,7 @@
-"""Errors as HTTP responses: problems by RFC 9457, and what OpenAPI says about them."""
+"""Errors as HTTP responses: problems by RFC 9457, and what OpenAPI says about them.
+
+The paths of `app.http.openai_errors` have errors in another shape.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.errors import ServiceError
+from app.http.openai_errors import is_openai_path, openai_error
 from app.observability.record import RequestRecord
 from app.schemas import REQUEST_ID
+from app.settings import Settings
 
 MEDIA_TYPE = "application/problem+json"
 HOW = "Send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
@@ -24,6 +29,7 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
         errors.Forbidden(f"Label sets are only changed with an admin key. {HOW}"),
         errors.NotFound("There is nothing at this path. GET /docs lists all paths."),
         errors.LabelSetNotFound(),
+        errors.ModelNotFound.at("/model", "This service has one model. Send SigLIPBaseP16/google_224 as its name"),
         errors.MethodNotAllowed("This path accepts POST."),
         errors.BodyTimeout("The body did not arrive within 30 s."),
         errors.OtherEncoder(),
@@ -49,25 +55,26 @@ EXAMPLES: Mapping[type[ServiceError], ServiceError] = {
 }
 
 
-def error_response(error: ServiceError, request_id: str) -> JSONResponse:
-    """Returns the response for an error."""
-    return JSONResponse(error.problem(request_id), error.status, headers=error.headers, media_type=MEDIA_TYPE)
+def error_response(error: ServiceError, scope: Scope) -> JSONResponse:
+    """Returns the response for an error, and notes it in the request's record."""
+    record: RequestRecord = scope["state"]["record"]
+    record.facts["error_type"] = error.code
+    settings: Settings = scope["app"].state.settings
+    if is_openai_path(scope["path"], (settings.aip_predict_route, settings.aip_health_route)):
+        return JSONResponse(openai_error(error), error.status, headers=error.headers)
+    return JSONResponse(error.problem(record.request_id), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
     """Sends the response for an error that a middleware raised."""
-    record: RequestRecord = scope["state"]["record"]
-    record.facts["error_type"] = error.code
-    await error_response(error, record.request_id)(scope, receive, send)
+    await error_response(error, scope)(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
-    """Makes the app answer `ServiceError`, and the framework's own 400, 404 and 405, as problems."""
+    """Makes the app answer `ServiceError`, and the framework's own 400, 404 and 405."""
 
     async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
-        record: RequestRecord = request.state.record
-        record.facts["error_type"] = error.code
-        return error_response(error, record.request_id)
+        return error_response(error, request.scope)
 
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
         return await on_service_error(request, from_http_exception(error))

@@ -87,10 +87,10 @@ class Telemetry:
         except ClientDisconnect:
             record.facts["error_type"] = DEPARTED
         except Exception:
-            record.facts["error_type"] = InternalError.code
             log.exception("the request failed", extra={"facts": {"request_id": record.request_id}})
+            response = error_response(InternalError(), scope)
             if not status:
-                await error_response(InternalError(), record.request_id)(scope, receive, send_with_headers)
+                await response(scope, receive, send_with_headers)
         finally:
             # Not in the Server-Timing header, which was sent before: the time until the last byte of the response, and
             # the time until the last byte of the body.

@@ -26,26 +26,28 @@ class PromptTokens(NamedTuple):
         keys: The same, as N bytes.
         truncated: Whether a prompt has more tokens than fit, [N] bool.
         unknown: Whether a token is unknown or a byte, [N] bool.
+        lengths: The number of tokens without padding, [N] int.
     """
 
     ids: np.ndarray
     keys: list[bytes]
     truncated: np.ndarray
     unknown: np.ndarray
+    lengths: np.ndarray
 
 
 def read_prompts(processor: Processor, prompts: Sequence[str]) -> PromptTokens:
     """Returns the tokens of prompts."""
-    ids, truncated, unknown = processor.tokenize(prompts)
-    return PromptTokens(ids, [row.tobytes() for row in ids], truncated, unknown)
+    ids, *facts = processor.tokenize(prompts)
+    return PromptTokens(ids, [row.tobytes() for row in ids], *facts)
 
 
 def joined(parts: Sequence[PromptTokens]) -> PromptTokens:
     """Returns the tokens of prompts that were read in parts."""
     if len(parts) == 1:
         return parts[0]
-    ids, keys, truncated, unknown = zip(*parts, strict=True)
-    return PromptTokens(np.concatenate(ids), [*chain(*keys)], np.concatenate(truncated), np.concatenate(unknown))
+    ids, keys, *facts = zip(*parts, strict=True)
+    return PromptTokens(np.concatenate(ids), [*chain(*keys)], *map(np.concatenate, facts))
 
 
 def prompt_warnings(
@@ -77,6 +79,13 @@ def label_warnings(
     suspects = [index for index, label in enumerate(labels) if unknown[index] or not LETTER_OR_DIGIT.search(label)]
     unreadable = find_unreadable(processor, labels, {index: prompts[spans[index]] for index in suspects})
     return list(warnings_of(labels, processor.info.context_length, truncated, groups, unreadable))
+
+
+def text_faults(processor: Processor, texts: Sequence[str], tokens: PromptTokens) -> tuple[list[int], list[int]]:
+    """Returns the indices of texts that do not fit into the model's context, and of texts that it cannot read."""
+    suspects = [i for i, text in enumerate(texts) if tokens.unknown[i] or not LETTER_OR_DIGIT.search(text)]
+    unreadable = find_unreadable(processor, texts, {index: [texts[index]] for index in suspects})
+    return np.flatnonzero(tokens.truncated).tolist(), unreadable
 
 
 def alike(keys: Sequence[bytes]) -> list[list[int]]:

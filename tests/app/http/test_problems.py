@@ -65,6 +65,7 @@ TESTED_SEPARATELY = {
     "decoder_failed",  # and image_too_expensive: in routes/test_decode_faults.py
     "image_too_expensive",
     "store_unavailable",
+    "model_not_found",  # in test_openai_errors.py
 }
 
 
