@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     revision: str | None = Field(
         default=None, description="commit, branch or tag of the weights on the hub; default: the published revision"
     )
+    max_num_patches: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="for NaFlex: most patches of an image; more show more detail and take more time; default: the "
+        "checkpoint's, usually 256",
+    )
     device: Literal["auto", "gpu", "cpu"] = Field(
         default="auto", description="auto (a GPU if there is one), gpu (fails without one) or cpu"
     )

@@ -47,7 +47,7 @@ def serve(inputs: str) -> None:
     encoder.warm_up()
     rng = np.random.default_rng(0)
     if inputs == "images":
-        rows = rng.integers(0, 256, (settings.max_batch, *encoder.info.image_size, 3), np.uint8)
+        rows = rng.integers(0, 256, (settings.max_batch, *encoder.preprocessor.shape), np.uint8)
         encode = encoder.encode_images
     else:  # random tokens: all texts have the same length, so the time does not depend on them
         rows = rng.integers(encoder.info.vocab_size, size=(settings.max_batch, encoder.info.context_length))

@@ -16,6 +16,7 @@ CHOICES = (
     ("SigLIPBaseP16", "google_224", 76.0, "English labels, least memory"),
     ("SigLIP2BaseP32", "google_256", 74.0, "highest speed"),
     ("SigLIP2BaseP16", "google_384", 80.6, "small details, at moderate cost"),
+    ("SigLIP2BaseP16NaFlex", "google_naflex", 78.5, "wide or tall images, such as documents and screens"),
     ("SigLIP2LargeP16", "google_256", 82.5, "between base and So400m"),
     ("SigLIP2So400mP14", "google_224", 83.2, "high accuracy"),
     ("SigLIP2So400mP16", "google_512", 84.3, "high accuracy and small details"),

@@ -29,6 +29,7 @@ from model.checkpoint.variants import load_model
 from model.engines.encoder import Encoder
 from model.engines.load import load_encoder
 from model.engines.tensorflow_encoder import TensorFlowEncoder
+from model.processor import SigLIPProcessor
 
 RESULTS = ROOT / "benchmarks/results/costs.json"
 LABELS = (1, 10, 100, 1_000, 10_000, 100_000)
@@ -73,7 +74,7 @@ def labels() -> Iterator[dict[str, Any]]:
 
 def batches(encoder: Encoder) -> Iterator[dict[str, Any]]:
     """Yields the image tower's time for larger and larger batches."""
-    images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], *encoder.info.image_size, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (BATCHES[-1], *encoder.preprocessor.shape), np.uint8)
     for batch in BATCHES:
         times = timed(lambda batch=batch: encoder.encode_images(images[:batch]), 5)
         yield row("batch size, bare image tower", batch, batch, times)
@@ -83,8 +84,9 @@ def sides(directory: str, encoder: Encoder) -> Iterator[dict[str, Any]]:
     """Yields the image tower's time for larger and larger images. The work is in multiply-adds."""
     for side in SIDES:
         model = load_model(None, directory, input_shape=(side, side, 3))
+        processor = SigLIPProcessor(weights=directory, image_size=(side, side))
         info = replace(encoder.info, image_size=(side, side))
-        larger = TensorFlowEncoder(model, encoder.processor, info, max_batch=1, compile_xla=False)
+        larger = TensorFlowEncoder(model, processor, info, max_batch=1, compile_xla=False)
         image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
         larger.encode_images(image)
         times = timed(lambda larger=larger, image=image: larger.encode_images(image))

@@ -49,7 +49,7 @@ Way, Call = Callable[[Any], Any], Callable[..., Any]
 
 def tensorflow_ways(encoder: TensorFlowEncoder, batch: int) -> dict[str, Way]:
     """Returns the alternatives in TensorFlow."""
-    shape = tf.TensorSpec((batch, *encoder.info.image_size, 3), tf.uint8)
+    shape = tf.TensorSpec((batch, *encoder.preprocessor.shape), tf.uint8)
     tower = encoder.model.encode_images
     fixed = tf.function(tower).get_concrete_function(shape)
     frozen = convert_variables_to_constants_v2(fixed)
@@ -119,7 +119,7 @@ def openvino_ways(encoder: OpenVINOEncoder, graph: Path, batch: int) -> dict[str
     def compiled(rows: int | None, unfused: bool = has_avx2_only(), **settings: Any) -> Way:
         read = openvino.Core().read_model(graph)
         if rows:
-            read.reshape([rows, *encoder.info.image_size, 3])
+            read.reshape([rows, *encoder.preprocessor.shape])
         if unfused:
             unfuse_gelu(read)
         given = SETTINGS | {"INFERENCE_NUM_THREADS": available_cpus()} | settings
@@ -193,7 +193,7 @@ def towers(directory: str, batch: int) -> list[dict[str, Any]]:
             for engine in ("tensorflow", "openvino")
         ]
         (graph,) = Path(folder).glob(f"*/{TOWERS['image']}")
-        images = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].info.image_size, 3), np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (batch, *ours[0].preprocessor.shape), np.uint8)
         rows = []
         for ways in (tensorflow_ways(ours[0], batch), openvino_ways(ours[1], graph, batch)):
             expected, *found = (way(images) for way in ways.values())

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from model.config import TextConfig, TowerConfig, VisionConfig
+from model.config import NaFlexVisionConfig, TextConfig, TowerConfig, VisionConfig
 
 SIDE, ROUNDS = 4096, 3
 
@@ -20,8 +20,11 @@ def multiply_adds_per_s() -> float:
     return SIDE**3 / min(times)
 
 
-def image_multiply_adds(config: VisionConfig) -> int:
-    """Returns the multiply-adds of an image in matrix products and attention: 17.7e9 for SigLIPBaseP16 at 224."""
+def image_multiply_adds(config: VisionConfig | NaFlexVisionConfig) -> int:
+    """Returns the multiply-adds of an image in matrix products and attention: 17.7e9 for SigLIPBaseP16 at 224.
+
+    A NaFlex computes as many patches as its position embedding has, 256, whatever the image's shape.
+    """
     rows, width = config.grid[0] * config.grid[1], config.width
     patches = rows * 3 * config.patch_size**2 * width
     return patches + config.depth * block(config, rows, rows) + block(config, rows, 1)  # the head has one query

@@ -34,7 +34,7 @@ class InstantEncoder(EncoderInputs):
         info = checkpoint_info(
             *EMBEDDED, processor.directory, processor, dtype="float32", device="CPU", engine="tensorflow"
         )
-        super().__init__(processor, replace(info, image_size=IMAGE_SIZE, embed_dim=EMBED_DIM), scale=10.0, bias=-5.0)
+        super().__init__(processor, replace(info, embed_dim=EMBED_DIM), scale=10.0, bias=-5.0)
         self.embedding = np.full(EMBED_DIM, EMBED_DIM**-0.5, np.float32)
 
     def warm_up(self) -> None:

@@ -27,6 +27,7 @@ from app.schemas import ClassifyOptions
 from app.settings import Settings
 from model.checkpoint.hub import SMALL_FILES, checkpoint_directory, sha256
 from model.checkpoint.safetensors_files import fingerprint
+from model.processor import SigLIPProcessor
 
 FORMAT = 1
 JOB_FILE, FINISHED = f"{JOB_FOLDER}/job.json", "_SUCCESS"
@@ -100,11 +101,12 @@ def identity_of(request: JobRequest) -> Identity:
 
     Raises:
         BatchMistake: An example of the label set has no embedding.
-        CheckpointError: The checkpoint is unknown, unreachable or incomplete.
+        CheckpointError: The checkpoint is unknown, unreachable or incomplete, or has no `max_num_patches`.
     """
     settings, definition, options = request.settings, request.definition, request.options
     embedded_examples(definition)
     directory = checkpoint_directory(settings.model, settings.weights, revision=settings.revision)
+    processor = SigLIPProcessor(weights=directory, max_num_patches=settings.max_num_patches)
     exact = settings.dtype == "auto" or settings.dtype in EXACT_DTYPES
     return {
         "input": list(map(absolute, request.inputs)),
@@ -119,6 +121,7 @@ def identity_of(request: JobRequest) -> Identity:
         "pixel_pipeline": PIXEL_PIPELINE,
         "color_profiles": settings.color_profiles,
         "reduce_jpegs": settings.reduce_jpegs,
+        "max_num_patches": processor.max_num_patches,
         "max_image_pixels": settings.max_image_pixels,
         "frame": options.frame,
         "top_k": options.top_k,

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from app.cli import MISTAKE, CommandError
 from app.settings import Settings, default_text, flag, variable
 
-MODEL_FLAGS = ("model", "weights", "revision", "device", "dtype", "engine")
+MODEL_FLAGS = ("model", "weights", "revision", "max_num_patches", "device", "dtype", "engine")
 
 
 def flaggable() -> list[str]:

@@ -44,7 +44,7 @@ class Processor(Protocol):
         """K texts to [K, L] int32."""
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """The same, and which texts are truncated or have unknown pieces."""
+        """The same, how many tokens each text has, and which texts are truncated or have unknown pieces."""
 
     def is_readable(self, texts: Sequence[str]) -> np.ndarray:
         """Whether each text has a piece that the vocabulary was trained on, [K] bool."""
@@ -85,6 +85,7 @@ def load_encoder(settings: Settings, on_stage: OnStage) -> Encoder:
         settings.model,
         settings.weights,
         revision=settings.revision,
+        max_num_patches=settings.max_num_patches,
         device=settings.device,
         dtype=settings.dtype,
         engine=settings.engine,
@@ -115,7 +116,8 @@ def load_processor(facts: ModelFacts) -> Processor:
     from model.engines.encoder import EncoderInputs
     from model.processor import SigLIPProcessor
 
-    return EncoderInputs(SigLIPProcessor(weights=facts.directory), facts.info, scale=facts.scale, bias=facts.bias)
+    processor = SigLIPProcessor(weights=facts.directory, max_num_patches=facts.info.max_num_patches)
+    return EncoderInputs(processor, facts.info, scale=facts.scale, bias=facts.bias)
 
 
 def uses_tensorflow(settings: Settings) -> bool:

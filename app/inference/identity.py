@@ -5,7 +5,7 @@ encoder of another one. Whoever caches embeddings uses `cache_key`. Both are def
 
 | what differs                                             | `model_fingerprint` | `cache_key` |
 |----------------------------------------------------------|---------------------|-------------|
-| weights, tokenising, image size, resampling              | differs             | differs     |
+| weights, tokenising, image size or patches, resampling   | differs             | differs     |
 | pixel pipeline, colour profiles, reduced JPEGs           | differs             | differs     |
 | float32, tf32 or float16                                 | same                | differs     |
 | int8 or bfloat16, instead of float32                     | differs             | differs     |
@@ -54,7 +54,7 @@ def meaning(info: EncoderInfo, settings: Settings) -> dict[str, Any]:
         "weights": info.sha256,
         "canonicalisation": info.canonicalisation,
         "context_length": info.context_length,
-        "image_size": list(info.image_size),
+        "image_size": info.image_size and list(info.image_size),
         "preprocessing": info.preprocessing,
         "pixel_pipeline": PIXEL_PIPELINE,
         "color_profiles": settings.color_profiles,

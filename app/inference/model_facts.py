@@ -24,6 +24,7 @@ class ModelFacts:
     @classmethod
     def from_message(cls, values: dict[str, Any]) -> "ModelFacts":
         """Returns the facts of a message."""
-        info = EncoderInfo(**values["info"] | {"image_size": tuple(values["info"]["image_size"])})
+        size = values["info"]["image_size"]
+        info = EncoderInfo(**values["info"] | {"image_size": size and tuple(size)})
         shape = tuple(values["image_shape"])
         return cls(**values | {"info": info, "directory": Path(values["directory"]), "image_shape": shape})

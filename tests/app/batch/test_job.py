@@ -4,11 +4,15 @@ from typing import Any
 import pytest
 
 from app.batch import BatchError, BatchMistake
-from app.batch.job import JobRequest, begin
+from app.batch.job import Job, JobRequest, begin
 from app.batch.parts import MAX_ROWS
 from app.label_sets.definition import LabelDefinition
 from app.settings import Settings
+from model.config import CheckpointError
+from model.text.tokenizer import SIGLIP_2
 from tests.app.batch.conftest import NUM_IMAGES, request_for
+from tests.golden.cases import NAFLEX
+from tests.model.conftest import write_checkpoint
 
 
 @pytest.fixture
@@ -76,6 +80,24 @@ def test_another_checkpoint_is_refused(images, tmp_path, request_):
         file.write(bytes([last[0] ^ 1]))
     with pytest.raises(BatchMistake, match=r"another job: checkpoint: \"\w+\" before, \"\w+\" now\. "):
         begin(request)
+
+
+def test_another_number_of_patches_is_refused_and_the_default_may_be_given(images, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "naflex", NAFLEX, rules=SIGLIP_2)
+
+    def begun(max_num_patches: int | None) -> Job:
+        settings = Settings(weights=str(checkpoint), max_num_patches=max_num_patches)
+        return begin(request_for(images, tmp_path / "out", settings=settings))
+
+    assert begun(None).listing == begun(256).listing
+    with pytest.raises(BatchMistake, match="another job: max_num_patches: 256 before, 64 now"):
+        begun(64)
+
+
+def test_a_setting_that_the_checkpoint_does_not_have_begins_no_job(images, tmp_path):
+    with pytest.raises(CheckpointError, match="this checkpoint has no max_num_patches"):
+        begin(request_for(images, tmp_path / "out", settings=Settings(max_num_patches=64)))
+    assert not (tmp_path / "out/_job/job.json").exists()
 
 
 def test_another_input_and_a_changed_input_are_refused_unless_the_list_is_to_be_used(images, tmp_path, request_):

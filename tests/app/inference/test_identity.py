@@ -6,6 +6,7 @@ import pytest
 from app.inference.identity import cache_key, model_fingerprint, versions
 from app.settings import Settings
 from model.engines.encoder import checkpoint_info
+from model.patches import NaFlexPreprocessor
 from model.processor import SigLIPProcessor
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.fakes import INFO
@@ -29,6 +30,15 @@ def test_another_encoder_has_another_fingerprint_and_another_cache_key(change):
     other = replace(INFO, **change)
     assert model_fingerprint(other, SETTINGS) != model_fingerprint(INFO, SETTINGS)
     assert cache_key(other, SETTINGS) != cache_key(INFO, SETTINGS)
+
+
+def test_another_number_of_patches_gives_another_fingerprint_and_another_cache_key():
+    few, many = (
+        replace(INFO, image_size=None, max_num_patches=count, preprocessing=NaFlexPreprocessor(count).description)
+        for count in (64, 256)
+    )
+    assert model_fingerprint(few, SETTINGS) != model_fingerprint(many, SETTINGS)
+    assert cache_key(few, SETTINGS) != cache_key(many, SETTINGS)
 
 
 @pytest.mark.parametrize("settings", [Settings(color_profiles="ignore"), Settings(reduce_jpegs=True)])

@@ -15,6 +15,7 @@ def test_info_lists_the_model_and_the_limits(client):
         "sha256": "0" * 64,
         "demonstration": False,
         "image_size": [8, 8],
+        "max_num_patches": None,
         "context_length": 16,
         "embed_dim": 32,
         "vocab_size": 256,
@@ -53,3 +54,9 @@ def test_info_lists_the_model_and_the_limits(client):
 def test_info_says_if_the_model_is_the_demonstration(running):
     with running(FakeEncoder(info=replace(INFO, demonstration=True))) as client:
         assert client.get("/info").json()["demonstration"] is True
+
+
+def test_the_sizes_of_images_are_documented_as_nullable_because_a_model_has_one_of_them(client):
+    fields = client.get("/openapi.json").json()["components"]["schemas"]["Info"]["properties"]
+    for name in ("image_size", "max_num_patches"):
+        assert {"type": "null"} in fields[name]["anyOf"]

@@ -12,6 +12,7 @@ from app.cli.evaluate.options import Variant, make_parser, parse_variant
     ("text", "expected"),
     [
         ("engine=openvino,dtype=int8", Variant("", {"engine": "openvino", "dtype": "int8"}, None, None, [], None)),
+        ("max_num_patches=64", Variant("", {"max_num_patches": "64"}, None, None, [], None)),
         ("template=a photo, of a {}", Variant("", {}, None, None, ["a photo, of a {}"], None)),
         ("template=a {},template=b=c {}", Variant("", {}, None, None, ["a {}", "b=c {}"], None)),
         ("labels=other.txt,templates=t.json", Variant("", {}, None, Path("other.txt"), [], Path("t.json"))),
