@@ -1,1 +1,1 @@
-"""Tests with heavy or real neighbours, such as clusters and databases: `make acceptance`."""
+"""Tests with heavy or real neighbours, such as clusters, databases and large checkpoints: `make acceptance`."""

@@ -1,24 +1,20 @@
 """The model, compared with `transformers.SiglipModel` at each stage: |d cosine| <= 5e-6, |d logit| <= 1e-3.
 
 Both compute in float32. The difference of a correct stage is only rounding, about 2e-5 of its standard deviation at 27
-layers. A wrong epsilon, GELU or tensor gives more than 1e-3. Only one model is in memory at a time: the giant needs
-9 GB at the peak.
+layers. A wrong epsilon, GELU or tensor gives more than 1e-3.
 
-All nine checkpoints of the first SigLIP are compared at full size. SigLIP 2 has the same kind of towers, so four are
-compared: each tower shape that the first SigLIP does not have, and one that it has.
+The published checkpoints with Base towers, and one with So400m towers, are compared here at full size and at each
+stage. The others are compared in tests/acceptance/test_full_size.py.
 """
 
-import gc
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoProcessor, SiglipConfig, SiglipModel
+from transformers import AutoConfig, AutoModel, AutoProcessor, SiglipModel
 from transformers.initialization import no_init_weights
 
 from model.checkpoint.hf_config import config_json, from_hf
@@ -31,58 +27,30 @@ from model.processor import SigLIPProcessor
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY, VARIANTS
 from model.text.tokenizer import SigLIPTokenizer
 from tests.golden.cases import CONFIGS, HERE, OTHER_SIZES, pixels, token_ids
-from tests.golden.published import PUBLISHED, PUBLISHED_1, PUBLISHED_2
+from tests.golden.published import PUBLISHED, PUBLISHED_1
 from tests.golden.stages import COSINE, LOGIT, compare_stages, our_stages
+from tests.parity.full_size import LIGHT, full_size_difference
 from tests.parity.reference import normalized, reference_model, reference_stages
-
-STAGE = 1e-4
-
-
-@pytest.fixture
-def _memory_freed_after() -> Iterator[None]:
-    yield
-    keras.utils.clear_session()
-    gc.collect()
 
 
 def assert_agree(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
     """Asserts that two models give the same outputs, for inputs whose cosines differ enough to prove it."""
     difference = compare_stages(ours, theirs)
-    assert difference.cosine_spread > 300 * COSINE, "cosines that are almost equal prove nothing"
-    assert difference.cosine <= COSINE
-    assert difference.logit <= LOGIT
-    assert difference.stage <= STAGE
-    assert difference.same_ranking
+    assert difference.proves_equal, difference
 
 
-FULL_SIZE_2 = {
-    ("SigLIP2BaseP32", "google_256"),
-    ("SigLIP2BaseP16", "google_224"),
-    ("SigLIP2So400mP16", "google_256"),
-    ("SigLIP2GiantOptP16", "google_256"),
-}
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
-@pytest.mark.usefixtures("_memory_freed_after")
-@pytest.mark.parametrize(
-    "row",
-    [*PUBLISHED_1, *(row for row in PUBLISHED_2 if row[:2] in FULL_SIZE_2)],
-    ids=lambda row: f"{row.variant}-{row.weights}",
-)
-def test_a_published_checkpoint_agrees_at_full_size(row):
-    config = from_hf(row.config_json())
-    images, ids = pixels(config.vision.image_size, 3), token_ids(config, 4)
-    with tempfile.TemporaryDirectory() as directory:
-        reference = reference_model(row.config_json(), Path(directory))
-        theirs = reference_stages(reference, images, ids)
-        del reference
-        # config.json as on the hub, which omits keys whose value is the default.
-        (Path(directory) / "config.json").write_text(json.dumps(row.config_json()))
-        model = load_model(row.variant, directory)
-    assert_agree(our_stages(model, images, ids), theirs)
+@pytest.mark.parametrize("row", LIGHT, ids=lambda row: f"{row.variant}-{row.weights}")
+def test_a_published_checkpoint_agrees_at_full_size_and_each_stage(row, directory):
+    difference = full_size_difference(row, directory, every_stage=True)
+    assert difference.proves_equal, difference
 
 
-@pytest.mark.usefixtures("_memory_freed_after")
 def test_openvino_agrees_with_the_reference_at_full_size(tmp_path):
     row = next(row for row in PUBLISHED_1 if row[:2] == ("SigLIPBaseP16", "google_224"))
     config = from_hf(row.config_json())
@@ -102,7 +70,8 @@ def test_openvino_agrees_with_the_reference_at_full_size(tmp_path):
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.variant}-{row.weights}")
 def test_the_reference_with_our_config_has_the_published_number_of_parameters(row):
     with no_init_weights(), torch.device("meta"):
-        reference = SiglipModel(SiglipConfig(**config_json(VARIANTS[row.variant][row.weights].config)))
+        config = AutoConfig.for_model(**config_json(VARIANTS[row.variant][row.weights].config))
+        reference = AutoModel.from_config(config)
     assert round(sum(parameter.numel() for parameter in reference.parameters()) / 1e6, 2) == row.millions
 
 
