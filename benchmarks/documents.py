@@ -32,7 +32,10 @@ from benchmarks.checkpoint_choice import choice_table
 from benchmarks.embeddings import embeddings_table
 from benchmarks.helm_values import helm_values_table
 from benchmarks.measured_few_shot import few_shot_constants, few_shot_fitting, few_shot_table
+from benchmarks.measured_full_size import full_size_table
 from benchmarks.measured_thresholds import thresholds_table
+from model.config import NaFlexVisionConfig
+from model.patches import MAX_NUM_PATCHES
 from model.published import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +48,7 @@ WHEN = {
     "forbidden": "label sets are only changed with one of `SIGLIP_ADMIN_KEYS`; checked before the body is read",
     "not_found": "the path does not exist",
     "label_set_not_found": "no label set with this name is stored",
+    "model_not_found": "the `model` of a request to [OpenAI's API](openai.md) is not the loaded one",
     "method_not_allowed": "the path does not support this method, or label sets are read-only, as `SIGLIP_DATA_DIR` is",
     "body_timeout": "the body did not arrive within `SIGLIP_BODY_TIMEOUT_S`",
     "label_sets_read_only": "replicas that do not share label sets cannot change them; `detail` says what to set",
@@ -104,8 +108,12 @@ def variants_table() -> str:
     for variant, named in VARIANTS.items():
         for weights, published in named.items():
             vision, text = published.config.vision, published.config.text
+            if isinstance(vision, NaFlexVisionConfig):
+                size, patches = "any", f"at most {MAX_NUM_PATCHES}"
+            else:
+                size, patches = str(vision.image_size[0]), f"{vision.grid[0]} x {vision.grid[1]}"
             rows.append(
-                f"| `{variant}` | `{weights}` | {vision.image_size[0]} | {vision.grid[0]} x {vision.grid[1]} | "
+                f"| `{variant}` | `{weights}` | {size} | {patches} | "
                 f"{text.context_length} | {text.vocab_size:,} | {published.hub_id or 'in this repository'} |"
             )
     head = "| `SIGLIP_MODEL` | `SIGLIP_WEIGHTS` | image size | patches | tokens | vocabulary | hub id |"
@@ -183,6 +191,7 @@ TABLES = {
     "engine_fidelity": measured_costs.engine_fidelity_table,
     "int8_static": measured_costs.int8_static_table,
     "fidelity": measured.fidelity_table,
+    "full_size": full_size_table,
     "embeddings": embeddings_table,
     "few_shot": few_shot_table,
     "few_shot_fitting": few_shot_fitting,

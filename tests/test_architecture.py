@@ -35,7 +35,7 @@ APP = [
     ["app.cli", "app.__main__"],
 ]
 MODEL = [
-    ["model.config", "model.preprocess", "model.zero_shot", "model.published"],
+    ["model.config", "model.patches", "model.preprocess", "model.zero_shot", "model.published"],
     ["model.network", "model.text"],
     ["model.checkpoint"],
     ["model.processor", "model.few_shot"],
@@ -48,7 +48,7 @@ ONLY = {
     "openvino": ["model.engines.openvino_encoder", "model.engines.openvino_convert"],
     "nncf": ["model.engines.openvino_convert"],
     "keras": ["model.network", "model.checkpoint", "model.engines.tensorflow_encoder", "training"],
-    "PIL": ["app.images", "model.preprocess", "model.processor", "training"],
+    "PIL": ["app.images", "model.patches", "model.preprocess", "model.processor", "training"],
     "huggingface_hub": ["model.checkpoint.hub"],
     "fastapi": ["app.http", "app.routes", "app.main"],
     "starlette": ["app.http", "app.routes", "app.main"],

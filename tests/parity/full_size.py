@@ -78,7 +78,7 @@ def compared(row: Published, directory: Path, *, every_stage: bool) -> Differenc
     if row.image_size:
         images = pixels((row.image_size, row.image_size), 3)
         if row.image_size > 256:
-            images = images[1:]  # they take longer; these two differ most
+            images = images[1:]  # large images take long, and the first two differ too little
         theirs = reference_stages(AutoModel.from_pretrained(directory, dtype="float32"), images, ids)
         our_outputs = our_stages
     else:
