@@ -118,9 +118,7 @@ def test_a_piece_that_looks_like_the_type_of_a_model_is_not_mistaken_for_it(tmp_
 
 
 def test_the_error_for_a_missing_vocabulary_says_what_to_save(tmp_path):
-    with pytest.raises(
-        CheckpointError, match=r"has no vocabulary file, such as spiece\.model. Save the processor"
-    ):
+    with pytest.raises(CheckpointError, match=r"has no vocabulary file, such as spiece\.model. Save the processor"):
         read_vocabulary(tmp_path / "spiece.model")
 
 
