@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     max_num_patches: int | None = Field(
         default=None,
         ge=1,
-        le=65_535,
+        le=4_096,
         description="for NaFlex: most patches of an image; more show more detail and take more time; default: the "
         "checkpoint's, usually 256",
     )
