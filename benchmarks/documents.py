@@ -33,6 +33,7 @@ from benchmarks.embeddings import embeddings_table
 from benchmarks.helm_values import helm_values_table
 from benchmarks.measured_few_shot import few_shot_constants, few_shot_fitting, few_shot_table
 from benchmarks.measured_full_size import full_size_table
+from benchmarks.measured_naflex import naflex_patches_table, naflex_table
 from benchmarks.measured_thresholds import thresholds_table
 from model.config import NaFlexVisionConfig
 from model.patches import MAX_NUM_PATCHES
@@ -174,6 +175,8 @@ TABLES = {
     "decode": measured.decode_table,
     "towers": measured.towers_table,
     "towers_without_vnni": partial(measured.towers_table, "towers_without_vnni"),
+    "naflex": naflex_table,
+    "naflex_patches": naflex_patches_table,
     "throughput": measured.throughput_table,
     "requests": measured.requests_table,
     "requests_without_vnni": partial(measured.requests_table, "requests_without_vnni"),

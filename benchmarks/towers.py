@@ -2,12 +2,15 @@
 
     python -m benchmarks.towers DIRECTORY [BATCH...]     writes benchmarks/results/towers.json, on a CPU without VNNI
                                                          towers_without_vnni.json; a few minutes
+    python -m benchmarks.towers --naflex FOLDER          compares NaFlex with its fixed-resolution sibling, and writes
+                                                         benchmarks/results/naflex.json; eight minutes. A second run
+                                                         finds checkpoints and graphs, 3 GB, in FOLDER
 
 DIRECTORY is a Hugging Face checkpoint of SigLIP; without real weights, `python -m benchmarks.random_checkpoint` makes
 one of the same size. Needs requirements-peers.txt. All contenders run in one process and embed the same images; each
 round runs them in a new random order. Each must agree with the reference, int8 less closely. The other engine's int8 is
 calibrated with the images that are timed. The limit is the tower's multiply-adds divided by the rate of a large float32
-matrix product.
+matrix product. For NaFlex see `benchmarks.naflex_towers`.
 """
 
 import json
@@ -20,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nncf
@@ -32,9 +36,15 @@ from transformers import SiglipVisionModel
 from benchmarks.limit import image_multiply_adds
 from benchmarks.machine import machine, result_file, versions
 from model.checkpoint.hf_config import read_config
+from model.engines.encoder import Encoder
 from model.engines.load import load_encoder
 
 ROUNDS, SIDE = 15, 4096
+OURS = {
+    "TensorFlow": ("tensorflow", "float32"),
+    "OpenVINO": ("openvino", "float32"),
+    "OpenVINO, int8": ("openvino", "int8"),
+}
 COSINE, COSINE_INT8 = 0.99999, 0.97  # with the reference, at least; in float32 all compute the same
 Embed = Callable[[], np.ndarray]
 
@@ -51,20 +61,16 @@ class Reference(torch.nn.Module):
         return pooled / pooled.norm(dim=-1, keepdim=True)
 
 
+def loaded(directory: Path | str, name: str, cache: Path, **options: int) -> Encoder:
+    """Returns a checkpoint in one of OURS."""
+    engine, dtype = OURS[name]
+    return load_encoder(weights=str(directory), device="cpu", engine=engine, dtype=dtype, engine_cache=cache, **options)
+
+
 def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Embed]:
     """Returns a function per engine that embeds the images, [B, S, S, 3] uint8; other engines get them as pixels."""
     pixels = torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
-    ours = {
-        (engine, dtype): load_encoder(
-            weights=directory,
-            device="cpu",
-            engine=engine,
-            dtype=dtype,
-            engine_cache=Path(folder) / "engine",
-            max_batch=len(images),
-        )
-        for engine, dtype in (("tensorflow", "float32"), ("openvino", "float32"), ("openvino", "int8"))
-    }
+    ours = {name: loaded(directory, name, Path(folder) / "engine", max_batch=len(images)) for name in OURS}
     reference = Reference(directory)
     compiled = torch.compile(reference)
     file = Path(folder) / f"{len(images)}.onnx"
@@ -80,9 +86,7 @@ def contenders(directory: str, images: np.ndarray, folder: str) -> dict[str, Emb
         return lambda: np.array(request.infer({0: pixels.numpy()})[0])
 
     return {
-        "this service, TensorFlow": lambda: ours["tensorflow", "float32"].encode_images(images),
-        "this service, OpenVINO": lambda: ours["openvino", "float32"].encode_images(images),
-        "this service, OpenVINO, int8": lambda: ours["openvino", "int8"].encode_images(images),
+        **{f"this service, {name}": partial(encoder.encode_images, images) for name, encoder in ours.items()},
         "OpenVINO on Hugging Face's ONNX": openvino_on(graph),
         "OpenVINO on Hugging Face's ONNX, int8 by NNCF": openvino_on(calibrated(graph, pixels.numpy())),
         "ONNX Runtime on Hugging Face's ONNX": lambda: session.run(None, {"pixels": pixels.numpy()})[0],
@@ -143,6 +147,11 @@ def spread(taken: list[float], batch: int) -> dict[str, float]:
 
 def main() -> None:
     """Measures, prints and saves."""
+    if sys.argv[1] == "--naflex":
+        from benchmarks import naflex_towers  # which imports this module
+
+        naflex_towers.main(Path(sys.argv[2]))
+        return
     directory, batches = sys.argv[1], [int(batch) for batch in sys.argv[2:]] or [1, 8]
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder:
