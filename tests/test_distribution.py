@@ -108,7 +108,7 @@ def test_a_wheel_in_an_empty_environment_serves_classifies_and_has_the_page(tmp_
                 break
         found = re.search(r"listening on (\S+)", "".join(lines))
         assert found, lines
-        for path in ("/", "/page/style.css", "/page/samples/cat.png"):
+        for path in ("/", "/page/base.css", "/page/samples/cat.png"):
             assert httpx.get(found[1] + path).status_code == 200
         response = httpx.post(
             f"{found[1]}/classify", files={"image": Path(image).read_bytes()}, data={"labels": ["cat", "dog"]}

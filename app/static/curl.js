@@ -4,12 +4,17 @@
 const MAX_ARGUMENT_CHARACTERS = 40_000;
 
 /** Returns the word, quoted for a shell. */
-export function quoted(word) {
+function quoted(word) {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the commands that download the samples among the images, then send the images with these fields. */
-export function commands(images, fields, { base, withKey }) {
+/** Returns the commands that send each group of images with these fields. */
+export function curlCommands(groups, fields, options) {
+  return groups.map((images) => commands(images, fields, options)).join("\n");
+}
+
+/** Returns the commands that download the samples among the images, then send the images. */
+function commands(images, fields, { base, withKey }) {
   const folder = "samples";
   const fetches = images.filter(({ path }) => path).map(({ path, file }) =>
     `curl -sS --create-dirs -o ${quoted(`${folder}/${file.name}`)} ${quoted(new URL(path, base).href)}`);

@@ -30,7 +30,11 @@ export function counted(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Returns a score of 0 to 1 with four decimals. */
-export function formatScore(value) {
-  return value > 0 && value < 0.0001 ? "<0.0001" : value.toFixed(4);
+/** Returns a score of 0 to 1 in per cent: 98.3%, 0.25%. Only 0 is shown as 0%, and only 1 as 100%. */
+export function formatPercent(value) {
+  const percent = value * 100;
+  if (percent === 0 || percent === 100) return `${percent}%`;
+  if (percent < 0.01) return "<0.01%";
+  if (percent >= 99.95) return ">99.9%";
+  return `${percent.toFixed(percent < 0.995 ? 2 : 1)}%`;
 }

@@ -29,12 +29,15 @@ function splitTrimmed(text, separator) {
 }
 
 /** Returns the fields of a request as [name, value]. Labels are JSON, because a single label may begin with [. */
-export function requestFields({ labels, labelSet, templates, threshold, topK }) {
-  const fields = labelSet
+export function requestFields({ labels, labelSet, templates }) {
+  return labelSet
     ? [["label_set", labelSet]]
     : [["labels", JSON.stringify(labels)], ...templates.map((template) => ["templates", template])];
-  if (threshold !== "") fields.push(["threshold", threshold]);
-  return [...fields, ["top_k", topK]];
+}
+
+/** Returns the fields that make the service answer what a view shows. */
+export function viewFields({ threshold, topK }) {
+  return [...(threshold ? [["threshold", String(threshold)]] : []), ["top_k", String(topK)]];
 }
 
 /** Returns why a file cannot be sent, or null if it can. */

@@ -1,24 +1,29 @@
-// The ways to select images: choose files, click samples, paste or drop.
+// The ways to select images: choose files, take a photo, click samples, paste or drop.
 
 import { sample } from "./api.js";
 import { $ } from "./elements.js";
 
-/** Calls `onImages` with the selected images as `{ file, path }`, where only a sample has a path. */
-export function enableImageInput(onImages, onProblem) {
+/** Returns samples by their names, as `{ file, path }`. */
+export function samples(names) {
+  const paths = names.map((name) => `page/samples/${name}.png`);
+  return Promise.all(paths.map(async (path) => ({ file: await sample(path), path })));
+}
+
+/** Calls `onImages` with the promise of the selected images as `{ file, path }`, where only a sample has a path. */
+export function enableImageInput(onImages) {
   function take(files) {
-    if (files.length) onImages([...files].map((file) => ({ file })));
+    if (files.length) onImages(Promise.resolve([...files].map((file) => ({ file }))));
   }
 
-  $("files").addEventListener("change", () => {
-    take($("files").files);
-    $("files").value = ""; // so that the same file can be chosen again
-  });
+  for (const field of [$("files"), $("camera")]) {
+    field.addEventListener("change", () => {
+      take(field.files);
+      field.value = ""; // so that the same file can be chosen again
+    });
+  }
 
   for (const button of document.querySelectorAll("#samples button")) {
-    const paths = button.value.split(" ").map((name) => `page/samples/${name}.png`);
-    button.addEventListener("click", () => {
-      Promise.all(paths.map(async (path) => ({ file: await sample(path), path }))).then(onImages, onProblem);
-    });
+    button.addEventListener("click", () => onImages(samples(button.value.split(" "))));
   }
 
   document.addEventListener("paste", (event) => {
@@ -42,7 +47,7 @@ export function enableImageInput(onImages, onProblem) {
     event.preventDefault();
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
     if (entries.some(({ isDirectory }) => isDirectory)) {
-      Promise.all(entries.map(filesBelow)).then((files) => take(files.flat()), onProblem);
+      onImages(Promise.all(entries.map(filesBelow)).then((files) => files.flat().map((file) => ({ file }))));
     } else {
       take(event.dataTransfer.files);
     }

@@ -1,19 +1,24 @@
 // The page: sends images with labels, and shows their scores.
 
 import { ask, classify, pause, Problem, untilReady } from "./api.js";
-import { Card } from "./cards.js";
-import { enableCopyButton, showDone } from "./done.js";
-import { $, counted, element, formatScore, problemElement } from "./elements.js";
+import { enableCommands, refreshCommands, showDone } from "./done.js";
+import { $, counted, element, formatPercent, problemElement } from "./elements.js";
 import { findFault, groupImages } from "./fields.js";
-import { enableImageInput } from "./images.js";
+import { useModelSize } from "./figure.js";
+import { enableImageInput, samples } from "./images.js";
 import { askForKey, enableKeyForm } from "./key.js";
+import { enableLink, writeLink } from "./link.js";
 import { showModel } from "./model.js";
-import { enableForm, formFields, hiddenLabelsText, showService } from "./question.js";
+import { enableForm, formFields, numLabels, showService } from "./question.js";
+import { enableResults, refreshResults, showItems } from "./results.js";
+import { enableView, MAX_TOP_K, winner } from "./view.js";
 
 let info;
 let starting; // the promise of `start`
 let running = new AbortController();
-let cards = new Map(); // image -> card
+let items = []; // the images: `{ file, path, answer, numLabels }`
+let chosen = false; // whether the user has chosen images
+let asked = ""; // the form's fields of the scores that are shown, as JSON
 
 /** Waits for the facts that a request needs. If that failed, the next call tries again. */
 function started() {
@@ -30,39 +35,84 @@ async function start() {
   });
   $("stage").textContent = "";
   info = (await ask("info")).answer;
+  useModelSize(info.image_size);
   showModel(info);
-  showService((await ask("label-sets")).answer.label_sets, info.limits);
+  await showService((await ask("label-sets")).answer.label_sets, info.limits);
 }
 
-/** Replaces the images, and classifies the new ones. */
-function choose(images) {
-  running.abort();
-  for (const card of cards.values()) card.discard();
-  cards = new Map(images.map((image) => [image, new Card(image)]));
-  $("cards").replaceChildren(...[...cards.values()].map((card) => card.element));
-  $("status").textContent = "";
-  $("ask").requestSubmit();
-}
-
-/** Classifies all images. Cancels the requests before. */
-async function run() {
-  running.abort();
-  running = new AbortController();
-  const { signal } = running;
-  const fields = formFields();
-  $("problem").replaceChildren();
-  $("warnings").replaceChildren();
-  $("status").textContent = cards.size
-    ? `Classifying ${counted(cards.size, "image")} …`
-    : "Choose an image or a sample first.";
-  if (!cards.size) return;
-  for (const card of cards.values()) card.wait();
-  showDone([], fields, {});
-  // On a phone the status is below the form.
-  if ($("status").getBoundingClientRect().top > innerHeight) $("status").scrollIntoView();
+/** Scores a sample, so that the page shows at once what it does. */
+async function showFirst() {
   try {
     await started();
-    await classifyAll([...cards.keys()], fields, signal);
+    const images = await samples(["cat"]);
+    if (!chosen) showAndRun(images);
+  } catch (problem) {
+    if (!chosen) showProblem(problem);
+  }
+}
+
+/** Replaces the images by those that are coming, and classifies them. */
+async function choose(coming) {
+  chosen = true;
+  const signal = begin();
+  try {
+    const images = await coming;
+    if (signal.aborted) return;
+    document.querySelector("main").classList.remove("first");
+    showAndRun(images);
+  } catch (problem) {
+    if (!signal.aborted) fail(problem);
+  }
+}
+
+function showAndRun(images) {
+  items = images;
+  showItems(items);
+  $("status").textContent = "";
+  if ($("ask").reportValidity()) run();
+  else end();
+}
+
+/** Cancels the requests before. Returns the signal that will cancel the next ones. */
+function begin() {
+  running.abort();
+  running = new AbortController();
+  $("results").ariaBusy = "true";
+  return running.signal;
+}
+
+function end() {
+  $("progress").hidden = true;
+  $("results").ariaBusy = "false";
+}
+
+function fail(problem) {
+  $("status").textContent = "";
+  end();
+  showProblem(problem);
+}
+
+/** Classifies all images. */
+async function run() {
+  const signal = begin();
+  const fields = formFields();
+  writeLink();
+  $("problem").replaceChildren();
+  $("warnings").replaceChildren();
+  $("status").textContent = items.length
+    ? `Classifying ${counted(items.length, "image")} …`
+    : "Choose an image or a sample first.";
+  showDone([], fields, {});
+  if (!items.length) {
+    end();
+    return;
+  }
+  // On a phone the status is below the form.
+  if (chosen && $("status").getBoundingClientRect().top > innerHeight) $("status").scrollIntoView();
+  try {
+    await started();
+    await classifyAll(fields, signal);
+    end();
   } catch (problem) {
     if (signal.aborted) return;
     if (problem.error_type === "not_ready") {
@@ -71,38 +121,49 @@ async function run() {
       if (!signal.aborted) run();
       return;
     }
-    for (const card of cards.values()) card.stopWaiting();
-    $("status").textContent = "";
-    showProblem(problem);
-  } finally {
-    if (!signal.aborted) $("progress").hidden = true;
+    clearAnswers();
+    fail(problem);
   }
 }
 
-async function classifyAll(images, fields, signal) {
+/** Removes old scores, because no new ones will come. */
+function clearAnswers() {
+  for (const item of items) delete item.answer;
+  refreshResults();
+  asked = "";
+  markStale();
+}
+
+async function classifyAll(fields, signal) {
+  const labels = numLabels();
+  const sent = [...fields, ["top_k", String(MAX_TOP_K)]];
   const sendable = [];
-  for (const image of images) {
-    const fault = await findFault(image.file, fields, info.limits);
+  for (const item of items) {
+    const fault = await findFault(item.file, sent, info.limits);
     signal.throwIfAborted();
-    if (fault) cards.get(image).show({ error: fault });
-    else sendable.push(image);
+    if (fault) item.answer = { error: fault };
+    else sendable.push(item);
   }
-  const groups = groupImages(sendable, fields, info.limits);
+  refreshResults();
+  const groups = groupImages(sendable, sent, info.limits);
   const times = {};
   const warnings = new Set(); // those about labels are the same for each group
-  let answered = [];
+  let done = items.length - sendable.length;
   for (const group of groups) {
-    if (groups.length > 1) showProgress(images.length - sendable.length + answered.length, images.length);
+    if (groups.length > 1) showProgress(done, items.length);
     const startedMs = performance.now();
-    const { results, timings, warnings: found } = await classify(group.map(({ file }) => file), fields, signal);
+    const { results, timings, warnings: found } = await classify(group.map(({ file }) => file), sent, signal);
     for (const { message } of found) warnings.add(message);
     for (const [name, ms] of Object.entries({ ...timings, browser: performance.now() - startedMs })) {
       times[name] = (times[name] ?? 0) + ms;
     }
-    results.forEach((result, index) => cards.get(group[index]).show(result));
-    answered = answered.concat(results);
+    results.forEach((answer, index) => Object.assign(group[index], { answer, numLabels: labels }));
+    refreshResults();
+    done += group.length;
   }
-  $("status").textContent = summary(images.length, answered);
+  asked = JSON.stringify(fields);
+  markStale();
+  $("status").textContent = summary();
   $("warnings").replaceChildren(...[...warnings].map((message) => element("li", {}, message)));
   showDone(groups, fields, times);
 }
@@ -113,18 +174,22 @@ function showProgress(done, all) {
 }
 
 /** Returns the results in a sentence. */
-function summary(count, results) {
-  const good = results.filter(({ error }) => !error);
-  if (count > 1) {
-    const bad = count - good.length;
-    const unusable = bad ? `, ${bad.toLocaleString("en")} cannot be used` : "";
-    return `${counted(count, "image")}${unusable}.${hiddenLabelsText()}`;
+function summary() {
+  const good = items.filter(({ answer }) => !answer.error);
+  if (items.length > 1) {
+    const bad = items.length - good.length;
+    return `${counted(items.length, "image")}${bad ? `, ${bad.toLocaleString("en")} cannot be used` : ""}.`;
   }
   if (good.length === 0) return "The image cannot be used.";
-  const [first] = good[0].scores;
-  if (!first) return "No label reaches the threshold.";
-  const [sigmoid, softmax] = [formatScore(first.sigmoid), formatScore(first.softmax)];
-  return `Best: ${first.label}. Sigmoid ${sigmoid}, softmax ${softmax}.${hiddenLabelsText()}`;
+  const { best } = winner(good[0].answer);
+  return `Best: ${best.label}. Sigmoid ${formatPercent(best.sigmoid)}, softmax ${formatPercent(best.softmax)}.`;
+}
+
+/** Marks the scores if the form has changed since. */
+function markStale() {
+  const stale = asked !== "" && JSON.stringify(formFields()) !== asked;
+  $("results").classList.toggle("stale", stale);
+  $("stale").textContent = stale ? "The labels or templates have changed. These scores are for the old ones." : "";
 }
 
 function showProblem(problem) {
@@ -137,8 +202,14 @@ $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-enableImageInput(choose, showProblem);
-enableForm();
-enableCopyButton();
-enableKeyForm(() => (cards.size ? $("ask").requestSubmit() : started().catch(showProblem)));
-started().catch(showProblem);
+enableImageInput(choose);
+enableForm(markStale, showProblem);
+enableView(() => {
+  refreshResults();
+  refreshCommands();
+});
+enableResults();
+enableLink();
+enableCommands();
+enableKeyForm(() => (items.length ? $("ask").requestSubmit() : showFirst()));
+showFirst();

@@ -1,9 +1,12 @@
-// The form: labels or a label set, templates, threshold, top-k.
+// The form: labels or a label set, and templates.
 
+import { ask } from "./api.js";
 import { $, counted } from "./elements.js";
 import { parseLabels, parseTemplates, requestFields } from "./fields.js";
 
 let maxLabels = Infinity;
+let typed = null; // what the user typed into labels and templates, while a label set is shown there
+let setSizes = new Map(); // by name
 
 /** Returns the form's values as the fields of a request. */
 export function formFields() {
@@ -11,52 +14,69 @@ export function formFields() {
     labels: parseLabels($("labels").value),
     labelSet: $("label-set").value,
     templates: parseTemplates($("templates").value),
-    threshold: $("threshold").value,
-    topK: $("top-k").value,
   });
 }
 
-/** Returns a sentence about labels that are not shown, or "" if all are shown. */
-export function hiddenLabelsText() {
-  const [topK, count] = [Number($("top-k").value), parseLabels($("labels").value)?.length ?? 0];
-  return !$("label-set").value && count > topK ? ` The best ${topK} of ${counted(count, "label")} are shown.` : "";
+/** Returns how many labels the form has. */
+export function numLabels() {
+  return setSizes.get($("label-set").value) ?? (parseLabels($("labels").value)?.length ?? 0);
 }
 
-/** Shows the service's label sets, and applies its limit on labels. */
-export function showService(sets, limits) {
+/** Shows the service's label sets and limits, and applies its limit on labels. Waits for the set of a link. */
+export async function showService(sets, limits) {
   maxLabels = limits.max_labels;
-  countLabels();
+  const [labels, megabytes, megapixels] = [maxLabels, limits.max_body_bytes / 1e6, limits.max_image_pixels / 1e6]
+    .map((limit) => limit.toLocaleString("en", { maximumFractionDigits: 2 }));
+  $("limits").textContent = `Up to ${labels} labels, ${megapixels} MP, ${megabytes} MB.`;
+  setSizes = new Map(sets.map(({ name, size }) => [name, size]));
   const chosen = $("label-set").value;
   const options = sets.map(({ name, size }) => new Option(`${name}: ${counted(size, "label")}`, name));
   $("label-set").replaceChildren($("label-set").options[0], ...options);
-  $("label-set").value = sets.some(({ name }) => name === chosen) ? chosen : "";
+  $("label-set").value = setSizes.has(chosen) ? chosen : "";
   $("set-field").hidden = sets.length === 0;
-  chooseSet();
+  countLabels();
+  if (chosen && !typed) await chooseSet();
 }
 
-/** Makes the form react to input. */
-export function enableForm() {
+/** Makes the form react to input. Calls `onChange` after each change, and `onProblem` if a set cannot be shown. */
+export function enableForm(onChange, onProblem) {
   $("labels").addEventListener("input", countLabels);
   $("labels").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit();
   });
-  $("label-set").addEventListener("change", chooseSet);
-  // An invalid field must be visible to be corrected.
-  $("ask").addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
+  $("label-set").addEventListener("change", () => chooseSet().then(onChange, onProblem));
+  $("ask").addEventListener("input", onChange);
   countLabels();
 }
 
 function countLabels() {
-  const labels = parseLabels($("labels").value);
-  const count = labels?.length ?? 0;
-  const excess = count > maxLabels ? `; this service accepts at most ${maxLabels.toLocaleString("en")}` : "";
+  const inSet = $("label-set").value !== "";
+  const labels = inSet ? [] : parseLabels($("labels").value);
+  const count = numLabels();
+  const excess = !inSet && count > maxLabels ? `; this service accepts at most ${maxLabels.toLocaleString("en")}` : "";
   $("labels-count").textContent = counted(count, "label") + excess;
   const missing = labels ? "Type at least one label." : 'Labels that begin with [ are a JSON array: ["a, b", "c"].';
   const problem = count ? "" : missing;
   $("labels").setCustomValidity(excess ? `There are ${counted(count, "label")}${excess}.` : problem);
 }
 
-/** Disables labels and templates while a label set, which has both, is chosen. */
-function chooseSet() {
-  $("labels").disabled = $("templates").disabled = $("label-set").value !== "";
+/** Shows the labels and templates of the chosen set, which cannot be edited, or else what the user typed before. */
+async function chooseSet() {
+  const name = $("label-set").value;
+  typed ??= { labels: $("labels").value, templates: $("templates").value };
+  $("labels").disabled = $("templates").disabled = name !== "";
+  if (name) {
+    show({ labels: "", templates: "" });
+    const { labels, templates } = (await ask(`label-sets/${encodeURIComponent(name)}`)).answer;
+    if ($("label-set").value !== name) return; // another one was chosen in the meantime
+    show({ labels: labels.map((label) => label.label ?? label).join("\n"), templates: templates.join("\n") });
+  } else {
+    show(typed);
+    typed = null;
+  }
+}
+
+function show({ labels, templates }) {
+  [$("labels").value, $("templates").value] = [labels, templates];
+  countLabels();
 }

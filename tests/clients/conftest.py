@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from tests.clients.chromium import Visit, chromium, tabs
+from tests.clients.page_actions import wait_until_done
 from tests.test_start import served
 
 
@@ -40,7 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def page(visit: Visit, service: httpx.Client) -> Page:
-    """The page of the real service, after the model is loaded."""
+    """The page of the real service, after it has scored its first sample."""
     page = visit(str(service.base_url))
-    expect(page.locator("#model")).to_be_visible()
+    wait_until_done(page)
     return page

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.clients.chromium import Visit
-from tests.clients.page_actions import pick_sample, table
+from tests.clients.page_actions import pick_sample, table, wait_until_done
 
 ELSEWHERE = {"model_fingerprint": "0" * 64, "texts": "1" * 64}
 
@@ -25,9 +25,9 @@ def test_a_card_says_which_labels_are_accepted(
     body = {"labels": ["cat", "dog", "car"], **definition}
     assert service.put("/label-sets/goods", json=body).status_code in (200, 201)
     page = visit(str(service.base_url))
-    expect(page.locator("#model")).to_be_visible()
+    wait_until_done(page)
     page.get_by_label("Label set").select_option("goods")
     pick_sample(page, sample)
-    expect(page.locator(".answer p")).to_have_text(sentence)
+    expect(page.locator(".answer .accepted")).to_have_text(sentence)
     marked = [row[0].removesuffix(" accepted") for row in table(page) if row[0].endswith(" accepted")]
     assert marked == accepted

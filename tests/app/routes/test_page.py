@@ -44,7 +44,7 @@ def test_exactly_the_files_that_the_page_refers_to_are_served(client):
 @pytest.mark.parametrize(
     ("path", "media_type", "file"),
     [
-        ("/page/style.css", "text/css; charset=utf-8", PAGE / "style.css"),
+        ("/page/base.css", "text/css; charset=utf-8", PAGE / "base.css"),
         ("/page/main.js", "text/javascript; charset=utf-8", PAGE / "main.js"),
         ("/page/icon.svg", "image/svg+xml", PAGE / "icon.svg"),
         ("/page/samples/cat.png", "image/png", ROOT / "samples" / "cat.png"),
@@ -102,8 +102,8 @@ def test_each_file_has_a_different_etag(client):
         "/page/..%2fmain.py",
         "/page/samples/../../../../etc/passwd",
         "/page//etc/passwd",
-        "/page/style.css/",
-        "/page/style.css%00",
+        "/page/base.css/",
+        "/page/base.css%00",
     ],
 )
 def test_any_other_path_is_404(raw, path):
@@ -114,7 +114,7 @@ def test_any_other_path_is_404(raw, path):
 
 def test_head_is_allowed_and_post_is_not(client):
     assert client.head("/").headers["Content-Type"] == "text/html; charset=utf-8"
-    assert client.post("/page/style.css").status_code == 405
+    assert client.post("/page/base.css").status_code == 405
 
 
 def test_the_page_needs_no_api_key_and_is_served_while_the_model_loads(running):
