@@ -23,6 +23,10 @@ class TowerConfig:
     layer_norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            sizes = value if isinstance(value, tuple) else (value,)
+            if name != "layer_norm_eps" and not all(type(size) is int and size >= 1 for size in sizes):
+                raise ValueError(f"{name} must be a whole number of at least 1. Received: {value!r}")
         if self.width % self.num_heads:
             raise ValueError(f"width must be a multiple of num_heads. Received: {self.width}, {self.num_heads}")
 
@@ -113,7 +117,7 @@ class EncoderInfo:
     sha256: str
     demonstration: bool
     image_size: tuple[int, int] | None
-    max_num_patches: int | None
+    max_num_patches: int | None = None
     context_length: int
     embed_dim: int
     vocab_size: int

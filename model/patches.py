@@ -23,6 +23,8 @@ from model.preprocess import BILINEAR, FILTERS, ImageLike, as_image
 
 HEADER_BYTES = 4
 MAX_NUM_PATCHES = 256  # of the published checkpoints
+# Attention compares all pairs of patches: with more, a tower would need gigabytes for one image. Trained were 1,024.
+MOST_PATCHES = 4_096
 CHANNELS = 3
 
 
@@ -36,7 +38,7 @@ class NaFlexPreprocessor:
         resample: The filter, by Pillow's number.
 
     Raises:
-        ValueError: `max_num_patches` is not 1 to 65,535.
+        ValueError: `max_num_patches` is not 1 to MOST_PATCHES.
     """
 
     max_num_patches: int = MAX_NUM_PATCHES
@@ -44,8 +46,10 @@ class NaFlexPreprocessor:
     resample: int = BILINEAR
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_num_patches <= 0xFFFF:
-            raise ValueError(f"max_num_patches must be 1 to 65,535. Received: {self.max_num_patches}")
+        if type(self.max_num_patches) is not int or not 1 <= self.max_num_patches <= MOST_PATCHES:
+            raise ValueError(
+                f"max_num_patches must be a whole number, 1 to {MOST_PATCHES:,}. Received: {self.max_num_patches!r}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

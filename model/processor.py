@@ -37,7 +37,7 @@ class SigLIPProcessor:
     Raises:
         CheckpointError: The checkpoint has no vocabulary, or requires preprocessing that is not supported, or
             `image_size` is given for a NaFlex, or `max_num_patches` for another model.
-        ValueError: `max_num_patches` is not 1 to 65,535.
+        ValueError: `max_num_patches` is not 1 to 4,096.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SigLIPProcessor:
         self.directory = directory = checkpoint_directory(variant, name, revision=revision, tensors=False)
         config, rules = read_config(directory), read_tokenizer_rules(directory)
         preprocessor = read_preprocessor(directory, config.vision, rules)
-        self.preprocessor = changed(preprocessor, image_size=image_size, max_num_patches=max_num_patches)
+        self.preprocessor = with_sizes(preprocessor, image_size=image_size, max_num_patches=max_num_patches)
         self.tokenizer = SigLIPTokenizer(
             rules.vocabulary(directory), config.text.context_length, config.text.vocab_size, rules
         )
@@ -114,7 +114,7 @@ class SigLIPProcessor:
         return np.stack(resized) if resized else np.empty((0, *self.preprocessor.shape), np.uint8)
 
 
-def changed(preprocessor: Preprocessor | NaFlexPreprocessor, **sizes: Any) -> Preprocessor | NaFlexPreprocessor:
+def with_sizes(preprocessor: Preprocessor | NaFlexPreprocessor, **sizes: Any) -> Preprocessor | NaFlexPreprocessor:
     """Returns the preprocessor with other sizes, where they are not None.
 
     Raises:
@@ -123,7 +123,7 @@ def changed(preprocessor: Preprocessor | NaFlexPreprocessor, **sizes: Any) -> Pr
     given = {name: value for name, value in sizes.items() if value is not None}
     for name in given:
         if not hasattr(preprocessor, name):
-            raise CheckpointError(f"this checkpoint has no {name}. Its images: {preprocessor.description}")
+            raise CheckpointError(f"this checkpoint has no {name}, so leave it out. Images: {preprocessor.description}")
     return replace(preprocessor, **given)
 
 

@@ -188,7 +188,7 @@ def variant_of(config: SigLIPConfig, generation: int = 1) -> str | None:
 
 def tower_sizes(config: SigLIPConfig) -> SigLIPConfig:
     """Returns the config without what differs within a variant: image size, vocabulary size and context length."""
-    text = replace(config.text, vocab_size=0, context_length=0)
+    text = replace(config.text, vocab_size=1, context_length=1)
     if isinstance(config.vision, VisionConfig):
-        return replace(config, vision=replace(config.vision, image_size=(0, 0)), text=text)
+        return replace(config, vision=replace(config.vision, image_size=(1, 1)), text=text)
     return replace(config, text=text)

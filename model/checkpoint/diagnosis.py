@@ -43,6 +43,12 @@ NAMES = {
     r"visual_projection|class_embedding|^transformer\.resblocks\.": f"it {CLIP}",
 }
 
+# What is missing if a whole tower is missing.
+TOWERS = {
+    "image": ("vision_model.embeddings.", "vision_model.encoder."),
+    "text": ("text_model.embeddings.", "text_model.encoder."),
+}
+
 Shape = tuple[int, ...]
 
 
@@ -154,21 +160,28 @@ def by_depth(found: Mismatch, config: SigLIPConfig) -> str | None:
     if found.wrong_shape or found.wrong_type or (found.missing and found.unexpected):
         return None
     if names and all(re.search(r"\.(layers|blocks|resblocks)\.\d+\.", name) for name in names) and len(names) % 4 == 0:
-        return "the number of layers in config.json is another one. Correct num_hidden_layers"
+        return "the number of layers in config.json does not match the file. Correct num_hidden_layers"
     return None
 
 
 def by_parts(found: Mismatch, config: SigLIPConfig) -> str:
     """Returns the cause by which parts are there."""
     missing = len(found.missing)
-    towers = {name.split(".")[0] for name in found.missing}
+    for name in found.unexpected:
+        if ends := [ours for ours in found.missing if name.endswith(f".{ours}")]:
+            return f"only some names have a prefix, such as {name.removesuffix(ends[0])!r}. {SAVE_WHOLE}"
     if missing > 0.9 * found.total and found.unexpected:  # only the scale and the bias may be there
         return f"its tensors have other names, such as {found.unexpected[0]}. {SAVE_WHOLE}"
-    if missing and missing > found.total // 3 and len(towers & {"vision_model", "text_model"}) == 1:
-        lacking = "text" if "text_model" in towers else "image"
-        return f"it has no {lacking} tower, and labels need both. {SAVE_WHOLE}"
+    lacking = [tower for tower, prefixes in TOWERS.items() if all(has_any(found.missing, part) for part in prefixes)]
+    if len(lacking) == 1:
+        return f"it has no {lacking[0]} tower, and labels need both. {SAVE_WHOLE}"
     if missing:
         return f"it is not complete, perhaps because only trained tensors were saved. {SAVE_WHOLE}"
     if found.unexpected:
-        return f"it has more than a SigLIP. {SAVE_WHOLE} alone"
+        return "it has more than a SigLIP. Save only the SiglipModel: model.save_pretrained"
     return "its tensors were changed after they were saved, or are of another model"
+
+
+def has_any(names: Iterable[str], prefix: str) -> bool:
+    """Returns whether a name begins with a prefix."""
+    return any(name.startswith(prefix) for name in names)

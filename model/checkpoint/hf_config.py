@@ -61,12 +61,7 @@ def vision_config(values: Mapping[str, Any]) -> VisionConfig:
     """Returns the image tower of `vision_config`."""
     size = values.get("image_size", 224)
     height, width = size if isinstance(size, list) else (size, size)
-    sizes = {ours: values[theirs] for ours, theirs in HF_VISION.items() if theirs in values}
-    if isinstance(patch := sizes.get("patch_size"), list):
-        sizes["patch_size"], other = patch
-        if other != sizes["patch_size"]:
-            raise ValueError(f"patches must be square. Received: {patch}")
-    return VisionConfig(image_size=(height, width), **sizes)
+    return VisionConfig(image_size=(height, width), **image_tower_sizes(values))
 
 
 def naflex_config(values: Mapping[str, Any]) -> NaFlexVisionConfig:
@@ -74,8 +69,17 @@ def naflex_config(values: Mapping[str, Any]) -> NaFlexVisionConfig:
     positions = values.get("num_patches", 256)
     if (side := math.isqrt(positions)) ** 2 != positions:
         raise ValueError(f"num_patches must be a square number. Received: {positions}")
+    return NaFlexVisionConfig(grid=(side, side), **image_tower_sizes(values))
+
+
+def image_tower_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the sizes that both kinds of image towers have; transformers may write `patch_size` as two sides."""
     sizes = {ours: values[theirs] for ours, theirs in HF_VISION.items() if theirs in values}
-    return NaFlexVisionConfig(grid=(side, side), **sizes)
+    if isinstance(patch := sizes.get("patch_size"), list):
+        sizes["patch_size"], other = patch
+        if other != sizes["patch_size"]:
+            raise ValueError(f"patches must be square. Received: {patch}")
+    return sizes
 
 
 def check_architecture(values: Mapping[str, Any], name: str) -> None:
@@ -104,7 +108,7 @@ def read_config(directory: Path) -> SigLIPConfig:
         raise CheckpointError(without_config(directory, names))
     if path.name == OPEN_CLIP_CONFIG:
         return open_clip_model(read_object(path), str(path))
-    return from_hf(read_json(path), str(path))
+    return from_hf(read_object(path), str(path))
 
 
 def config_file(directory: Path) -> Path:
@@ -195,16 +199,18 @@ def config_json(config: SigLIPConfig) -> dict[str, Any]:
     Raises:
         ValueError: The images are not square, which `config.json` cannot express.
     """
-    naflex = isinstance(config.vision, NaFlexVisionConfig)
-    height, width = config.vision.grid if isinstance(config.vision, NaFlexVisionConfig) else config.vision.image_size
+    if isinstance(config.vision, NaFlexVisionConfig):
+        model_type, (height, width) = HF_NAFLEX, config.vision.grid
+        size = {"num_patches": height * width}
+    else:
+        model_type, (height, width) = HF_FIXED, config.vision.image_size
+        size = {"image_size": height}
     if height != width:
         raise ValueError(f"a Hugging Face config.json supports only square images. Received: {height} x {width}")
     vision = {theirs: getattr(config.vision, ours) for ours, theirs in HF_VISION.items()}
     text = {theirs: getattr(config.text, ours) for ours, theirs in HF_TEXT.items()}
     # The tokenizer has these ids. The defaults of SiglipTextConfig are CLIP's, so they are overwritten.
     text |= {"projection_size": config.embed_dim, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    model_type = HF_NAFLEX if naflex else HF_FIXED
-    size = {"num_patches": height * width} if naflex else {"image_size": height}
     return {
         "architectures": [f"{model_type.capitalize()}Model"],
         "model_type": model_type,

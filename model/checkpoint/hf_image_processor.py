@@ -5,6 +5,7 @@ Only the resize filter may vary, and for NaFlex the number of patches.
 Source: `preprocessor_config.json` of google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ def read_preprocessor(
         return Preprocessor(vision.image_size, resample)
     settings = settings or {}
     resample = read_resample(path, settings, {"patch_size": vision.patch_size}, BILINEAR)
+    limit = settings.get("max_num_patches")
     try:
-        return NaFlexPreprocessor(settings.get("max_num_patches", MAX_NUM_PATCHES), vision.patch_size, resample)
-    except (TypeError, ValueError) as error:
+        return NaFlexPreprocessor(MAX_NUM_PATCHES if limit is None else limit, vision.patch_size, resample)
+    except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
@@ -76,7 +78,7 @@ def read_resample(path: Path, settings: dict[str, Any], sizes: dict[str, Any], d
     rules = {**PIXEL_RULES, **sizes}
     for key, value in settings.items():
         if key.startswith("do_") and value and key not in (*rules, *HARMLESS):
-            raise CheckpointError(f"{path}: {key} must be false, not {value}: {UNSUPPORTED}")
+            raise CheckpointError(f"{path}: {key} must be false, not {json.dumps(value)}: {UNSUPPORTED}")
     kind, classes = settings.get("image_processor_type"), FIXED_CLASSES if "size" in sizes else NAFLEX_CLASSES
     if kind not in classes and (unset := [key for key in (*rules, "resample") if settings.get(key) is None]):
         raise CheckpointError(
@@ -85,7 +87,8 @@ def read_resample(path: Path, settings: dict[str, Any], sizes: dict[str, Any], d
     for key, ours in rules.items():
         value = settings.get(key)
         if value not in (None, ours) and not (key == "size" and value == ours["height"]):
-            raise CheckpointError(f"{path}: {key} must be {ours}, not {value}: {WHY.get(key, UNSUPPORTED)}")
+            texts = json.dumps(ours), json.dumps(value), WHY.get(key, UNSUPPORTED)
+            raise CheckpointError("{}: {} must be {}, not {}: {}".format(path, key, *texts))
     resample = default if settings.get("resample") is None else settings["resample"]
     if resample not in tuple(FILTERS):
         known = ", ".join(f"{number} ({name})" for number, name in FILTERS.items())

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint.missing_files import repository_without_tensors
+from model.checkpoint.missing_files import ADAPTER_FILE, adapter, repository_without_tensors
 from model.config import CheckpointError
 from model.published import EMBEDDED_DIRECTORY, VARIANTS, choose_weights
 
@@ -96,9 +96,11 @@ def download(hub_id: str, revision: str | None, tensors: bool, on_stage: Callabl
     # huggingface_hub's errors are subclasses of OSError or ValueError, but those of its HTTP library are not.
     except Exception as error:
         raise CheckpointError(f"{hub_id} could not be fetched: {failure_reason(error, revision)}") from error
+    if (directory / ADAPTER_FILE).is_file():
+        raise CheckpointError(adapter(directory, hub_id))
     if tensors and not any(directory.glob("*.safetensors")):
         names = {file.path for file in repository_files(hub_id, revision)}
-        raise CheckpointError(repository_without_tensors(hub_id, names))
+        raise CheckpointError(repository_without_tensors(hub_id, names, revision))
     return directory
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from model.checkpoint.hub import sha256
-from model.checkpoint.missing_files import without_tensors
+from model.checkpoint.missing_files import ADAPTER_FILE, adapter, without_tensors
 from model.config import CheckpointError
 from model.text.vocabulary import is_lfs_pointer
 
@@ -24,8 +24,13 @@ def checkpoint_files(directory: Path) -> list[Path]:
     """Returns the safetensors files of a checkpoint directory: the single file, or the shards in order.
 
     Raises:
-        CheckpointError: There are no such files, or a file that the index lists is missing.
+        CheckpointError: There are no such files, or a file that the index lists is missing, or there is an adapter that
+            may not be merged into them.
     """
+    if (directory / ADAPTER_FILE).is_file():
+        raise CheckpointError(
+            adapter(directory, has_weights=any((directory / name).is_file() for name in (SINGLE_FILE, INDEX_FILE)))
+        )
     if (directory / SINGLE_FILE).is_file():
         return [directory / SINGLE_FILE]
     if not (directory / INDEX_FILE).is_file():

@@ -9,8 +9,8 @@ tensors then have longer names. What stands before or between the usual names is
 | `vision_model._orig_mod.head.probe`      | `vision_model.head.probe` |
 | `base_model.model.text_model.head.bias`  | `text_model.head.bias`    |
 
-Other tensors keep their names, so loading refuses a file that has more than the model. If only a part of the model has
-the wrapper, nothing is removed: the rest may belong to another model.
+Other tensors keep their names, so loading refuses a file that has more than the model. A prefix of only some names is
+not removed: the rest may belong to another model.
 """
 
 import logging

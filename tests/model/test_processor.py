@@ -48,9 +48,9 @@ def test_the_images_of_a_naflex_are_records_with_at_most_the_given_number_of_pat
 
 
 def test_a_size_that_the_checkpoint_does_not_have_is_refused(checkpoint, tmp_path):
-    with pytest.raises(CheckpointError, match=r"no max_num_patches. Its images: whole image squashed to 32 x 32"):
+    with pytest.raises(CheckpointError, match=r"no max_num_patches, so leave it out. Images: whole image squashed"):
         SigLIPProcessor(weights=checkpoint, max_num_patches=64)
-    with pytest.raises(CheckpointError, match=r"no image_size. Its images: aspect ratio kept"):
+    with pytest.raises(CheckpointError, match=r"no image_size, so leave it out. Images: aspect ratio kept"):
         SigLIPProcessor(weights=write_checkpoint(tmp_path, NAFLEX, rules=SIGLIP_2), image_size=(32, 32))
 
 

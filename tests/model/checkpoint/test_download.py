@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint.hf_config import read_config
 from model.checkpoint.hub import SMALL_FILES
-from model.config import CheckpointError
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.hub import CHUNK_BYTES, COMMIT, HUB_ID, Hub
 
@@ -147,12 +145,12 @@ def test_a_repository_with_only_a_pickle_gives_the_commands_and_the_pickle_is_no
     assert "\n" not in result.error
 
 
-def test_an_adapters_repository_is_downloaded_so_that_its_error_can_name_the_model_to_merge_it_into(tmp_path):
+def test_the_error_for_an_adapters_repository_names_the_model_to_merge_it_into_and_a_folder_here(tmp_path):
     adapter = {"adapter_config__json": '{"base_model_name_or_path": "google/siglip-x"}'}
     with Hub(repository(tmp_path / "repository", "adapter_model.safetensors", **adapter)) as hub:
         result = download(hub, tmp_path)
-    with pytest.raises(CheckpointError, match=r"is an adapter \(LoRA\).* Merge it into google/siglip-x"):
-        read_config(Path(result.directory))
+    assert result.error.startswith(f"{HUB_ID} is an adapter (LoRA), which is not a whole model. Merge it into google/")
+    assert f"use ./{HUB_ID.rpartition('/')[2]}-merged: python -c" in result.error
 
 
 def test_an_open_clip_repository_is_downloaded_with_its_tokenizer(tmp_path):

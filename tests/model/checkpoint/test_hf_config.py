@@ -114,6 +114,11 @@ def test_a_published_config_json_gives_the_config_of_its_name(row):
         ({"text_config": {"hidden_size": "768"}}, "config.json: "),
         ({"text_config": {"num_attention_heads": 0}}, "config.json: "),
         ({"vision_config": [1]}, "config.json: "),
+        ({"vision_config": {"num_hidden_layers": "6"}}, "depth must be a whole number of at least 1. Received: '6'"),
+        ({"vision_config": {"image_size": None}}, "image_size must be a whole number of at least 1"),
+        ({"vision_config": {"patch_size": 0}}, "patch_size must be a whole number of at least 1. Received: 0"),
+        ({"model_type": "siglip2", "vision_config": {"num_patches": 0}}, "grid must be a whole number of at least 1"),
+        ({"model_type": "siglip2", "vision_config": {"patch_size": [16, 14]}}, "patches must be square"),
     ],
 )
 def test_an_unsupported_architecture_is_refused(changes, message):
@@ -122,7 +127,8 @@ def test_an_unsupported_architecture_is_refused(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "has no config.json"), ("{", "is not JSON"), ("[]", "config.json: ")]
+    ("content", "message"),
+    [(None, "has no config.json"), ("{", "is not JSON"), ("[]", "config.json is not a JSON object")],
 )
 def test_the_error_names_the_directory_without_a_readable_config(content, message, tmp_path):
     if content is not None:

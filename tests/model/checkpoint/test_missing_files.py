@@ -35,6 +35,19 @@ def test_commands_are_quoted_for_a_shell():
 
 
 @pytest.mark.parametrize(
+    ("names", "converted"),
+    [
+        (["last.ckpt", "best.pt", "pytorch_model.bin"], ["pytorch_model.bin"]),
+        (["best.pt", "pytorch_model-2.bin", "pytorch_model-1.bin"], ["pytorch_model-1.bin", "pytorch_model-2.bin"]),
+        (["last.ckpt", "best.pt"], ["best.pt"]),
+    ],
+)
+def test_pickles_of_different_epochs_are_not_mixed(names, converted):
+    command = shlex.split(without_tensors("d", names).partition("Convert it with: ")[2])
+    assert command[4:] == [f"d/{name}" for name in converted]
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
         ([], "d has neither model.safetensors nor model.safetensors.index.json. Save the whole model into it"),
@@ -64,7 +77,9 @@ def test_an_adapter_names_the_model_that_it_was_trained_on(content, base, tmp_pa
 def test_a_repository_with_only_a_pickle_is_downloaded_and_converted_by_the_command():
     message = repository_without_tensors("someone/tuned", ["pytorch_model.bin", "config.json"])
     assert "hf download someone/tuned --local-dir tuned && python -c " in message
-    assert message.endswith(" tuned/model.safetensors tuned/pytorch_model.bin ; then use --weights ./tuned")
+    assert message.endswith(" tuned/model.safetensors tuned/pytorch_model.bin")
+    assert "Use it as --weights ./tuned" in message
+    assert "someone/tuned --revision v2 --local" in repository_without_tensors("someone/tuned", ["a.pt"], "v2")
     assert "is not a checkpoint that can be loaded" in repository_without_tensors("someone/tuned", ["README.md"])
 
 

@@ -265,6 +265,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         both(adapter, lambda directory: write_checkpoint(directory) and None, removed("model.safetensors")),
         "is an adapter (LoRA), which is not a whole model. Merge it into google/siglip-x",
     ),
+    "an adapter next to the whole model": (
+        both(adapter, lambda directory: write_checkpoint(directory) and None),
+        "has an adapter (LoRA) next to the weights. If it is merged into them, delete adapter_config.json. Merge it into",
+    ),
     "an adapter that is not merged": (tensors(lora_state), MERGE),
     "an adapter without PEFT's prefix": (plus(**{LORA: (4, 32)}), MERGE),
     "an adapter's saved modules": (plus(classifier__modules_to_save__default__weight=(3, 32)), MERGE),
@@ -283,7 +287,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a SigLIP and a classifier": (plus(classifier__weight=(3, 32)), "it has a SigLIP and a classifier. Save"),
     "a SigLIP inside a class with a head": (
         both(named("siglip.{}".format), plus(head__weight=(3, 32))),
-        "it has more than a SigLIP. Save the whole SiglipModel with model.save_pretrained alone. Of 88 tensors: "
+        "it has more than a SigLIP. Save only the SiglipModel: model.save_pretrained. Of 88 tensors: "
         "1 unexpected\n  unexpected: head.weight",
     ),
     "weights and their moving average": (
@@ -301,6 +305,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
             set_json("config.json", model_type="siglip_vision_model"),
         ),
         "is only a part of a SigLIP (SiglipVisionModel or SiglipTextModel), and labels need both towers",
+    ),
+    "a prefix of only one tower": (
+        tensors(lambda found: {re.sub("^vision", "model.vision", name): tensor for name, tensor in found.items()}),
+        "only some names have a prefix, such as 'model.'",
+    ),
+    "a text tower of one layer, and none of it": (
+        both(set_json("config.json", text_config={"num_hidden_layers": 1}), without("^text_model")),
+        "it has no text tower, and labels need both",
     ),
     "only the image tower": (without("^text_model|^logit"), "it has no text tower, and labels need both"),
     "only the text tower": (without("^vision_model|^logit"), "it has no image tower, and labels need both"),
@@ -341,14 +353,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an empty folder": (emptied(), "is not a checkpoint directory: it has no config.json"),
     "no vocabulary": (removed("spiece.model"), "has no vocabulary file, such as spiece.model. Save the processor"),
     "CLIPTokenizer": (set_json(TOKENIZER, tokenizer_class="CLIPTokenizer"), "tokenizer_class must be one of Siglip"),
-    "do_pad": (set_json(PREPROCESSOR, do_pad=True), "do_pad must be false, not True: other preprocessing is not"),
+    "do_pad": (set_json(PREPROCESSOR, do_pad=True), "do_pad must be false, not true: other preprocessing is not"),
     "an unknown step": (set_json(PREPROCESSOR, do_flip_channel_order=True), "do_flip_channel_order must be false"),
     "an unknown step in processor_config.json": (
         both(set_json(PREPROCESSOR, do_thumbnail=True), nested_processor),
         "processor_config.json: do_thumbnail must be false",
     ),
-    "do_center_crop": (set_json(PREPROCESSOR, do_center_crop=True), "do_center_crop must be False, not True"),
-    "shortest_edge": (set_json(PREPROCESSOR, size={"shortest_edge": 32}), "size must be {'height': 32, 'width': 32}"),
+    "do_center_crop": (set_json(PREPROCESSOR, do_center_crop=True), "do_center_crop must be false, not true"),
+    "shortest_edge": (set_json(PREPROCESSOR, size={"shortest_edge": 32}), 'size must be {"height": 32, "width": 32}'),
     "another class's defaults": (
         set_json(PREPROCESSOR, image_processor_type="CLIPImageProcessor"),
         "image_processor_type is 'CLIPImageProcessor', not 'SiglipImageProcessor', so do_center_crop must be set",
@@ -389,11 +401,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "more layers": (
         set_json("config.json", text_config={"num_hidden_layers": 1}),
-        "the number of layers in config.json is another one",
+        "the number of layers in config.json does not match the file",
     ),
     "fewer layers": (
         set_json("config.json", text_config={"num_hidden_layers": 12}),
-        "the number of layers in config.json is another one",
+        "the number of layers in config.json does not match the file",
     ),
     "only trained tensors": (without(r"embeddings|layers\.0"), "it is not complete, perhaps because only trained"),
     "unknown names": (named(lambda name: name.replace(".", "/")), "its tensors have other names, such as "),
