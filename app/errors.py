@@ -107,7 +107,7 @@ class LabelSetNotFound(ServiceError):
 
 
 class ModelNotFound(ServiceError):
-    """OpenAI's clients know this code."""
+    """A request to OpenAI's API names another model than the loaded one."""
 
     code, status, title = "model_not_found", 404, "There is no model with this name"
 

@@ -10,6 +10,7 @@ import math
 import socket
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -57,11 +58,12 @@ class Connection(HttpToolsProtocol):
 
     Args:
         timeout_s: How long headers may take to arrive, and how long a client may read nothing of a response.
+        root_path: The prefix of a proxy.
     """
 
-    def __init__(self, *args: Any, timeout_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, timeout_s: float, root_path: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._root_path = timeout_s, root_path
         self.url = b""  # also before the first request
         self._framing_bytes = 0  # received since the last header or piece of a body
         self._missing_bytes = 0  # of a body whose length is known
@@ -182,7 +184,7 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Sends an error for bytes that are not a valid HTTP request."""
         error, request_id = InvalidRequest(msg), uuid.uuid4().hex
-        is_openai = is_openai_path(self.url.partition(b"?")[0].decode("latin-1"))
+        is_openai = is_openai_path(path_of(self.url.decode("latin-1")).removeprefix(self._root_path))
         body = json.dumps(openai_error(error) if is_openai else error.problem(request_id)).encode()
         media_type = "application/json" if is_openai else MEDIA_TYPE
         head = (
@@ -231,3 +233,11 @@ class Connection(HttpToolsProtocol):
         if self._head_timer:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def path_of(target: str) -> str:
+    """Returns the path of a request's target, which may be a whole URL, also a wrong one."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return target

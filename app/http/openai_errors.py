@@ -8,7 +8,7 @@ from app.errors import ServiceError
 
 PATHS = ("/v1/embeddings", "/v1/models")
 INVALID_REQUEST, SERVER = "invalid_request_error", "server_error"
-TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 def is_openai_path(path: str, others: Collection[str | None] = ()) -> bool:

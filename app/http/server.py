@@ -36,7 +36,8 @@ class Server(uvicorn.Server):
         longest_s = settings.request_timeout_s
         config = uvicorn.Config(
             app,
-            http=partial(Connection, timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]  # a factory works too
+            # A factory works too.
+            http=partial(Connection, timeout_s=settings.body_timeout_s, root_path=settings.root_path),  # type: ignore[arg-type]
             ws="none",
             # `app.observability.logs` configures logging, and `app.http.telemetry` logs the requests.
             log_config=None,

@@ -81,7 +81,9 @@ def label_warnings(
     return list(warnings_of(labels, processor.info.context_length, truncated, groups, unreadable))
 
 
-def text_faults(processor: Processor, texts: Sequence[str], tokens: PromptTokens) -> tuple[list[int], list[int]]:
+def truncated_and_unreadable(
+    processor: Processor, texts: Sequence[str], tokens: PromptTokens
+) -> tuple[list[int], list[int]]:
     """Returns the indices of texts that do not fit into the model's context, and of texts that it cannot read."""
     suspects = [i for i, text in enumerate(texts) if tokens.unknown[i] or not LETTER_OR_DIGIT.search(text)]
     unreadable = find_unreadable(processor, texts, {index: [texts[index]] for index in suspects})

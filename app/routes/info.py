@@ -55,7 +55,6 @@ class Info(EncoderInfo):
             "sha256": "2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8",
             "demonstration": False,
             "image_size": [224, 224],
-            "max_num_patches": None,
             "context_length": 64,
             "embed_dim": 768,
             "vocab_size": 32000,

@@ -26,6 +26,12 @@ from app.settings import Settings
 from app.validation import validated
 
 OWNER = "siglip"
+TOO_LONG = "Input 2 must have 1 to 1,024 characters that are not all blank"
+# Examples that point to a field of this API.
+SHOWN: dict[type[ServiceError], ServiceError] = {
+    errors.InvalidLabels: errors.InvalidLabels.at("/input/1", TOO_LONG),
+    errors.InvalidImage: errors.InvalidImage.at("/input/0", "The image is truncated or damaged"),
+}
 
 
 class Model(BaseModel):
@@ -76,14 +82,14 @@ def error_responses(*failures: type[ServiceError]) -> dict[int | str, dict[str, 
         response = responses.setdefault(failure.status, {"model": ErrorResponse, "description": "", "content": content})
         response["description"] += f" `{failure.code}`: {failure.title}."
         shown = response["content"]["application/json"]["examples"]
-        shown[failure.code] = {"value": openai_error(EXAMPLES[failure])}
+        shown[failure.code] = {"value": openai_error(SHOWN.get(failure) or EXAMPLES[failure])}
     return responses
 
 
 router = APIRouter(prefix="/v1")
 
 
-def names(encoder: Processor) -> list[str]:
+def model_names(encoder: Processor) -> list[str]:
     """Returns the names of the loaded model; the first one is its id."""
     info = encoder.info
     return [f"{info.variant}/{info.weights}", info.variant, info.weights]
@@ -91,14 +97,14 @@ def names(encoder: Processor) -> list[str]:
 
 def check_model(encoder: Processor, name: str) -> None:
     """Raises `ModelNotFound` if another model is requested."""
-    if name not in (known := names(encoder)):
+    if name not in (known := model_names(encoder)):
         raise ModelNotFound.at("/model", f"This service has one model. Send {known[0]} as its name")
 
 
 def loaded_model(request: Request) -> Model:
     """Returns the loaded model."""
     engine: Engine = request.app.state.engine
-    return Model(id=names(engine.encoder)[0], created=request.app.state.started_s)
+    return Model(id=model_names(engine.encoder)[0], created=request.app.state.started_s)
 
 
 @router.get("/models", responses=error_responses(errors.Unauthorized, errors.NotReady))
@@ -147,7 +153,7 @@ async def embeddings(request: Request) -> Response:
     def content() -> str:
         return EmbeddingList(
             data=list(embedded(elements, texts, images, body.encoding_format or "float")),
-            model=names(encoder)[0],
+            model=model_names(encoder)[0],
             usage=usage(texts),
             model_fingerprint=model_fingerprint(encoder.info, settings),
             warnings=input_warnings(encoder, elements, texts),

@@ -11,12 +11,12 @@ from app.inference.embedder import EmbeddedTexts
 from app.inference.embeddings import FINGERPRINT, ROW, ModelFingerprint, encode_row
 from app.inference.encoder import Processor
 from app.inference.image_input import EmbeddedImage
-from app.inference.label_warnings import named, text_faults
+from app.inference.label_warnings import named, truncated_and_unreadable
 from app.routes.openai_inputs import Element, ImageInput, ImageURLInput, TextInput
 from app.schemas import IMAGE, MODEL, PNG, Frame, ImageFacts, Sent, example
 
 MODEL_ID = "{variant}/{weights}".format(**MODEL)  # in examples
-URL = re.compile(r"https?://\S+")
+URL = re.compile(r"https?://\S+", re.IGNORECASE)
 SHAPES = [{"type": "string"}, *(in_one_piece(shape) for shape in (TextInput, ImageInput, ImageURLInput))]
 INPUT = {"anyOf": [*SHAPES, {"type": "array", "items": {"anyOf": SHAPES}, "minItems": 1}]}
 
@@ -54,7 +54,7 @@ class Embedding(BaseModel):
     index: int
     embedding: Annotated[list[float] | str, Field(description="Numbers, or base64 if `encoding_format` is `base64`.")]
     image: Annotated[
-        ImageFacts | None, Field(description="Only of an image.", exclude_if=lambda value: value is None)
+        ImageFacts | None, Field(description="Only for images.", exclude_if=lambda value: value is None)
     ] = None
 
 
@@ -124,7 +124,7 @@ def input_warnings(encoder: Processor, elements: Sequence[Element], texts: Embed
         return []
     places = [index for index, element in enumerate(elements) if not element.is_image]
     contents = [elements[index].content for index in places]
-    truncated, unreadable = text_faults(encoder, contents, texts.tokens)
+    truncated, unreadable = truncated_and_unreadable(encoder, contents, texts.tokens)
     urls = [index for index, text in enumerate(contents) if URL.fullmatch(text.strip())]
     cut = f"The model reads only {encoder.info.context_length} tokens of a text, so the end is cut off for {{}}."
     unread = "The model cannot read {}: it was not trained on any of the characters. Such embeddings mean nothing."

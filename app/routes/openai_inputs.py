@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator
 
 from app.errors import MAX_FAULTS, Fault, InvalidLabels, InvalidRequest
-from app.labels import text_fault
+from app.labels import MAX_PROMPT_CHARACTERS, text_fault
 from app.routes.scoring import remap_pointers
 from app.schemas import Sent
 from app.validation import validated
@@ -100,8 +100,10 @@ def read_inputs(given: Any, max_texts: int, max_images: int) -> list[Element]:
         raise InvalidRequest.at("/input", f"There are {images:,} images; send 1 to {max_images:,}.")
     if (texts := len(elements) - images) > max_texts:
         raise InvalidLabels.at("/input", f"There are {texts:,} texts; send 1 to {max_texts:,}.")
-    if faults := list(text_faults(elements)):
-        raise InvalidLabels(f"{faults[0].message.capitalize()}. {HOW}.", faults[:MAX_FAULTS])
+    if faults := list(faults_of_texts(elements)):
+        is_file = any(len(one.content) > MAX_PROMPT_CHARACTERS and " " not in one.content for one in elements)
+        hint = f" {HOW}." if is_file else ""
+        raise InvalidLabels(f"{faults[0].message.capitalize()}.{hint}", faults[:MAX_FAULTS])
     return elements
 
 
@@ -122,7 +124,7 @@ def read_element(given: Any, place: str) -> Element:
         InvalidRequest: It is neither a text nor an image, or the URL of an image.
     """
     if isinstance(given, str):
-        is_image = given.startswith(IMAGE_PREFIX)
+        is_image = given[: len(IMAGE_PREFIX)].lower() == IMAGE_PREFIX
         return Element(is_image, image_base64(given, place) if is_image else given, place)
     with remap_pointers({"": place}):
         match given:
@@ -139,22 +141,22 @@ def read_element(given: Any, place: str) -> Element:
 
 
 def image_base64(image: str, pointer: str) -> str:
-    """Returns the base64 of an image, which may be a data URL.
+    """Returns the base64 of an image, which may be a data URL of any type: the file says what it is.
 
     Raises:
         InvalidRequest: It is a URL of another kind.
     """
     if image[:8].lower().startswith(URL_SCHEMES):
         raise InvalidRequest.at(pointer, f"The URL of an image is not fetched. {HOW}")
-    if not image.startswith("data:"):
+    if image[:5].lower() != "data:":
         return image
     head, comma, content = image.partition(",")
-    if not (comma and head.startswith(IMAGE_PREFIX) and head.endswith(";base64")):
-        raise InvalidRequest.at(pointer, "The data URL does not begin with data:image/...;base64,")
+    if not (comma and head.lower().endswith(";base64")):
+        raise InvalidRequest.at(pointer, f"The data URL of an image is not base64. {HOW}")
     return content
 
 
-def text_faults(elements: list[Element]) -> Iterator[Fault]:
+def faults_of_texts(elements: list[Element]) -> Iterator[Fault]:
     """Yields what is wrong with texts."""
     for element in elements:
         if not element.is_image and (fault := text_fault(element.content)):

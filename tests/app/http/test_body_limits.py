@@ -101,8 +101,9 @@ def test_the_bodies_of_all_requests_share_one_limit(held):
     streamed = client.post("/classify", **post(iter([padded(300), bytes(101)])))
     assert streamed.status_code == 429
     free.set()
-    assert client.post("/classify", **post(padded(400))).status_code == 200
-    assert client.post("/classify", **post(padded(1000))).status_code == 200
+    # A body's share is free a moment after its response was sent.
+    for size in (400, 1000):
+        assert 200 in (client.post("/classify", **post(padded(size))).status_code for _ in range(200))
     assert client.post("/classify", **post(padded(1001))).status_code == 413
 
 

@@ -265,3 +265,16 @@ def test_a_request_whose_framing_is_refused_is_cancelled(spawn):
         connection.sendall(CHUNKED + b"1;" + b"x" * 1_000_000)
         assert read_all(connection).startswith(b"HTTP/1.1 400")
         process.wait_for(lambda: 'reason="departed"} 1.0' in process.client.get("/metrics").text)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/v1/models?x=1", "/v1/models"),
+        ("http://localhost:8000/v1/models?x", "/v1/models"),
+        ("http://[/v1/models", "http://[/v1/models"),
+        ("", ""),
+    ],
+)
+def test_the_path_of_a_target(target, path):
+    assert path_of(target) == path

@@ -26,6 +26,8 @@ def sent(client, method, path, media_type, example):
         rows = client.post("/embed/text", json={"texts": ["cat"] * len(example["embeddings"])}).json()["embeddings"]
         ours = {"embeddings": rows, "model_fingerprint": client.get("/info").json()["model_fingerprint"]}
         example = {name: ours.get(name, value) for name, value in example.items()}
+    if path == "/v1/embeddings":
+        example = example | {"model": client.get("/v1/models").json()["data"][0]["id"]}
     if media_type == "application/json":
         return client.request(method, path, json=example)
     files = [

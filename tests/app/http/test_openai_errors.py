@@ -86,6 +86,7 @@ INVALID = "invalid_request_error"
         (post("data:image/png;base64,####"), 422, "invalid_image", "input", "not base64"),
         (post(["cat", " "]), 422, "invalid_labels", "input[1]", "Input 2 must have 1 to 1,024 characters"),
         (post("x" * 1025), 422, "invalid_labels", "input", "Send a file as a data URL"),
+        (post("a cat " * 200), 422, "invalid_labels", "input", "that are not all blank."),
     ],
 )
 def test_what_is_wrong_in_a_request_is_an_invalid_request_error(client, request_, status, code, param, message):
@@ -187,6 +188,7 @@ def test_a_request_that_takes_too_long_is_504(running):
     [
         b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 70_000,
         b"POST /v1/embeddings?x HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST http://localhost/v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
     ],
 )
 def test_a_request_that_is_not_valid_http_is_400(raw, request_):
