@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.http.connection import path_of
 from tests.app.http.wire import address, head, read_all
 from tests.app.image_files import encoded, plain_image
 

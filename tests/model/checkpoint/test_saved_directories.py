@@ -267,7 +267,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "an adapter next to the whole model": (
         both(adapter, lambda directory: write_checkpoint(directory) and None),
-        "has an adapter (LoRA) next to the weights. If it is merged into them, delete adapter_config.json. Merge it into",
+        "has an adapter (LoRA) next to the weights. If it is merged into them, delete adapter_config.json. Merge",
     ),
     "an adapter that is not merged": (tensors(lora_state), MERGE),
     "an adapter without PEFT's prefix": (plus(**{LORA: (4, 32)}), MERGE),
