@@ -65,11 +65,7 @@ class Settings(BaseSettings):
         default=None, description="commit, branch or tag of the weights on the hub; default: the published revision"
     )
     max_num_patches: int | None = Field(
-        default=None,
-        ge=1,
-        le=4_096,
-        description="for NaFlex: most patches of an image; more show more detail and take more time; default: the "
-        "checkpoint's, usually 256",
+        default=None, ge=1, le=4_096, description="for NaFlex: most patches of an image; default: the checkpoint's, 256"
     )
     device: Literal["auto", "gpu", "cpu"] = Field(
         default="auto", description="auto (a GPU if there is one), gpu (fails without one) or cpu"
@@ -226,9 +222,7 @@ def load_settings(**flags: str) -> Settings:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             raise SettingsError(f"there is no setting {name}; the nearest is {nearest}")
     if quoted := quoted_variable(os.environ):
-        raise SettingsError(
-            f"{quoted} has quotes around its value; write it without them (docker --env-file keeps them)"
-        )
+        raise SettingsError(f"{quoted} has quotes around its value; remove them (docker --env-file keeps them)")
     try:
         return Settings(**flags)  # type: ignore[arg-type]  # text, as in a variable
     except ValidationError as error:
@@ -252,6 +246,5 @@ def flag(name: str) -> str:
 def default_text(name: str) -> str:
     """Returns a setting's default as its variable would hold it, or "" if it has none."""
     default = Settings.model_fields[name].default
-    if isinstance(default, list):
-        default = ",".join(default)
+    default = ",".join(default) if isinstance(default, list) else default
     return "" if default is None else str(default)
