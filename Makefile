@@ -31,9 +31,12 @@ parity: $(VENV)/.parity
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest tests/clients
 
-# Tests that need heavy or real other services, and the comparison of large checkpoints with transformers.
+# Tests that need heavy or real other services, and the comparison of large checkpoints with transformers, whose process
+# keeps 10 GB of memory.
+LARGE := tests/acceptance/test_full_size.py
 acceptance: $(VENV)/.acceptance
-	$(BIN)/python -m pytest tests/acceptance tests/app/cluster
+	$(BIN)/python -m pytest tests/acceptance tests/app/cluster --ignore=$(LARGE)
+	$(BIN)/python -m pytest $(LARGE)
 
 train: $(VENV)/.train
 	$(BIN)/python -m training.prepare
