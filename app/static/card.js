@@ -19,7 +19,7 @@ const NOTES = {
 };
 
 export class Card {
-  /** Creates a card for `{ file, path, answer, numLabels }`. `answer` is a result of the service, when there is one. */
+  /** Creates a card for `{ file, name, path, answer, numLabels }`. `answer` is a result of the service, when there is one. */
   constructor(item) {
     this.item = item;
     this.facts = element("span");
@@ -27,9 +27,9 @@ export class Card {
     this.answer = element("div", { className: "answer" });
     this.element = element(
       "article",
-      { className: "card", ariaLabel: item.file.name },
+      { className: "card", ariaLabel: item.name },
       this.headline,
-      imageFigure(item.file, this.facts),
+      imageFigure(item, this.facts),
       this.answer,
     );
     this.refresh();
@@ -37,7 +37,7 @@ export class Card {
 
   /** Shows the answer in the current view. */
   refresh() {
-    const { file, path, answer, numLabels } = this.item;
+    const { name, path, answer, numLabels } = this.item;
     this.headline.replaceChildren();
     this.answer.replaceChildren();
     if (!answer) return;
@@ -56,7 +56,7 @@ export class Card {
     if (accepted_labels !== undefined) {
       this.answer.append(element("p", { className: "accepted" }, acceptedText(accepted_labels)));
     }
-    if (shown.length) this.answer.append(bars(file.name, shown, kind, answer !== this.shownBefore));
+    if (shown.length) this.answer.append(bars(name, shown, kind, answer !== this.shownBefore));
     this.answer.append(element("p", { className: "hint" }, shownText(shown.length, numLabels)));
     this.shownBefore = answer;
   }

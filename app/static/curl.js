@@ -19,8 +19,8 @@ function commands(images, fields, { base, withKey }) {
   const fetches = images.filter(({ path }) => path).map(({ path, file }) =>
     `curl -sS --create-dirs -o ${quoted(`${folder}/${file.name}`)} ${quoted(new URL(path, base).href)}`);
   const [name, path] = images.length > 1 ? ["images", "classify/batch"] : ["image", "classify"];
-  const files = images.map(({ path, file }) =>
-    `-F ${quoted(`${name}=@${fileName(path ? `${folder}/${file.name}` : file.name)}`)}`);
+  const files = images.map(({ path, file, name: chosen }) =>
+    `-F ${quoted(`${name}=@${fileName(path ? `${folder}/${file.name}` : chosen)}`)}`);
   const long = fields.find(([, value]) => value.length > MAX_ARGUMENT_CHARACTERS);
   const texts = fields.map(([name, value]) =>
     value === long?.[1] ? `-F ${quoted(`${name}=<-`)}` : `--form-string ${quoted(`${name}=${value}`)}`);

@@ -46,11 +46,15 @@ export function refreshCommands() {
   $("command").textContent = long ? `${script.slice(0, SHOWN_CHARACTERS)} …` : script;
   const hints = [
     needs,
-    groups.flat().some(({ path }) => !path) && "Run it in the folder with your images.",
+    groups.flat().some(({ path }) => !path) && folderHint(groups.flat().some(({ name }) => name.includes("/"))),
     hasKey() && "It reads the key from the variable API_KEY.",
     long && `The button copies all ${counted(script.length, "character")}.`,
   ];
   $("command-hint").textContent = hints.filter(Boolean).join(" ");
+}
+
+function folderHint(inFolders) {
+  return inFolders ? "Run it where the folder with your images is." : "Run it in the folder with your images.";
 }
 
 /** Makes the languages selectable, and the button copy. Over plain HTTP, `navigator.clipboard` does not exist. */

@@ -24,11 +24,11 @@ export function noPreview() {
   return element("span", { className: "no-preview" }, "No preview");
 }
 
-/** Returns a figure of an image, with the facts about it in `facts`. */
-export function imageFigure(file, facts) {
+/** Returns a figure of an image with its name, and the facts about it in `facts`. */
+export function imageFigure({ file, name }, facts) {
   const image = element("img", { alt: "" });
   const enlarge = element("button", { type: "button", className: "enlarge" }, image);
-  enlarge.ariaLabel = `Enlarge ${file.name}`;
+  enlarge.ariaLabel = `Enlarge ${name}`;
   enlarge.addEventListener("click", () => {
     loadImage($("enlarged-image"), file).then(
       () => $("enlarged").showModal(),
@@ -40,8 +40,7 @@ export function imageFigure(file, facts) {
     () => { pixels.hidden = modelSize === null; },
     () => enlarge.replaceWith(noPreview()),
   );
-  const name = element("span", { className: "name" }, file.name);
-  const caption = element("figcaption", { className: "hint" }, name, facts);
+  const caption = element("figcaption", { className: "hint" }, element("span", { className: "name" }, name), facts);
   return element("figure", {}, enlarge, caption, pixels);
 }
 

@@ -16,7 +16,7 @@ import { enableView, MAX_TOP_K, winner } from "./view.js";
 let info;
 let starting; // the promise of `start`
 let running = new AbortController();
-let items = []; // the images: `{ file, path, answer, numLabels }`
+let items = []; // the images: `{ file, name, path, answer, numLabels }`
 let chosen = false; // whether the user has chosen images
 let asked = ""; // the form's fields of the scores that are shown, as JSON
 

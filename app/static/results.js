@@ -18,8 +18,15 @@ export function refreshResults() {
   shown?.refresh();
 }
 
-/** Releases the enlarged image when it is closed. */
+/** Makes the dialogs react: arrow keys change the image, and closing releases it. */
 export function enableResults() {
   $("enlarged").addEventListener("close", () => $("enlarged-image").removeAttribute("src"));
-  $("detail").addEventListener("close", () => $("detail-card").replaceChildren());
+  $("detail").addEventListener("close", () => {
+    $("detail-card").replaceChildren();
+    shown?.close?.();
+  });
+  $("detail").addEventListener("keydown", ({ key }) => {
+    const button = { ArrowLeft: "detail-previous", ArrowRight: "detail-next" }[key];
+    if (button) $(button).click();
+  });
 }

@@ -10,9 +10,9 @@ export function pythonScript(groups, fields, { base, withKey }) {
   });
   const requests = groups.map((images) => {
     const { name, url } = target(images, base);
-    const files = images.map(({ path, file }) => {
+    const files = images.map(({ path, file, name: chosen }) => {
       const url = path && string(new URL(path, base).href);
-      const content = url ? `httpx.get(${url}).content` : `open(${string(file.name)}, "rb")`;
+      const content = url ? `httpx.get(${url}).content` : `open(${string(chosen)}, "rb")`;
       return `        (${string(name)}, (${string(file.name)}, ${content})),`;
     });
     return [
@@ -38,9 +38,9 @@ export function javascriptScript(groups, fields, { base, withKey }) {
   const reads = groups.flat().some(({ path }) => !path);
   const requests = groups.map((images) => {
     const { name, url } = target(images, base);
-    const files = images.map(({ path, file }) => {
+    const files = images.map(({ path, file, name: chosen }) => {
       const url = path && string(new URL(path, base).href);
-      const blob = url ? `await (await fetch(${url})).blob()` : `await openAsBlob(${string(file.name)})`;
+      const blob = url ? `await (await fetch(${url})).blob()` : `await openAsBlob(${string(chosen)})`;
       return `form.append(${string(name)}, ${blob}, ${string(file.name)});`;
     });
     const key = withKey ? '\n  headers: { "X-API-Key": Buffer.from(process.env.API_KEY).toString("latin1") },' : "";

@@ -4,6 +4,8 @@ import { $, formatPercent } from "./elements.js";
 
 export const MAX_TOP_K = 100; // so many scores of each image are requested
 
+export const NONE = "none of these"; // the verdict if no label is accepted
+
 let topK = 10;
 let threshold = 0;
 
@@ -20,9 +22,9 @@ export function shownScores(scores) {
 /** Returns the label of the headline, and whether it is accepted if there are thresholds. */
 export function winner({ scores, accepted_labels }) {
   const best = scores.find(({ accepted }) => accepted) ?? scores[0];
-  if (accepted_labels) return { best, verdict: accepted_labels.length ? "accepted" : "none of these" };
+  if (accepted_labels) return { best, verdict: accepted_labels.length ? "accepted" : NONE };
   if (!threshold) return { best, verdict: "" };
-  return { best, verdict: best.sigmoid >= threshold ? "accepted" : "none of these" };
+  return { best, verdict: best.sigmoid >= threshold ? "accepted" : NONE };
 }
 
 /** Calls `onChange` whenever the view changes. An invalid number changes nothing. */

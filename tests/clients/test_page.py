@@ -271,8 +271,8 @@ def test_an_unusable_image_has_the_error_on_its_card(
     expect(page.locator("#status")).to_have_text("The image cannot be used.")
     choose(page, file("cat.png", sample("cat")), file(name, content))
     expect(page.locator("#status")).to_have_text("2 images, 1 cannot be used.")
-    assert winners(page) == ["cat", ""]
-    page.locator(".tile button").nth(1).click()
+    assert winners(page) == ["", "cat"]  # errors come first
+    page.locator(".tile button").first.click()
     expect(page.locator("#detail .card")).to_contain_text(detail)
 
 
@@ -286,13 +286,13 @@ def test_more_images_than_a_request_may_have_are_sent_in_several(visit: Visit, t
         choose(page, *(file(f"{name}.png", sample(name) if name != "empty" else b"") for name in names))
         expect(page.locator("#status")).to_have_text("5 images, 1 cannot be used.")
         assert [url.removeprefix(str(client.base_url)) for url in sent] == ["/classify/batch"] * 2 + ["/classify"]
-        assert [len(labels_of_image(page, index)) for index in range(5)] == [6, 6, 6, 6, 0]
+        assert [len(labels_of_image(page, index)) for index in range(5)] == [0, 6, 6, 6, 6]
         expect(page.locator("#progress")).to_be_hidden()
         for name in names:
             (tmp_path / f"{name}.png").write_bytes(sample(name) if name != "empty" else b"")
         first, second, third = run(page, tmp_path)
         results = first["results"] + second["results"]
-        shown = [labels_of_image(page, index) for index in range(4)]
+        shown = [labels_of_image(page, index) for index in range(1, 5)]
         assert [[score["label"] for score in result["scores"]] for result in results] == shown
         assert third["error_type"] == "invalid_image"
 
@@ -425,6 +425,8 @@ def test_a_dropped_folder_shows_every_file_in_it_and_says_which_is_not_an_image(
     wait_until_done(page)
     names = page.locator(".tile-name").all_text_contents()
     assert sorted(names) == ["car.png", "cat.png", "notes.txt"]
+    folders = dict(zip(names, page.locator(".tile-folder").all_text_contents(), strict=True))
+    assert folders == {"car.png": "photos/more/", "cat.png": "photos/", "notes.txt": "photos/more/"}
     assert len(labels_of_image(page, names.index("cat.png"))) == 6
     page.locator(".tile", has_text="notes.txt").get_by_role("button").click()
     expect(page.locator("#detail .card")).to_contain_text("not an image in an accepted format")

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -66,7 +68,35 @@ def long_words(page: Page) -> None:
     choose(page, file("W" * 200 + ".png", sample("cat")))
 
 
-STATES = [first_view, one_image, images_and_an_error, one_of_several, model_input, stale_scores, a_problem, long_words]
+def filtered_folder(page: Page) -> None:
+    page.fill("#labels", "\n".join(["cat", "W" * 256, "a small orange cat that walks along a wall in the evening"]))
+    with TemporaryDirectory() as folder:
+        images = Path(folder) / "a folder of photos" / ("W" * 150)
+        images.mkdir(parents=True)
+        for number in range(26):
+            (images / f"{number}.png").write_bytes(sample("cat"))
+        (images / "broken.png").write_bytes(b"broken")
+        page.set_input_files("#folder", images.parent)
+        wait_until_done(page, 30_000)
+        loaded = "[...document.images].every(image => image.complete)"
+        page.wait_for_function(loaded)
+        page.get_by_label("Best label").select_option(":cat")
+        page.get_by_label("Score at least").fill("0.1")
+        page.get_by_label("Sort by").select_option("lowest score")
+        page.wait_for_function(loaded)  # later, the folder is gone
+
+
+STATES = [
+    first_view,
+    one_image,
+    images_and_an_error,
+    one_of_several,
+    model_input,
+    stale_scores,
+    a_problem,
+    long_words,
+    filtered_folder,
+]
 
 
 def serious_violations(page: Page) -> list[str]:
@@ -114,7 +144,7 @@ def test_everything_works_by_keyboard_and_the_focus_is_visible(page: Page) -> No
         name, outline = page.evaluate(
             """() => {
               const focused = document.activeElement;
-              const shown = focused.id === "files" ? focused.closest(".drop") : focused;
+              const shown = focused.id === "files" ? focused.closest(".drop") : focused.closest(".folder") ?? focused;
               const { outlineStyle, outlineWidth } = getComputedStyle(shown);
               const text = focused.textContent.trim().split("\\n")[0];
               const described = focused.ariaLabel ?? focused.getAttribute("aria-labelledby");
@@ -131,6 +161,7 @@ def test_everything_works_by_keyboard_and_the_focus_is_visible(page: Page) -> No
         "skip",
         "Model: SigLIPTinyP16 pictograms_64.",
         "files",
+        "folder",
         *images,
         "or use all samples",
         "label-set",
@@ -228,7 +259,7 @@ FAULTS = r"""() => {
   }
   for (const one of document.querySelectorAll("body *")) {
     const { left, right, width } = one.getBoundingClientRect();
-    const clipped = one.closest(".visually-hidden, #files, pre");
+    const clipped = one.closest(".visually-hidden, #files, #folder, pre");
     if (width && !clipped && (right > innerWidth + 0.5 || left < -0.5)) faults.push(one.outerHTML.slice(0, 80));
   }
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page scrolls sideways");
