@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from model.checkpoint.hub import VOCABULARIES
 from model.published import EMBEDDED, EMBEDDED_DIRECTORY
 from tests.acceptance.batch_jobs import SETTINGS, check_complete, finish, result, start, write_images
 from tests.acceptance.ray_cluster import STARTS, Cluster, descendants, node_arguments
@@ -152,9 +152,9 @@ def test_a_node_is_killed_and_the_others_finish_the_job(run, cluster, tmp_path):
 def test_a_cluster_that_is_too_small_and_a_model_that_actors_cannot_load_are_errors_in_one_line(run, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(EMBEDDED_DIRECTORY / EMBEDDED[1], broken)
-    (broken / "tokenizer.json").unlink(missing_ok=True)
-    for name in VOCABULARIES:
-        (broken / name).unlink(missing_ok=True)
+    tensors = load_file(broken / "model.safetensors")
+    del tensors["logit_bias"]
+    save_file(tensors, broken / "model.safetensors")
     loading = {"module": "app", "command": ["batch"]}
     for process, message, status in (
         (run("--cpus-per-actor", "64"), "error: an actor needs 64 CPUs", 2),
