@@ -18,6 +18,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")  # proxies from the environment are not used for these
 MAX_TRIES = 5
 MAX_WAIT_S = 60  # before another try
+CLOSE_S = 2.0  # how long closing waits for requests of other threads
 # A service answers within its own deadline, usually a minute; storing a large label set may take longer.
 TIMEOUT = httpx2.Timeout(600, connect=10)
 # How a response with a warning begins the list. Within a JSON string, the quotes would have backslashes.
@@ -53,6 +54,7 @@ class Service:
     def __init__(self, url: str, keys: list[str]) -> None:
         self._url = url
         self._closed = threading.Event()
+        self._requests, self._request_ended = 0, threading.Condition()
         self._printing = threading.Lock()
         self._printed: set[str] = set()
         try:
@@ -74,7 +76,10 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closed.set()  # no thread waits for its next try any longer
+        with self._request_ended:
+            self._closed.set()  # no thread waits for its next try any longer, or begins another
+            # A connection that a thread opens after the client is closed would stay open.
+            self._request_ended.wait_for(lambda: not self._requests, CLOSE_S)
         self._client.close()
 
     def ask(self, method: str, path: str, **content: Any) -> httpx2.Response:
@@ -87,10 +92,7 @@ class Service:
             CommandError: The service does not respond, or it is another kind of service.
         """
         for tries_left in reversed(range(MAX_TRIES)):
-            try:
-                response = self._client.request(method, path, **content)
-            except httpx2.RequestError as error:
-                raise CommandError(f"{self._url} does not respond: {reason(error)}") from None
+            response = self._request(method, path, content)
             wait_s = retry_after_s(response)
             if response.status_code != 429 or not tries_left or wait_s > MAX_WAIT_S or self._closed.wait(wait_s):
                 break
@@ -98,6 +100,20 @@ class Service:
             self._print_warnings(response.content)
             return response
         raise refused(response, self._url)
+
+    def _request(self, method: str, path: str, content: dict[str, Any]) -> httpx2.Response:
+        with self._request_ended:
+            if self._closed.is_set():
+                raise CommandError(f"the connection to {self._url} is closed")
+            self._requests += 1
+        try:
+            return self._client.request(method, path, **content)
+        except httpx2.RequestError as error:
+            raise CommandError(f"{self._url} does not respond: {reason(error)}") from None
+        finally:
+            with self._request_ended:
+                self._requests -= 1
+                self._request_ended.notify_all()
 
     def _print_warnings(self, content: bytes) -> None:
         """Prints the warnings in a response on stderr, without those that were printed before."""

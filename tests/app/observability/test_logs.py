@@ -124,6 +124,13 @@ def test_a_reader_that_has_gone_does_not_stop_the_process():
     assert (done.returncode, done.stdout) == (0, b"30000\n")
 
 
+def reported(content: bytes) -> list[int]:
+    """Returns how many lines were dropped, by each warning."""
+    return [
+        int(n) for n in re.findall(rb"WARNING (\d+) log lines were dropped: the log was not read fast eno", content)
+    ]
+
+
 def test_after_a_pause_of_the_reader_the_log_says_how_many_lines_were_dropped():
     reading, writing = os.pipe()
     script = (
@@ -140,12 +147,13 @@ def test_after_a_pause_of_the_reader_the_log_says_how_many_lines_were_dropped():
         assert process.stdout
         dropped = int(process.stdout.readline())
         content = b""
-        while b"log lines were dropped" not in content:
+        while sum(reported(content)) < dropped:
             content += os.read(reading, 65_536)
         process.stdin.close()
         content += b"".join(iter(lambda: os.read(reading, 65_536), b""))
     os.close(reading)
     lines = content.decode().splitlines()
-    assert f"WARNING {dropped} log lines were dropped: the log was not read fast enough" in "\n".join(lines)
-    assert len(lines) == 30_000 - dropped + 2
+    # On a busy machine, lines may be dropped and reported once before the pause.
+    assert sum(reported(content)) == dropped
+    assert len(lines) == 30_000 - dropped + len(reported(content)) + 1
     assert lines[-1].endswith("INFO end")
