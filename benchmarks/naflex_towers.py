@@ -1,7 +1,7 @@
 """The cost of NaFlex next to that of its fixed-resolution sibling; `python -m benchmarks.towers --naflex` runs it.
 
 Both have random weights of the published image tower's size, and compute 256 patches of an image. The CPU time is that
-of all threads. The memory is measured in a process of its own, and is what the first image takes in addition to the
+of all threads. The memory is measured in a separate process. It is what the first image takes in addition to the
 loaded model.
 """
 

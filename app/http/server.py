@@ -34,10 +34,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         longest_s = settings.request_timeout_s
+        connection = partial(Connection, timeout_s=settings.body_timeout_s, root_path=settings.root_path)
         config = uvicorn.Config(
             app,
-            # A factory works too.
-            http=partial(Connection, timeout_s=settings.body_timeout_s, root_path=settings.root_path),  # type: ignore[arg-type]
+            http=connection,  # type: ignore[arg-type]  # a factory works too
             ws="none",
             # `app.observability.logs` configures logging, and `app.http.telemetry` logs the requests.
             log_config=None,

@@ -83,7 +83,7 @@ def read_inputs(given: Any, max_texts: int, max_images: int) -> list[Element]:
     """Returns the elements of `input`, in their order.
 
     Raises:
-        InvalidRequest: There is none or too many, or one has another shape or is a URL.
+        InvalidRequest: There are no elements or too many, or one has another shape or is a URL.
         InvalidLabels: There are too many texts, or one is blank or too long.
     """
     if is_token_id(given) or (isinstance(given, list) and any(map(has_token_ids, given))):

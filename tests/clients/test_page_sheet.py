@@ -24,7 +24,7 @@ BROKEN = "photos/more/broken.png"
 
 
 def image(number: int) -> bytes:
-    """Returns a small image with a colour of its own. The fake encoder's scores depend on the colour."""
+    """Returns a small image of one colour. The fake encoder's scores depend on the colour."""
     png = BytesIO()
     Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(png, "PNG")
     return png.getvalue()
@@ -285,12 +285,12 @@ def test_arrow_keys_move_between_images_enter_opens_one_and_escape_returns(sheet
     outline = sheet.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
     assert outline >= 2
     sheet.keyboard.press("ArrowUp")
-    sheet.keyboard.press("ArrowUp")  # there is none above
+    sheet.keyboard.press("ArrowUp")  # the first row stays
     assert focused() == paths[1]
     sheet.keyboard.press("End")
     assert focused() == paths[-1]
     expect(sheet.get_by_role("navigation", name="Pages of images")).to_contain_text("25–31 of 31")
-    sheet.keyboard.press("ArrowRight")  # there is none after it
+    sheet.keyboard.press("ArrowRight")  # the last image stays
     assert focused() == paths[-1]
     sheet.keyboard.press("PageUp")
     assert focused() == paths[30 - 24]

@@ -16,6 +16,7 @@ from transformers import (
     SiglipTokenizer,
 )
 from transformers.initialization import no_init_weights
+from transformers.utils import ModelOutput
 
 from tests.golden.cases import perturbed_tensor
 
@@ -47,11 +48,17 @@ def reference_stages(model: SiglipModel, images: np.ndarray, token_ids: np.ndarr
     pixel_values, input_ids = normalized(images), torch.from_numpy(token_ids).long()
     other_size = images.shape[1] != model.config.vision_config.image_size or images.shape[1] != images.shape[2]
     output = model(input_ids=input_ids, pixel_values=pixel_values, interpolate_pos_encoding=other_size)
+    image_tokens = model.vision_model.embeddings(pixel_values, interpolate_pos_encoding=other_size)
+    return named_stages(output, image_tokens, model.text_model.embeddings(input_ids))
+
+
+def named_stages(output: ModelOutput, image_tokens: torch.Tensor, text_tokens: torch.Tensor) -> dict[str, np.ndarray]:
+    """Returns the output of each stage as NumPy, from the output of a whole model."""
     stages = {
-        "image_tokens": model.vision_model.embeddings(pixel_values, interpolate_pos_encoding=other_size),
+        "image_tokens": image_tokens,
         "image_hidden": output.vision_model_output.last_hidden_state,
         "image_pooled": output.vision_model_output.pooler_output,
-        "text_tokens": model.text_model.embeddings(input_ids),
+        "text_tokens": text_tokens,
         "text_pooled": output.text_model_output.pooler_output,
         "image_embedding": output.image_embeds,
         "text_embedding": output.text_embeds,
@@ -73,19 +80,10 @@ def reference_naflex_stages(
     """Returns the output of each stage as NumPy; the positions of padding are zero."""
     inputs, input_ids = naflex_inputs(images, max_num_patches), torch.from_numpy(token_ids).long()
     output = model(input_ids=input_ids, **inputs)
-    valid = inputs["pixel_attention_mask"][:, :, None]
-    stages = {
-        "image_tokens": model.vision_model.embeddings(inputs["pixel_values"], inputs["spatial_shapes"]) * valid,
-        "image_hidden": output.vision_model_output.last_hidden_state * valid,
-        "image_pooled": output.vision_model_output.pooler_output,
-        "text_tokens": model.text_model.embeddings(input_ids),
-        "text_pooled": output.text_model_output.pooler_output,
-        "image_embedding": output.image_embeds,
-        "text_embedding": output.text_embeds,
-        "image_logits": output.logits_per_image,
-        "text_logits": output.logits_per_text,
-    }
-    return {name: value.numpy() for name, value in stages.items()}
+    image_tokens = model.vision_model.embeddings(inputs["pixel_values"], inputs["spatial_shapes"])
+    stages = named_stages(output, image_tokens, model.text_model.embeddings(input_ids))
+    valid = inputs["pixel_attention_mask"][:, :, None].numpy()
+    return stages | {name: stages[name] * valid for name in ("image_tokens", "image_hidden")}
 
 
 def siglip_tokenizer(vocabulary: Path) -> Tokenizer:
